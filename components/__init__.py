@@ -1,0 +1,1 @@
+"""TFX and Beam shells around facemodel."""

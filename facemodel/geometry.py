@@ -1,0 +1,103 @@
+"""A face model's arrays as tensors for graphs, and the linear decoding of coefficients."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from keras import ops
+
+from facemodel import landmarks
+from facemodel.morphable import MorphableModel
+
+IDENTITY_SD = 1.0
+EXPRESSION_MEAN = 0.03
+EXPRESSION_SD = 0.25
+
+
+class FaceGeometry(NamedTuple):
+    """Constants of one face model at one level, as tensors of the Keras backend.
+
+    Attributes:
+      mean: [V, 3] mm.
+      basis: [n, 3 V] mm per unit of each coefficient.
+      triangles: [T, 3] int32.
+      vertex_triangles: [V, D] int32, the triangles around each vertex, padded with T.
+      landmark_mean: [51, 3] mm, the inner landmarks on the mean face.
+      landmark_basis: [n, 51 * 3] mm.
+      centre: [3] mm, middle of the mean face's bounding box; goes to the middle of a crop.
+      gram_factor: [n, n] F such that |d F|^2 is the mean squared vertex distance of coefficients that differ by d.
+      prior_mean: [n] what the landmark fit expects of a coefficient.
+      prior_sd: [n] and how far it may stray.
+    """
+
+    mean: Any
+    basis: Any
+    triangles: Any
+    vertex_triangles: Any
+    landmark_mean: Any
+    landmark_basis: Any
+    centre: Any
+    gram_factor: Any
+    prior_mean: Any
+    prior_sd: Any
+
+    @classmethod
+    def create(cls, model: MorphableModel) -> FaceGeometry:
+        """Puts a face model's arrays on the backend's device."""
+        inner = np.asarray(landmarks.INNER_51)
+        at = (model.triangles, model.landmark_triangles[inner], model.landmark_barycentric[inner])
+        prior_mean, prior_sd = _prior(model)
+        arrays = cls(
+            mean=model.mean,
+            basis=model.basis.reshape(model.coefficient_count, -1),
+            triangles=model.triangles,
+            vertex_triangles=vertex_triangles(model.triangles, model.vertex_count),
+            landmark_mean=landmarks.embedded_points(model.mean, *at),
+            landmark_basis=landmarks.embedded_points(model.basis, *at).reshape(model.coefficient_count, -1),
+            centre=(model.mean.min(0) + model.mean.max(0)) / 2,
+            gram_factor=gram_factor(model.basis),
+            prior_mean=prior_mean,
+            prior_sd=prior_sd,
+        )
+        return cls(*(ops.convert_to_tensor(array) for array in arrays))
+
+
+def _prior(model: MorphableModel) -> tuple[np.ndarray, np.ndarray]:
+    identity, expression = model.identity_count, model.expression_count
+    mean = np.repeat([0.0, EXPRESSION_MEAN], [identity, expression])
+    deviation = np.repeat([IDENTITY_SD, EXPRESSION_SD], [identity, expression])
+    return mean.astype(np.float32), deviation.astype(np.float32)
+
+
+def vertex_triangles(triangles: np.ndarray, vertex_count: int) -> np.ndarray:
+    """Lists the triangles around each vertex: [T, 3] -> [V, D] int32, padded with T."""
+    corners = triangles.ravel()
+    order = np.argsort(corners, kind="stable")
+    counts = np.bincount(corners, minlength=vertex_count)
+    slot = np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)
+    table = np.full((vertex_count, int(counts.max())), len(triangles), np.int32)
+    table[corners[order], slot] = order // 3
+    return table
+
+
+def gram_factor(basis: np.ndarray) -> np.ndarray:
+    """Factors the mean Gram matrix: basis [n, V, 3] mm -> F [n, n] with F F^T = A A^T / V.
+
+    Source: paper section 5.2, eq. 3, without a tensor of V vertices.
+    """
+    flat = basis.reshape(len(basis), -1).astype(np.float64)
+    values, vectors = np.linalg.eigh(flat @ flat.T / basis.shape[1])
+    return (vectors * np.sqrt(np.clip(values, 0.0, None))).astype(np.float32)
+
+
+def decode(geometry: FaceGeometry, coefficients):
+    """Builds faces: [B, n] coefficients -> [B, V, 3] mm, model space (paper eq. 1 and 2)."""
+    offsets = ops.matmul(coefficients, geometry.basis)
+    return geometry.mean + ops.reshape(offsets, (-1, *geometry.mean.shape))
+
+
+def decode_landmarks(geometry: FaceGeometry, coefficients):
+    """The 51 inner landmarks on faces: [B, n] coefficients -> [B, 51, 3] mm, model space."""
+    offsets = ops.matmul(coefficients, geometry.landmark_basis)
+    return geometry.landmark_mean + ops.reshape(offsets, (-1, *geometry.landmark_mean.shape))

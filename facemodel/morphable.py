@@ -1,0 +1,236 @@
+"""The 3D morphable face model: a mean face and linear bases for identity, expression and albedo."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+import pathlib
+import zipfile
+
+import numpy as np
+from scipy import sparse
+
+DEFAULT_MODEL = pathlib.Path(__file__).parent / "data" / "default_model.npz"
+LEVELS = (0, 1, 2)
+
+
+class ModelError(ValueError):
+    """A face model file that cannot be read, or a model whose arrays do not fit together."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class MorphableModel:
+    """Linear face model S = mean + identity . a + expression . b, with albedo per vertex.
+
+    Coefficients are always ordered identity first, expression second. Identity coefficients are in standard
+    deviations, N(0, 1); expression weights are in natural units, 0 = neutral.
+
+    Attributes:
+      name: what the model is called.
+      version: of the data, not of the code.
+      mean: [V, 3] mm, model space (x subject's left, y up, z to the viewer, origin between the eyeballs).
+      identity: [I, V, 3] mm per standard deviation.
+      expression: [E, V, 3] mm at weight 1.
+      albedo_mean: [V, 3] sRGB in [0, 1].
+      albedo: [A, V, 3] sRGB per standard deviation.
+      albedo_scores: [N, A] coefficients of stored clean textures; mixtures of them look like skin.
+      triangles: [T, 3] counter-clockwise seen from outside.
+      regions: [V] index into region_names.
+      region_names: "skin" and others.
+      landmark_triangles: [478] the triangle on which each MediaPipe landmark lies.
+      landmark_barycentric: [478, 3] where in that triangle.
+      inner_face: [V] true where errors are measured.
+      uv: [V, 2] texture coordinates.
+      expression_names: one for each expression vector.
+
+    Source: paper section 4, eq. 1 and 2.
+    """
+
+    name: str
+    version: str
+    mean: np.ndarray
+    identity: np.ndarray
+    expression: np.ndarray
+    albedo_mean: np.ndarray
+    albedo: np.ndarray
+    albedo_scores: np.ndarray
+    triangles: np.ndarray
+    regions: np.ndarray
+    region_names: tuple[str, ...]
+    landmark_triangles: np.ndarray
+    landmark_barycentric: np.ndarray
+    inner_face: np.ndarray
+    uv: np.ndarray
+    expression_names: tuple[str, ...]
+
+    @property
+    def vertex_count(self) -> int:
+        """V, how many vertices a face has."""
+        return len(self.mean)
+
+    @property
+    def identity_count(self) -> int:
+        """I, how many identity vectors there are."""
+        return len(self.identity)
+
+    @property
+    def expression_count(self) -> int:
+        """E, how many expression vectors there are."""
+        return len(self.expression)
+
+    @property
+    def coefficient_count(self) -> int:
+        """I + E, the length of a coefficient vector."""
+        return self.identity_count + self.expression_count
+
+    @property
+    def coefficient_names(self) -> tuple[str, ...]:
+        """A name for each coefficient, in order."""
+        return tuple(f"identity_{k:03d}" for k in range(self.identity_count)) + self.expression_names
+
+    @functools.cached_property
+    def basis(self) -> np.ndarray:
+        """[I + E, V, 3] identity and expression vectors in coefficient order."""
+        return np.concatenate([self.identity, self.expression])
+
+    def vertices(self, coefficients: np.ndarray) -> np.ndarray:
+        """Builds faces from coefficients.
+
+        Args:
+          coefficients: [..., I + E].
+
+        Returns:
+          [..., V, 3] mm, model space.
+
+        Raises:
+          ValueError: if the last dimension is not I + E.
+        """
+        coefficients = np.asarray(coefficients, np.float32)
+        if coefficients.shape[-1:] != (self.coefficient_count,):
+            raise ValueError(
+                f"expected coefficients [..., {self.coefficient_count}], got {list(coefficients.shape)}"
+            )
+        offsets = coefficients @ self.basis.reshape(self.coefficient_count, -1)
+        return self.mean + offsets.reshape(*coefficients.shape[:-1], -1, 3)
+
+    def albedo_rgb(self, albedo_coefficients: np.ndarray) -> np.ndarray:
+        """Builds skin colours: [..., A] standard deviations -> [..., V, 3] sRGB in [0, 1]."""
+        weights = np.asarray(albedo_coefficients, np.float32)
+        offsets = weights @ self.albedo.reshape(len(self.albedo), -1)
+        return np.clip(self.albedo_mean + offsets.reshape(*weights.shape[:-1], -1, 3), 0.0, 1.0)
+
+    def split(self, coefficients: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Separates [..., I + E] into identity [..., I] and expression [..., E]."""
+        identity, expression = np.split(np.asarray(coefficients), [self.identity_count], axis=-1)
+        return identity, expression
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str] | None = None, *, level: int = 1) -> MorphableModel:
+        """Reads a model file at one subdivision level.
+
+        Args:
+          path: an .npz written by facemodel.build; the default model if None.
+          level: 0, 1 or 2 (about 3k, 11k and 44k vertices in the default model).
+
+        Raises:
+          ModelError: if the file is missing, is no model, or its arrays do not fit together.
+        """
+        path = pathlib.Path(path or DEFAULT_MODEL)
+        if level not in LEVELS:
+            raise ModelError(f"{path}: level must be one of {LEVELS}, got {level!r}")
+        try:
+            with np.load(path) as archive:
+                model = cls(**_at_level(archive, level))
+        except FileNotFoundError:
+            raise ModelError(f"{path}: no such face model; `make model` builds the default one") from None
+        except (zipfile.BadZipFile, OSError, ValueError, EOFError) as error:
+            raise ModelError(f"{path}: not a face model file ({error})") from error
+        except KeyError as error:
+            raise ModelError(f"{path}: not a face model file, it lacks {error}") from error
+        model.check()
+        return model
+
+    @classmethod
+    def tiny(cls, seed: int = 0) -> MorphableModel:
+        """Builds a small made-up model for tests: a bumpy half ellipsoid with every field a real one has."""
+        from facemodel import tiny
+
+        return cls(**tiny.fields(seed))
+
+    def check(self) -> None:
+        """Raises ModelError, naming the field, unless all arrays fit together and are finite."""
+        vertex_count, triangle_count = len(self.mean), len(self.triangles)
+        expected = {
+            "mean": (vertex_count, 3),
+            "identity": (len(self.identity), vertex_count, 3),
+            "expression": (len(self.expression), vertex_count, 3),
+            "albedo_mean": (vertex_count, 3),
+            "albedo": (len(self.albedo), vertex_count, 3),
+            "albedo_scores": (len(self.albedo_scores), len(self.albedo)),
+            "triangles": (triangle_count, 3),
+            "regions": (vertex_count,),
+            "landmark_triangles": (478,),
+            "landmark_barycentric": (478, 3),
+            "inner_face": (vertex_count,),
+            "uv": (vertex_count, 2),
+            "expression_names": (len(self.expression),),
+        }
+        for field, shape in expected.items():
+            value = np.asarray(getattr(self, field))
+            if value.shape != shape:
+                raise ModelError(f"{self.name}: {field} should be {shape}, got {value.shape}")
+            if value.dtype.kind == "f" and not np.isfinite(value).all():
+                raise ModelError(f"{self.name}: {field} holds values that are not finite")
+        _check_indices(self.name, "triangles", self.triangles, vertex_count)
+        _check_indices(self.name, "landmark_triangles", self.landmark_triangles, triangle_count)
+        _check_indices(self.name, "regions", self.regions, len(self.region_names))
+        if not self.inner_face.any():
+            raise ModelError(f"{self.name}: inner_face selects no vertex")
+
+
+def _check_indices(name: str, field: str, indices: np.ndarray, limit: int) -> None:
+    if indices.size and not 0 <= indices.min() <= indices.max() < limit:
+        raise ModelError(
+            f"{name}: {field} should lie in [0, {limit}), got {indices.min()}..{indices.max()}"
+        )
+
+
+def _operator(archive, name: str, columns: int) -> sparse.csr_matrix:
+    data, indices, indptr = (archive[f"{name}_{part}"] for part in ("data", "indices", "indptr"))
+    return sparse.csr_matrix((data, indices, indptr), shape=(len(indptr) - 1, columns))
+
+
+def _apply(operator: sparse.csr_matrix, values: np.ndarray) -> np.ndarray:
+    """[N, C] operator on values [..., C, 3] -> [..., N, 3] float32."""
+    columns = np.moveaxis(values.astype(np.float32), -2, 0)
+    result = operator @ columns.reshape(len(columns), -1)
+    return np.ascontiguousarray(np.moveaxis(result.reshape(-1, *columns.shape[1:]), 0, -2), np.float32)
+
+
+def _at_level(archive, level: int) -> dict:
+    """Evaluates the control-mesh bases at one subdivision level."""
+    prefix = f"level{level}_"
+    geometry = _operator(archive, prefix + "operator", archive["mean"].shape[0])
+    albedo_mean, albedo = archive["albedo_mean"], archive["albedo"]
+    if prefix + "albedo_operator_data" in archive:
+        colours = _operator(archive, prefix + "albedo_operator", len(albedo_mean))
+        albedo_mean, albedo = _apply(colours, albedo_mean), _apply(colours, albedo)
+    return {
+        "name": str(archive["name"]),
+        "version": str(archive["version"]),
+        "mean": _apply(geometry, archive["mean"]),
+        "identity": _apply(geometry, archive["identity"]),
+        "expression": _apply(geometry, archive["expression"]),
+        "albedo_mean": albedo_mean.astype(np.float32),
+        "albedo": albedo.astype(np.float32),
+        "albedo_scores": archive["albedo_scores"].astype(np.float32),
+        "triangles": archive[prefix + "triangles"].astype(np.int32),
+        "regions": archive[prefix + "regions"].astype(np.uint8),
+        "region_names": tuple(str(name) for name in archive["region_names"]),
+        "landmark_triangles": archive[prefix + "landmark_triangles"].astype(np.int32),
+        "landmark_barycentric": archive[prefix + "landmark_barycentric"].astype(np.float32),
+        "inner_face": archive[prefix + "inner_face"].astype(bool),
+        "uv": archive[prefix + "uv"].astype(np.float32),
+        "expression_names": tuple(str(name) for name in archive["expression_names"]),
+    }

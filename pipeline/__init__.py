@@ -1,0 +1,1 @@
+"""Command line, evaluation and pipelines: the layer that knows both components and serving."""

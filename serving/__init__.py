@@ -1,0 +1,1 @@
+"""What a user of the trained model touches: detection, reconstruction, mesh files."""
