@@ -1,7 +1,7 @@
-"""Weak-perspective camera: projection, the closed-form pose from landmarks, and the fixed crop around a face.
+"""Weak-perspective camera: projection, closed-form pose from landmarks, the fixed crop of a face.
 
-Image points are (x, y) in pixels from the top-left corner, y down, pixel centres at +0.5. The camera frame is the model
-frame turned by the pose: x to the image right, y up, z to the viewer.
+Image points are (x, y) in pixels from the top-left corner, y down, pixel centres at +0.5. The
+camera frame is the model frame turned by the pose: x to the image right, y up, z to the viewer.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class DegenerateLandmarks(ValueError):
 
 
 class Pose(NamedTuple):
-    """Weak-perspective pose, x_px = scale * diag(1, -1) R[:2] X + translation (paper section 6.1, eq. 4).
+    """Weak-perspective pose: pixel = scale * diag(1, -1) R[:2] X + translation (paper eq. 4).
 
     Attributes:
       rotation: [..., 3, 3] camera_from_model.
@@ -42,7 +42,8 @@ def project(points, pose: Pose, *, inverse_distance=None):
     Args:
       points: [..., N, 3] mm, model space.
       pose: with the same leading dimensions.
-      inverse_distance: [...] 1/mm, one over the camera's distance from the model's origin; None for weak perspective.
+      inverse_distance: [...] 1/mm, one over the camera's distance from the model's origin; None
+        for weak perspective.
 
     Returns:
       [..., N, 3]: x px, y px, and depth in mm towards the viewer, zero at the model's origin.
@@ -61,8 +62,9 @@ def project(points, pose: Pose, *, inverse_distance=None):
 def fit_pose(points, pixels) -> Pose:
     """Computes the weak-perspective pose that maps points to pixels, in closed form.
 
-    Least squares gives an affine camera; its rows, made orthonormal by the symmetric square root, give the rotation and
-    their mean length the scale. Exact for exact data. Check untrusted landmarks with check_landmarks first.
+    Least squares gives an affine camera; its rows, made orthonormal by the symmetric square root,
+    give the rotation and their mean length the scale. Exact for exact data. Check untrusted
+    landmarks with check_landmarks first.
 
     Args:
       points: [B, N, 3] mm, model space, not in one plane.
@@ -86,7 +88,7 @@ def fit_pose(points, pixels) -> Pose:
 
 def _least_squares(points, targets):
     """[B, N, 3] and [B, N, 2], both centred -> the [B, 2, 3] linear map between them."""
-    # Sums of products instead of matrix products: exact float32 also where matmul is rounded (TF32, bfloat16).
+    # Sums of products, not matrix products: float32 also where a matmul is rounded (TF32).
     covariance = ops.sum(points[:, :, :, None] * points[:, :, None, :], 1)
     cross = ops.sum(targets[:, :, :, None] * points[:, :, None, :], 1)
     inverse = _symmetric_inverse(covariance)
@@ -94,10 +96,17 @@ def _least_squares(points, targets):
 
 
 def _symmetric_inverse(matrix):
-    """Inverse of symmetric [B, 3, 3] by the adjugate; singular input gives large numbers, not an exception."""
+    """Inverse of symmetric [B, 3, 3] by the adjugate; singular input gives large numbers."""
     a, b, c = matrix[:, 0, 0], matrix[:, 0, 1], matrix[:, 0, 2]
     d, e, f = matrix[:, 1, 1], matrix[:, 1, 2], matrix[:, 2, 2]
-    adjugate = [d * f - e * e, c * e - b * f, b * e - c * d, a * f - c * c, b * c - a * e, a * d - b * b]
+    adjugate = [
+        d * f - e * e,
+        c * e - b * f,
+        b * e - c * d,
+        a * f - c * c,
+        b * c - a * e,
+        a * d - b * b,
+    ]
     determinant = a * adjugate[0] + b * adjugate[1] + c * adjugate[2]
     safe = ops.maximum(determinant, 1e-12)
     xx, xy, xz, yy, yz, zz = (entry / safe for entry in adjugate)
@@ -125,17 +134,21 @@ def _cross(a, b):
 
 
 def check_landmarks(landmarks: np.ndarray) -> None:
-    """Refuses landmarks [N, 2] px that give no pose: wrong shape, not finite, fewer than 4, or all on one line.
+    """Refuses landmarks [N, 2] px that give no pose: too few, not finite, or all on one line.
 
     Raises:
       DegenerateLandmarks: with what was received.
     """
     landmarks = np.asarray(landmarks)
     if landmarks.ndim != 2 or landmarks.shape[1] != 2 or len(landmarks) < 4:
-        raise DegenerateLandmarks(f"expected at least 4 landmarks [N, 2], got {list(landmarks.shape)}")
+        raise DegenerateLandmarks(
+            f"expected at least 4 landmarks [N, 2], got {list(landmarks.shape)}"
+        )
     if not np.isfinite(landmarks).all():
         raise DegenerateLandmarks("landmarks hold values that are not finite")
-    spread = np.linalg.svd(landmarks - landmarks.mean(0), compute_uv=False) / np.sqrt(len(landmarks))
+    spread = np.linalg.svd(landmarks - landmarks.mean(0), compute_uv=False) / np.sqrt(
+        len(landmarks)
+    )
     if spread.min() < MIN_LANDMARK_SPREAD_PX:
         raise DegenerateLandmarks(
             f"landmarks lie within {spread.min():.2f} px of a line or point; "

@@ -26,7 +26,8 @@ class FaceGeometry(NamedTuple):
       landmark_mean: [51, 3] mm, the inner landmarks on the mean face.
       landmark_basis: [n, 51 * 3] mm.
       centre: [3] mm, middle of the mean face's bounding box; goes to the middle of a crop.
-      gram_factor: [n, n] F such that |d F|^2 is the mean squared vertex distance of coefficients that differ by d.
+      gram_factor: [n, n] F such that |d F|^2 is the mean squared vertex distance of two faces whose
+        coefficients differ by d.
       prior_mean: [n] what the landmark fit expects of a coefficient.
       prior_sd: [n] and how far it may stray.
     """
@@ -54,7 +55,9 @@ class FaceGeometry(NamedTuple):
             triangles=model.triangles,
             vertex_triangles=vertex_triangles(model.triangles, model.vertex_count),
             landmark_mean=landmarks.embedded_points(model.mean, *at),
-            landmark_basis=landmarks.embedded_points(model.basis, *at).reshape(model.coefficient_count, -1),
+            landmark_basis=landmarks.embedded_points(model.basis, *at).reshape(
+                model.coefficient_count, -1
+            ),
             centre=(model.mean.min(0) + model.mean.max(0)) / 2,
             gram_factor=gram_factor(model.basis),
             prior_mean=prior_mean,

@@ -1,4 +1,4 @@
-"""The landmark-only fit: the baseline that the paper compares against, and the loop's second start."""
+"""The landmark-only fit: the baseline of the paper, and the loop's second start."""
 
 from __future__ import annotations
 
@@ -12,31 +12,39 @@ ROUNDS = 4
 
 
 def landmark_fit(geometry: FaceGeometry, pixels, sigma_px, *, rounds: int = ROUNDS):
-    """Finds the most probable coefficients given the 51 inner landmarks, refitting the pose in between.
+    """Finds the most probable coefficients for the 51 inner landmarks, whatever the pose.
 
-    With the pose fixed the image is linear in the coefficients, so the Gaussian posterior has a closed form:
-    a = mu + P J^T (J P J^T + sigma^2 I)^-1 r, a system of only 102 unknowns.
+    Each round linearises the image around the current face and pose. What a small change of the
+    pose could explain is projected out, so the pose has a flat prior; the Gaussian posterior of the
+    coefficients then has a closed form, a = mu + P J^T (J P J^T + sigma^2 I)^-1 r, a system of only
+    102 unknowns.
 
     Args:
       geometry: of the face model.
       pixels: [B, 51, 2] px.
       sigma_px: [B] standard deviation of the landmarks' noise, px.
-      rounds: how often pose and coefficients are refitted in turn.
+      rounds: Gauss-Newton steps.
 
     Returns:
       [B, n] coefficients.
 
-    Source: the landmark-based initial fit of paper section 8; MAP estimate of a linear Gaussian model.
+    Source: the landmark-based fit of paper section 8; MAP estimate with the pose marginalised.
     """
     variance = ops.square(geometry.prior_sd)
+    rest_points = ops.reshape(geometry.landmark_mean, (1, -1))
     coefficients = ops.zeros((ops.shape(pixels)[0], geometry.prior_mean.shape[0]))
     for _ in range(rounds):
-        pose = fit_pose(decode_landmarks(geometry, coefficients), pixels)
+        points = decode_landmarks(geometry, coefficients)
+        pose = fit_pose(points, pixels)
         jacobian = _project_directions(geometry.landmark_basis, pose)
-        rest = _project_directions(ops.reshape(geometry.landmark_mean, (1, -1)), pose)[:, 0]
-        shifted = pixels - pose.translation[:, None, :]
+        rest = _project_directions(rest_points, pose)[:, 0]
         expected = rest + ops.einsum("k,bkl->bl", geometry.prior_mean, jacobian)
-        residual = ops.reshape(shifted, (-1, rest.shape[-1])) - expected
+        residual = (
+            ops.reshape(pixels - pose.translation[:, None, :], (-1, rest.shape[-1])) - expected
+        )
+        free = _orthonormal_rows(pose_directions(points, pose))
+        jacobian = _without(free, jacobian)
+        residual = _without(free, residual[:, None, :])[:, 0]
         coefficients = geometry.prior_mean + _posterior(jacobian, variance, residual, sigma_px)
     return coefficients
 
@@ -51,13 +59,33 @@ def _project_directions(directions, pose: Pose):
     return ops.reshape(pixels, (-1, count, points.shape[1] * 2))
 
 
+def pose_directions(points, pose: Pose):
+    """How projected points move with shift x, y, scale and turns about x, y, z: [B, 6, L * 2] px."""
+    camera = ops.einsum("bij,blj->bli", pose.rotation, points)
+    x, y, z = (pose.scale[:, None] * camera[..., k] for k in range(3))
+    zero, one = ops.zeros_like(x), ops.ones_like(x)
+    moves = [(one, zero), (zero, one), (x, -y), (zero, z), (z, zero), (-y, -x)]
+    stacked = ops.stack([ops.stack(move, -1) for move in moves], 1)
+    return ops.reshape(stacked, (-1, len(moves), 2 * points.shape[1]))
+
+
+def _orthonormal_rows(rows):
+    """Gram-Schmidt by Cholesky: rows [B, K, L] -> an orthonormal basis of their span."""
+    rows = rows / (ops.norm(rows, axis=-1, keepdims=True) + 1e-6)
+    gram = ops.matmul(rows, ops.swapaxes(rows, -1, -2)) + 1e-6 * ops.eye(rows.shape[1])
+    return ops.solve_triangular(ops.cholesky(gram), rows, lower=True)
+
+
+def _without(orthonormal, rows):
+    """Rows [B, M, L] less their part in the span of orthonormal [B, K, L]."""
+    return rows - ops.matmul(ops.matmul(rows, ops.swapaxes(orthonormal, -1, -2)), orthonormal)
+
+
 def _posterior(jacobian, variance, residual, sigma_px):
     """P J^T (J P J^T + sigma^2 I)^-1 r for [B, K, L] jacobians of K coefficients."""
     weighted = jacobian * variance[:, None]
-    size = jacobian.shape[-1]
-    noise = ops.square(sigma_px)[:, None, None] * ops.eye(size)
-    covariance = ops.einsum("bkl,bkm->blm", weighted, jacobian) + noise
-    factor = ops.cholesky(covariance)
+    noise = ops.square(sigma_px)[:, None, None] * ops.eye(jacobian.shape[-1])
+    factor = ops.cholesky(ops.einsum("bkl,bkm->blm", weighted, jacobian) + noise)
     half = ops.solve_triangular(factor, residual[..., None], lower=True)
     solved = ops.solve_triangular(ops.swapaxes(factor, -1, -2), half, lower=False)
     return ops.einsum("bkl,bl->bk", weighted, solved[..., 0])

@@ -21,7 +21,10 @@ INNER_51 = IBUG_68[len(_JAW) :]
 
 
 def embedded_points(
-    vertices: np.ndarray, triangles: np.ndarray, landmark_triangles: np.ndarray, barycentric: np.ndarray
+    vertices: np.ndarray,
+    triangles: np.ndarray,
+    landmark_triangles: np.ndarray,
+    barycentric: np.ndarray,
 ) -> np.ndarray:
     """Finds points that are fixed to a mesh.
 

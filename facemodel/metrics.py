@@ -22,7 +22,9 @@ def similarity_align(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     """
     source, target = np.asarray(source, np.float64), np.asarray(target, np.float64)
     if source.shape != target.shape or source.shape[-1:] != (3,) or source.shape[-2] < 3:
-        raise ValueError(f"expected two [..., N >= 3, 3] arrays, got {source.shape} and {target.shape}")
+        raise ValueError(
+            f"expected two [..., N >= 3, 3] arrays, got {source.shape} and {target.shape}"
+        )
     source_mean = source.mean(-2, keepdims=True)
     target_mean = target.mean(-2, keepdims=True)
     moved, fixed = source - source_mean, target - target_mean
@@ -35,6 +37,6 @@ def similarity_align(source: np.ndarray, target: np.ndarray) -> np.ndarray:
 
 
 def vertex_error_mm(source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Mean point-to-point distance after similarity alignment: two [..., N, 3] mm -> [...] mm (paper section 8)."""
+    """Mean distance after similarity alignment of two [..., N, 3] mm -> [...] mm (paper sec. 8)."""
     aligned = similarity_align(source, target)
     return np.linalg.norm(aligned - np.asarray(target, np.float64), axis=-1).mean(-1)

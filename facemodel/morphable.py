@@ -23,13 +23,14 @@ class ModelError(ValueError):
 class MorphableModel:
     """Linear face model S = mean + identity . a + expression . b, with albedo per vertex.
 
-    Coefficients are always ordered identity first, expression second. Identity coefficients are in standard
-    deviations, N(0, 1); expression weights are in natural units, 0 = neutral.
+    Coefficients are always ordered identity first, expression second. Identity coefficients are in
+    standard deviations, N(0, 1); expression weights are in natural units, 0 = neutral.
 
     Attributes:
       name: what the model is called.
       version: of the data, not of the code.
-      mean: [V, 3] mm, model space (x subject's left, y up, z to the viewer, origin between the eyeballs).
+      mean: [V, 3] mm, model space (x subject's left, y up, z to the viewer, origin between the
+        eyeballs).
       identity: [I, V, 3] mm per standard deviation.
       expression: [E, V, 3] mm at weight 1.
       albedo_mean: [V, 3] sRGB in [0, 1].
@@ -87,7 +88,9 @@ class MorphableModel:
     @property
     def coefficient_names(self) -> tuple[str, ...]:
         """A name for each coefficient, in order."""
-        return tuple(f"identity_{k:03d}" for k in range(self.identity_count)) + self.expression_names
+        return (
+            tuple(f"identity_{k:03d}" for k in range(self.identity_count)) + self.expression_names
+        )
 
     @functools.cached_property
     def basis(self) -> np.ndarray:
@@ -109,7 +112,8 @@ class MorphableModel:
         coefficients = np.asarray(coefficients, np.float32)
         if coefficients.shape[-1:] != (self.coefficient_count,):
             raise ValueError(
-                f"expected coefficients [..., {self.coefficient_count}], got {list(coefficients.shape)}"
+                f"expected coefficients [..., {self.coefficient_count}], "
+                f"got {list(coefficients.shape)}"
             )
         offsets = coefficients @ self.basis.reshape(self.coefficient_count, -1)
         return self.mean + offsets.reshape(*coefficients.shape[:-1], -1, 3)
@@ -143,7 +147,9 @@ class MorphableModel:
             with np.load(path) as archive:
                 model = cls(**_at_level(archive, level))
         except FileNotFoundError:
-            raise ModelError(f"{path}: no such face model; `make model` builds the default one") from None
+            raise ModelError(
+                f"{path}: no such face model; `make model` builds the default one"
+            ) from None
         except (zipfile.BadZipFile, OSError, ValueError, EOFError) as error:
             raise ModelError(f"{path}: not a face model file ({error})") from error
         except KeyError as error:
@@ -153,7 +159,7 @@ class MorphableModel:
 
     @classmethod
     def tiny(cls, seed: int = 0) -> MorphableModel:
-        """Builds a small made-up model for tests: a bumpy half ellipsoid with every field a real one has."""
+        """Builds a small made-up model for tests: a bumpy half ellipsoid, complete in its fields."""
         from facemodel import tiny
 
         return cls(**tiny.fields(seed))
@@ -205,7 +211,9 @@ def _apply(operator: sparse.csr_matrix, values: np.ndarray) -> np.ndarray:
     """[N, C] operator on values [..., C, 3] -> [..., N, 3] float32."""
     columns = np.moveaxis(values.astype(np.float32), -2, 0)
     result = operator @ columns.reshape(len(columns), -1)
-    return np.ascontiguousarray(np.moveaxis(result.reshape(-1, *columns.shape[1:]), 0, -2), np.float32)
+    return np.ascontiguousarray(
+        np.moveaxis(result.reshape(-1, *columns.shape[1:]), 0, -2), np.float32
+    )
 
 
 def _at_level(archive, level: int) -> dict:

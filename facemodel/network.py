@@ -16,8 +16,8 @@ _BLOCKS = ((32, 1), (32, 1), (64, 2), (64, 1), (128, 2), (128, 1), (256, 2), (25
 def build_network(coefficient_count: int, *, momentum: float = 0.98) -> keras.Model:
     """Builds the network that sees photo and shading and outputs a correction to the coefficients.
 
-    The image may have any size (training can grow it from 100 to 200). The last layer starts at zero, so that the
-    untrained loop leaves its start unchanged.
+    The image may have any size (training can grow it from 100 to 200). The last layer starts at
+    zero, so that the untrained loop leaves its start unchanged.
 
     Args:
       coefficient_count: n; 284 gives the paper's 3.6 M parameters.
@@ -54,7 +54,7 @@ def _residual_block(x, filters: int, stride: int, momentum: float):
 
 
 def loop_image(geometry: FaceGeometry, coefficients, landmarks, grey):
-    """What the network sees of the current estimate: the photo masked by it, and its frontal shading.
+    """What the network sees of an estimate: the photo masked by it, and its frontal shading.
 
     The pose is fitted anew to the landmarks, then geometry, shading and mask are rendered.
 
@@ -84,7 +84,9 @@ class IterativeRegressor(keras.Model):
     Source: paper section 5.1 and 5.3.
     """
 
-    def __init__(self, geometry: FaceGeometry, network: keras.Model, *, iterations: int = ITERATIONS):
+    def __init__(
+        self, geometry: FaceGeometry, network: keras.Model, *, iterations: int = ITERATIONS
+    ):
         super().__init__(name="iterative_regressor", dtype="float32")
         self.geometry, self.network, self.iterations = geometry, network, iterations
 
@@ -92,7 +94,8 @@ class IterativeRegressor(keras.Model):
         """Runs the loop.
 
         Args:
-          inputs: a dict of grey [B, S, S] in [0, 1], landmarks [B, 51, 2] px in the crop, start [B, n].
+          inputs: a dict of grey [B, S, S] in [0, 1], landmarks [B, 51, 2] px in the crop,
+            start [B, n].
           training: whether batch statistics are used and updated.
 
         Returns:
@@ -102,5 +105,7 @@ class IterativeRegressor(keras.Model):
         for _ in range(self.iterations):
             current = ops.stop_gradient(estimates[-1])
             image = loop_image(self.geometry, current, inputs["landmarks"], inputs["grey"])
-            estimates.append(current + self.network([ops.stop_gradient(image), current], training=training))
+            estimates.append(
+                current + self.network([ops.stop_gradient(image), current], training=training)
+            )
         return ops.stack(estimates, 1)
