@@ -60,7 +60,7 @@ def _project_directions(directions, pose: Pose):
 
 
 def pose_directions(points, pose: Pose):
-    """How projected points move with shift x, y, scale and turns about x, y, z: [B, 6, L * 2] px."""
+    """How projected points move with shift x, y, scale, turns about x, y, z: [B, 6, L * 2] px."""
     camera = ops.einsum("bij,blj->bli", pose.rotation, points)
     x, y, z = (pose.scale[:, None] * camera[..., k] for k in range(3))
     zero, one = ops.zeros_like(x), ops.ones_like(x)

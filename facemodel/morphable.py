@@ -159,7 +159,7 @@ class MorphableModel:
 
     @classmethod
     def tiny(cls, seed: int = 0) -> MorphableModel:
-        """Builds a small made-up model for tests: a bumpy half ellipsoid, complete in its fields."""
+        """Builds a small made-up model for tests: a bumpy half ellipsoid with every field."""
         from facemodel import tiny
 
         return cls(**tiny.fields(seed))

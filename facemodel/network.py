@@ -75,7 +75,6 @@ def loop_image(geometry: FaceGeometry, coefficients, landmarks, grey):
     return ops.stack([grey * mask, shading], -1)
 
 
-@keras.saving.register_keras_serializable("facerelief")
 class IterativeRegressor(keras.Model):
     """Iterative error feedback: K times render the estimate, compare it with the photo, correct it.
 
