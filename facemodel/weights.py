@@ -1,0 +1,116 @@
+"""Network weights in a small .npz file: float16 arrays in the network's own order, and where they come from."""
+
+from __future__ import annotations
+
+import collections
+import json
+import os
+import pathlib
+import re
+import zipfile
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import keras
+import numpy as np
+
+DEFAULT_WEIGHTS = pathlib.Path(__file__).parent / "data" / "regressor_float16.npz"
+_META = "meta"
+
+
+class WeightsError(ValueError):
+    """A weights file that cannot be read, or that does not fit the network."""
+
+
+def weight_names(network: keras.Model) -> tuple[str, ...]:
+    """A stable name for each of network.weights: position, layer and variable, as in "102_dense.kernel".
+
+    Layers are numbered within their kind in the order of the network, so that the names do not depend on what else the
+    process has built.
+    """
+    owners = {id(weight): name for name, layer in _named_layers(network) for weight in layer.weights}
+    return tuple(f"{k:03d}_{owners[id(w)]}.{w.name}" for k, w in enumerate(network.weights))
+
+
+def _named_layers(network: keras.Model) -> Iterator[tuple[str, keras.Layer]]:
+    seen: collections.Counter[str] = collections.Counter()
+    for layer in network.layers:
+        kind = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(layer).__name__).lower()
+        yield (f"{kind}_{seen[kind]}" if seen[kind] else kind), layer
+        seen[kind] += 1
+
+
+def save_weights(network: keras.Model, path: str | os.PathLike[str], meta: Mapping[str, Any]) -> None:
+    """Writes a network's weights as float16.
+
+    The same weights and meta give the same bytes. The file appears under its name only when complete.
+
+    Args:
+      network: any Keras model.
+      path: of the .npz file, replaced if it exists.
+      meta: what JSON can hold: face model name, version and digest, iterations, provenance.
+
+    Raises:
+      WeightsError: if a weight is not finite in float16.
+    """
+    arrays = {}
+    for name, weight in zip(weight_names(network), network.weights, strict=True):
+        with np.errstate(over="ignore"):
+            arrays[name] = keras.ops.convert_to_numpy(weight).astype(np.float16)
+        if not np.isfinite(arrays[name]).all():
+            raise WeightsError(f"{path}: {name} holds values that float16 cannot")
+    arrays[_META] = np.array(json.dumps(meta, sort_keys=True))
+    path = pathlib.Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            np.savez(file, **arrays)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load_weights(network: keras.Model, path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Reads a weights file into a network.
+
+    Args:
+      network: built like the one that was saved; left as it was if the file does not fit.
+      path: of the .npz file.
+
+    Returns:
+      The meta that was saved with the weights; empty if the file has none.
+
+    Raises:
+      WeightsError: if the file is missing or broken, or its names or shapes are not the network's.
+    """
+    arrays, meta = read_weights(path)
+    names = weight_names(network)
+    if len(arrays) != len(names):
+        raise WeightsError(f"{path}: holds {len(arrays)} arrays, the network has {len(names)}")
+    for name, weight in zip(names, network.weights, strict=True):
+        if name not in arrays:
+            raise WeightsError(f"{path}: lacks {name}")
+        if arrays[name].shape != tuple(weight.shape):
+            raise WeightsError(
+                f"{path}: {name} is {arrays[name].shape}, the network's is {tuple(weight.shape)}"
+            )
+    for name, weight in zip(names, network.weights, strict=True):
+        weight.assign(arrays[name].astype(np.float32))
+    return meta
+
+
+def read_weights(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Reads the arrays by name and the meta (empty if there is none) of a weights file.
+
+    Raises:
+      WeightsError: if the file is missing or broken.
+    """
+    try:
+        with np.load(path) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except FileNotFoundError:
+        raise WeightsError(f"{path}: no such weights file") from None
+    except (zipfile.BadZipFile, AttributeError, OSError, ValueError, EOFError) as error:
+        raise WeightsError(f"{path}: not a weights file ({error})") from error
+    meta = json.loads(str(arrays.pop(_META))) if _META in arrays else {}
+    return arrays, meta
