@@ -1,0 +1,137 @@
+# Needs Python 3.10 and make. The first target to run makes .venv from requirements.lock.
+#   make PYTHON=/path/to/python3.10   which interpreter (default: the first 3.10 that is found)
+#   make UV=/path/to/uv               which uv (default: the one on the path, else one put in .uv)
+#   make evaluate ARGS="-n 100"       more arguments for the command behind a target
+SHELL := /bin/sh
+.SHELLFLAGS := -euc
+.ONESHELL:
+.DEFAULT_GOAL := help
+
+export CHECKOUT := $(CURDIR)
+# Set-up never downloads an interpreter.
+export UV_PYTHON_DOWNLOADS := never
+# Warnings and errors of TensorFlow, not its notes.
+export TF_CPP_MIN_LOG_LEVEL ?= 1
+
+UV_PIN := uv==0.13.9
+IS_3_10 := import sys; sys.version_info[:2] == (3, 10) or sys.exit(1)
+RUN := .venv/bin/python -m
+FACERELIEF := .venv/bin/facerelief
+# A stamp holds the folder it was made in: a moved checkout gets a new environment.
+PACKAGES := .venv/.packages-stamp
+PROJECT := .venv/.project-stamp
+ifneq ($(shell cat $(PACKAGES) 2>/dev/null),$(CURDIR))
+$(PACKAGES): FORCE
+endif
+ifneq ($(shell cat $(PROJECT) 2>/dev/null),$(CURDIR))
+$(PROJECT): FORCE
+endif
+
+.PHONY: help setup demo test test-all check format model train synthesize evaluate golden bench lock clean FORCE
+FORCE:
+
+help: ## List the targets
+	@echo "make TARGET, where TARGET is one of"
+	awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+setup: $(PROJECT) ## Make .venv with the pinned packages and this project
+
+demo: $(PROJECT) ## Turn docs/images/demo.jpg into a 3D face under out/demo
+	@$(FACERELIEF) reconstruct docs/images/demo.jpg -o out/demo --overwrite $(ARGS)
+	echo "Written to out/demo:"
+	ls out/demo
+
+test: $(PROJECT) ## Run the tests that are not slow, a small end-to-end run among them
+	@$(RUN) pytest -m "not slow" $(ARGS)
+
+test-all: $(PROJECT) ## Run every test
+	@$(RUN) pytest -m "" $(ARGS)
+
+check: $(PROJECT) ## Check format, lint, types and the direction of imports
+	@$(RUN) ruff format --check .
+	$(RUN) ruff check .
+	$(RUN) mypy
+	$(RUN) pytest -q tests/test_architecture.py
+
+format: $(PROJECT) ## Format the code and fix what the linter can
+	@$(RUN) ruff format .
+	$(RUN) ruff check --fix .
+
+model: $(PROJECT) ## Build the default face model again from its CC0 sources
+	@$(FACERELIEF) model $(ARGS)
+
+train: $(PROJECT) ## Train the network from nothing (wants a GPU: docs/training.md)
+	@$(FACERELIEF) train $(ARGS)
+
+synthesize: $(PROJECT) ## Write 64 synthetic faces and a contact sheet under out/synthesize
+	@$(FACERELIEF) synthesize -n 64 --seed 1 -o out/synthesize $(ARGS)
+
+evaluate: $(PROJECT) ## Print the errors in mm on held-out synthetic faces
+	@$(FACERELIEF) evaluate $(ARGS)
+
+golden: $(PROJECT) ## Write the pictures that the tests compare with again (look at them before committing)
+	@UPDATE_GOLDEN=1 $(RUN) pytest -m "" -k golden $(ARGS)
+
+bench: $(PROJECT) ## Measure the time of each part
+	@$(FACERELIEF) bench $(ARGS)
+
+clean: ## Remove caches and build products (.venv, .uv and out stay)
+	@rm -rf build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -not -path './.venv/*' -not -path './.uv/*' -prune -exec rm -rf {} +
+
+# Shell functions for the recipes below.
+define FUNCTIONS
+fail() { echo "facerelief: $$*" >&2; exit 1; }
+
+# Prints the path of a Python 3.10: PYTHON if given, else the first one found.
+find_python() {
+  for candidate in "$${PYTHON:-python3.10}" python3 python \
+      "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/3.10*/bin/python; do
+    "$$candidate" -c '$(IS_3_10); print(sys.executable)' 2>/dev/null && return
+    [ -z "$${PYTHON:-}" ] || break
+  done
+  [ -z "$${PYTHON:-}" ] || fail "PYTHON=$$PYTHON is not a Python 3.10."
+  fail "Python 3.10 is needed and was not found: install it, or name it with 'make PYTHON=/path/to/python3.10'."
+}
+
+# Prints the command of a uv that runs, after putting one in .uv where there is none.
+find_uv() {
+  for candidate in "$${UV:-uv}" "$$CHECKOUT/.uv/bin/uv"; do
+    "$$candidate" --version >/dev/null 2>&1 && { echo "$$candidate"; return; }
+    [ -z "$${UV:-}" ] || fail "UV=$$UV does not run."
+  done
+  rm -rf .uv
+  if "$$1" -m pip --version >/dev/null 2>&1; then
+    "$$1" -m pip install --quiet --disable-pip-version-check --target .uv $(UV_PIN) >&2 ||
+      fail "pip could not install $(UV_PIN), which installs the packages."
+  else
+    { "$$1" -m venv .uv && .uv/bin/python -m pip install --quiet $(UV_PIN); } >&2 ||
+      fail "$$1 could not install $(UV_PIN): it needs pip or venv."
+  fi
+  echo "$$CHECKOUT/.uv/bin/uv"
+}
+endef
+
+$(PACKAGES): requirements.lock
+	@$(FUNCTIONS)
+	# An environment of another folder or another Python is made anew; one that was begun is finished.
+	if [ -e $@ ] && [ "$$(cat $@)" != "$$CHECKOUT" ]; then rm -rf .venv; fi
+	.venv/bin/python -c '$(IS_3_10)' 2>/dev/null || rm -rf .venv
+	if [ -e .venv/pyvenv.cfg ]; then python=.venv/bin/python; else python=$$(find_python); fi
+	uv=$$(find_uv "$$python")
+	[ -e .venv/pyvenv.cfg ] || "$$uv" venv --quiet --python "$$python" .venv
+	echo "Installing the packages of requirements.lock into .venv ..."
+	"$$uv" pip sync --quiet --python .venv/bin/python requirements.lock
+	echo "$$CHECKOUT" > $@
+
+$(PROJECT): $(PACKAGES) pyproject.toml setup.py requirements.in requirements-dev.in
+	@$(FUNCTIONS)
+	uv=$$(find_uv .venv/bin/python)
+	"$$uv" pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation --editable .
+	echo "$$CHECKOUT" > $@
+
+lock: $(PACKAGES) ## Resolve requirements*.in and constraints.txt into requirements.lock
+	@$(FUNCTIONS)
+	uv=$$(find_uv .venv/bin/python)
+	"$$uv" pip compile --quiet --python .venv/bin/python --custom-compile-command "make lock" --no-emit-index-url $(ARGS) \
+	  --constraints constraints.txt --output-file requirements.lock requirements.in requirements-dev.in

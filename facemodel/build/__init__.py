@@ -1,0 +1,1 @@
+"""Builds the default face model from CC0 data."""
