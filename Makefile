@@ -8,8 +8,9 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 
 export CHECKOUT := $(CURDIR)
-# Set-up never downloads an interpreter.
+# Set-up never downloads an interpreter and stays in this folder.
 export UV_PYTHON_DOWNLOADS := never
+export PIP_ROOT_USER_ACTION := ignore
 # Warnings and errors of TensorFlow, not its notes.
 export TF_CPP_MIN_LOG_LEVEL ?= 1
 
