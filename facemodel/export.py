@@ -1,0 +1,269 @@
+"""The SavedModel that is served: photo and landmarks in, face out, with alignment, crop and loop in the graph.
+
+Only stock TensorFlow ops are used, so an unmodified TensorFlow Serving loads it. Signatures and names are fixed,
+because clients depend on them; docs/serving.md describes them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import pathlib
+import shutil
+import tempfile
+
+import numpy as np
+import tensorflow as tf
+
+import facemodel
+from facemodel import camera, examples, landmarks, transforms
+from facemodel.crop import grey_crop
+from facemodel.geometry import FaceGeometry, decode, decode_landmarks
+from facemodel.landmark_fit import landmark_fit
+from facemodel.morphable import MorphableModel
+from facemodel.network import IterativeRegressor
+from facemodel.rendering import render_shading
+
+STARTS = ("zero", "landmark_fit")
+LANDMARK_NOISE_MM = 1.0
+METADATA_FILE, ARRAYS_FILE = "metadata.json", "model.npz"
+
+
+class ExportError(ValueError):
+    """A SavedModel that cannot be written."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportConfig:
+    """How the exported graph runs the loop.
+
+    Attributes:
+      start: alpha_0 of the loop, "zero" (the mean face) or "landmark_fit".
+      landmark_noise_mm: standard deviation that the landmark fit expects of the detector's landmarks.
+    """
+
+    start: str = "zero"
+    landmark_noise_mm: float = LANDMARK_NOISE_MM
+
+    def __post_init__(self) -> None:
+        if self.start not in STARTS:
+            raise ExportError(f"start should be one of {', '.join(STARTS)}, got {self.start!r}")
+        if not self.landmark_noise_mm > 0:
+            raise ExportError(f"landmark_noise_mm should be positive, got {self.landmark_noise_mm}")
+
+
+class FaceServer(tf.Module):
+    """The functions behind the signatures; arrays are variables, so that signatures share them.
+
+    Args:
+      model: the face model, at the level of the vertices that are put out.
+      regressor: of that face model; its network and number of iterations are used.
+      config: how the loop starts.
+    """
+
+    def __init__(self, model: MorphableModel, regressor: IterativeRegressor, config: ExportConfig):
+        super().__init__(name="facerelief")
+        self._config, self._metadata = config, _metadata_outputs(model)
+        geometry = FaceGeometry.create(model)
+        self._geometry = FaceGeometry(*(tf.Variable(array, trainable=False) for array in geometry))
+        self._regressor = regressor
+        self._iterations = regressor.iterations
+        self._variables = [*self._geometry, *regressor.network.variables]
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 478, 2], tf.float32)])
+    def align(self, landmarks_478):
+        """[B, 478, 2] px -> the fixed crop [B, 2, 3] crop_from_image, and the inner landmarks in it [B, 51, 2]."""
+        inner = tf.gather(landmarks_478, np.asarray(landmarks.INNER_51), axis=1)
+        mean = tf.broadcast_to(
+            self._geometry.landmark_mean[None], [tf.shape(inner)[0], inner.shape[1], 3]
+        )
+        pose = camera.fit_pose(mean, inner)
+        crop_from_image = camera.crop_from_pose(pose, tf.convert_to_tensor(self._geometry.centre))
+        return crop_from_image, transforms.apply_similarity(crop_from_image, inner)
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([None, camera.CROP_SIZE, camera.CROP_SIZE], tf.float32),
+            tf.TensorSpec([None, 51, 2], tf.float32),
+            tf.TensorSpec([None, 2, 3], tf.float32),
+        ]
+    )
+    def reconstruct(self, grey, crop_landmarks, crop_from_image):
+        """Runs the loop on grey crops [B, S, S] in [0, 1] and names its results as the signatures do."""
+        geometry = FaceGeometry(*(tf.convert_to_tensor(array) for array in self._geometry))
+        regressor = IterativeRegressor(
+            geometry, self._regressor.network, iterations=self._iterations
+        )
+        start = self._start(geometry, crop_landmarks)
+        iterations = regressor(
+            {"grey": grey, "landmarks": crop_landmarks, "start": start}, training=False
+        )
+        coefficients = iterations[:, -1]
+        vertices = decode(geometry, coefficients)
+        crop_pose = camera.fit_pose(decode_landmarks(geometry, coefficients), crop_landmarks)
+        shading, mask = render_shading(geometry, vertices, crop_pose, size=camera.CROP_SIZE)
+        pose = camera.transform_pose(crop_pose, transforms.invert_similarity(crop_from_image))
+        return {
+            "coefficients": coefficients,
+            "vertices": vertices,
+            "rotation": pose.rotation,
+            "scale": pose.scale,
+            "translation": pose.translation,
+            "crop_from_image": crop_from_image,
+            "iterations": iterations,
+            "shading": _to_uint8(shading),
+            "mask": _to_uint8(mask),
+            "crop": _to_uint8(grey),
+        }
+
+    def _start(self, geometry: FaceGeometry, crop_landmarks):
+        if self._config.start == "zero":
+            return tf.zeros([tf.shape(crop_landmarks)[0], geometry.prior_mean.shape[0]])
+        sigma_px = self._config.landmark_noise_mm * camera.CROP_SCALE
+        return landmark_fit(
+            geometry, crop_landmarks, tf.fill([tf.shape(crop_landmarks)[0]], sigma_px)
+        )
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([None, None, None, 3], tf.uint8, name="image"),
+            tf.TensorSpec([None, 478, 2], tf.float32, name="landmarks"),
+        ]
+    )
+    def serving_default(self, image, landmarks):
+        """Pictures of one size as pixels."""
+        crop_from_image, crop_landmarks = self.align(landmarks)
+        return self.reconstruct(grey_crop(image, crop_from_image), crop_landmarks, crop_from_image)
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([None], tf.string, name="image_bytes"),
+            tf.TensorSpec([None, 478, 2], tf.float32, name="landmarks"),
+        ]
+    )
+    def encoded(self, image_bytes, landmarks):
+        """Pictures as JPEG or PNG files, each of its own size."""
+        crop_from_image, crop_landmarks = self.align(landmarks)
+        grey = _decoded_crops(image_bytes, crop_from_image)
+        return self.reconstruct(grey, crop_landmarks, crop_from_image)
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
+    def examples(self, examples):
+        """Serialized tf.Examples as facemodel.examples writes them."""
+        image_bytes, landmarks = _parse(examples)
+        return self.encoded(image_bytes, landmarks)
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="request")])
+    def metadata(self, request):
+        """What the model is, once for each string in the request, whose text is ignored."""
+        batch = tf.shape(request)[0]
+        return {
+            name: tf.broadcast_to(array[None], tf.concat([[batch], array.shape], 0))
+            for name, array in (
+                (name, tf.constant(array)) for name, array in self._metadata.items()
+            )
+        }
+
+    def signatures(self) -> dict:
+        """The functions by signature name."""
+        return {
+            name: getattr(self, name)
+            for name in ("serving_default", "encoded", "examples", "metadata")
+        }
+
+
+def _decoded_crops(image_bytes, crop_from_image):
+    """Decodes pictures one by one and cuts their crops -> [B, S, S]; so their sizes may differ."""
+
+    def crop(one):
+        image = tf.io.decode_image(one[0], channels=3, expand_animations=False)
+        return grey_crop(image[None], one[1][None])[0]
+
+    spec = tf.TensorSpec([camera.CROP_SIZE, camera.CROP_SIZE], tf.float32)
+    return tf.map_fn(crop, (image_bytes, crop_from_image), fn_output_signature=spec)
+
+
+def _to_uint8(values):
+    return tf.cast(tf.round(tf.clip_by_value(values, 0.0, 1.0) * 255.0), tf.uint8)
+
+
+def _metadata_outputs(model: MorphableModel) -> dict[str, np.ndarray]:
+    """What the metadata signature gives, without the batch dimension."""
+    ibug = np.asarray(landmarks.IBUG_68)
+    return {
+        "model_name": np.array(model.name.encode()),
+        "model_version": np.array(model.version.encode()),
+        "coefficient_names": np.array([name.encode() for name in model.coefficient_names]),
+        "triangles": model.triangles,
+        "mean": model.mean,
+        "landmark_triangles": model.landmark_triangles[ibug],
+        "landmark_barycentric": model.landmark_barycentric[ibug],
+    }
+
+
+def export_saved_model(
+    model: MorphableModel,
+    regressor: IterativeRegressor,
+    directory: str | os.PathLike[str],
+    *,
+    config: ExportConfig = ExportConfig(),
+    version: int = 1,
+    facts: dict | None = None,
+) -> pathlib.Path:
+    """Writes directory/version/, the SavedModel with metadata.json and model.npz in its assets.extra/.
+
+    It appears under its name only when complete.
+
+    Args:
+      model: the face model, at the level of the vertices that are put out.
+      regressor: of that face model; its network and number of iterations are used.
+      directory: named as the served model, made if missing.
+      config: how the loop starts.
+      version: of the served model, a positive number.
+      facts: more for metadata.json, what JSON can hold.
+
+    Returns:
+      The version's directory.
+
+    Raises:
+      ExportError: if that version exists already.
+    """
+    directory = pathlib.Path(directory)
+    target = directory / str(version)
+    if target.exists():
+        raise ExportError(f"{target}: exists already")
+    directory.mkdir(parents=True, exist_ok=True)
+    temporary = pathlib.Path(tempfile.mkdtemp(prefix=f".{version}-", dir=directory))
+    try:
+        server = FaceServer(model, regressor, config)
+        tf.saved_model.save(server, str(temporary), signatures=server.signatures())
+        _write_extra(temporary / "assets.extra", model, regressor, config, facts or {})
+        temporary.chmod(0o755)
+        os.rename(temporary, target)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    return target
+
+
+def _write_extra(extra: pathlib.Path, model, regressor, config: ExportConfig, facts: dict) -> None:
+    extra.mkdir()
+    description = {
+        "format": "facerelief-saved-model/1",
+        "facerelief_version": facemodel.__version__,
+        "model_name": model.name,
+        "model_version": model.version,
+        "units": "mm",
+        "iterations": regressor.iterations,
+        **dataclasses.asdict(config),
+        "coefficient_names": list(model.coefficient_names),
+        "identity_count": model.identity_count,
+        "vertex_count": model.vertex_count,
+        **facts,
+    }
+    (extra / METADATA_FILE).write_text(json.dumps(description, indent=1, sort_keys=True) + "\n")
+    fields = ("mean", "triangles", "uv", "albedo_mean", "regions", "inner_face")
+    fields += ("landmark_triangles", "landmark_barycentric")
+    arrays = {field: getattr(model, field) for field in fields}
+    np.savez(extra / ARRAYS_FILE, region_names=np.array(model.region_names), **arrays)

@@ -1,0 +1,62 @@
+"""The shipped network weights, checked against the face model that they were trained for."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pathlib
+
+from facemodel.geometry import FaceGeometry
+from facemodel.morphable import DEFAULT_MODEL, MorphableModel
+from facemodel.network import ITERATIONS, IterativeRegressor, build_network
+from facemodel.weights import DEFAULT_WEIGHTS, WeightsError, load_weights, read_weights
+
+
+def load_pretrained(
+    model: MorphableModel,
+    *,
+    weights: str | os.PathLike[str] | None = None,
+    model_path: str | os.PathLike[str] | None = None,
+    iterations: int = ITERATIONS,
+) -> IterativeRegressor:
+    """Builds the regressor for a face model and fills in trained weights.
+
+    Args:
+      model: at any level; the weights do not depend on it.
+      weights: .npz written by weights.save_weights; the shipped one if None.
+      model_path: the file that model was read from, whose bytes are compared with those that the weights were trained
+        for; the default model's if None.
+      iterations: K of the loop.
+
+    Raises:
+      WeightsError: if the file is missing or broken, or was trained for another face model.
+    """
+    path = pathlib.Path(weights or DEFAULT_WEIGHTS)
+    _, meta = read_weights(path)
+    _check_model(meta, model, pathlib.Path(model_path or DEFAULT_MODEL), path)
+    network = build_network(model.coefficient_count)
+    load_weights(network, path)
+    return IterativeRegressor(FaceGeometry.create(model), network, iterations=iterations)
+
+
+def _check_model(
+    meta: dict, model: MorphableModel, model_path: pathlib.Path, path: pathlib.Path
+) -> None:
+    """Compares what the weights say about their face model with the one at hand."""
+    trained_for = (meta.get("model_name"), meta.get("model_version"))
+    if trained_for != (model.name, model.version):
+        wanted = " ".join(str(part) for part in trained_for)
+        raise WeightsError(
+            f"{path}: trained for face model {wanted}, not for {model.name} {model.version}"
+        )
+    digest = meta.get("model_sha256")
+    if digest and model_path.is_file() and digest != file_digest(model_path):
+        raise WeightsError(
+            f"{path}: trained for face model {model.name} {model.version} with sha256 {digest[:12]}, "
+            f"but {model_path} has {file_digest(model_path)[:12]}"
+        )
+
+
+def file_digest(path: str | os.PathLike[str]) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    return hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()

@@ -1,0 +1,164 @@
+"""Reads photos of any common kind as upright sRGB pixels, and finds the photos in folders."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import struct
+import warnings
+import zlib
+from collections.abc import Iterable
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
+"""What counts as a photo in a folder; a file that is named itself is read whatever its suffix."""
+MAX_MEGAPIXELS = 120
+MIN_SIDE_PX = 16
+
+
+class ImageError(ValueError):
+    """A photo that cannot be used; one line that begins with its name."""
+
+
+def read_photo(path: str | os.PathLike[str]) -> np.ndarray:
+    """Reads a photo.
+
+    Greyscale, palette, transparent (on white), CMYK and 16-bit pictures are converted, the EXIF orientation is applied,
+    of an animation the first picture is taken.
+
+    Args:
+      path: of the file.
+
+    Returns:
+      uint8 [H, W, 3] sRGB, upright.
+
+    Raises:
+      ImageError: if the file cannot be read, is no picture or a damaged one, or too small or too large.
+    """
+    path = pathlib.Path(path)
+    try:
+        if path.stat().st_size == 0 and path.is_file():
+            raise ImageError(f"{path}: the file is empty")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path) as picture:
+                _check_size(picture.size, path)
+                return _to_rgb(ImageOps.exif_transpose(picture))
+    except UnidentifiedImageError:
+        raise ImageError(f"{path}: not an image of a known format") from None
+    except Image.DecompressionBombError:
+        raise ImageError(
+            f"{path}: larger than the {MAX_MEGAPIXELS} megapixels that are read"
+        ) from None
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error) as error:
+        if isinstance(error, ImageError):
+            raise
+        raise ImageError(f"{path}: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"cannot be read ({error.strerror})"
+    return f"damaged image ({' '.join(str(error).split())})"
+
+
+def _check_size(size: tuple[int, int], path: pathlib.Path) -> None:
+    width, height = size
+    if min(size) < MIN_SIDE_PX:
+        raise ImageError(f"{path}: {width} x {height} px is too small for a face")
+    if width * height > MAX_MEGAPIXELS * 1e6:
+        raise ImageError(
+            f"{path}: {width} x {height} px are {width * height / 1e6:.0f} megapixels, "
+            f"more than the {MAX_MEGAPIXELS} that are read; reduce it first"
+        )
+
+
+def _to_rgb(picture: Image.Image) -> np.ndarray:
+    """Any mode -> uint8 [H, W, 3]; decodes the file."""
+    if picture.mode.startswith("I"):
+        grey = np.clip(np.asarray(picture, np.float64) / 257.0, 0, 255)
+        return np.repeat(np.round(grey).astype(np.uint8)[..., None], 3, -1)
+    if picture.mode == "F":
+        values = np.nan_to_num(np.asarray(picture, np.float64))
+        grey = np.clip(values * (255.0 if values.max() <= 1.0 else 1.0), 0, 255)
+        return np.repeat(np.round(grey).astype(np.uint8)[..., None], 3, -1)
+    if picture.has_transparency_data:
+        picture = picture.convert("RGBA")
+        white = Image.new("RGBA", picture.size, "white")
+        picture = Image.alpha_composite(white, picture)
+    return np.array(picture.convert("RGB"))
+
+
+def find_photos(
+    inputs: Iterable[str | os.PathLike[str]], *, leave_out: pathlib.Path | None = None
+) -> list[pathlib.Path]:
+    """Lists the photos to work on.
+
+    A file stands for itself. A folder stands for all files in it and in its subfolders whose suffix is in SUFFIXES, in
+    order of their paths; hidden files and folders are passed over, links to folders are not followed. Each file is
+    listed once.
+
+    Args:
+      inputs: files and folders.
+      leave_out: a folder whose files are not listed unless they are named themselves (the output folder).
+
+    Raises:
+      ImageError: if an input does not exist.
+    """
+    left_out = leave_out.resolve() if leave_out else None
+    found: dict[pathlib.Path, pathlib.Path] = {}
+    for path in map(pathlib.Path, inputs):
+        for photo in _photos_in(path, left_out) if path.is_dir() else [path]:
+            found.setdefault(photo.resolve(), photo)
+    return list(found.values())
+
+
+def _photos_in(folder: pathlib.Path, left_out: pathlib.Path | None) -> list[pathlib.Path]:
+    photos = []
+    for root, folders, files in os.walk(folder):
+        here = pathlib.Path(root)
+        folders[:] = [
+            name
+            for name in folders
+            if not name.startswith(".") and (here / name).resolve() != left_out
+        ]
+        photos += [
+            here / name
+            for name in files
+            if pathlib.Path(name).suffix.lower() in SUFFIXES and not name.startswith(".")
+        ]
+    return sorted(photos)
+
+
+def unique_names(paths: list[pathlib.Path]) -> list[str]:
+    """Short names for photos, no two alike.
+
+    The stem where no other photo has it; otherwise stem and suffix ("anna_jpg"), the folder before it
+    ("holiday_anna_jpg"), and at last a number ("holiday_anna_jpg_2"). Case is ignored in the comparison, because some
+    file systems do.
+    """
+    makers = (
+        lambda path: path.stem,
+        lambda path: f"{path.stem}_{path.suffix.lstrip('.').lower()}",
+        lambda path: f"{path.resolve().parent.name}_{path.stem}_{path.suffix.lstrip('.').lower()}",
+    )
+    names: dict[int, str] = {}
+    taken: set[str] = set()
+    left = list(range(len(paths)))
+    for make in makers:
+        wanted = [make(paths[k]) for k in left]
+        folded = [name.lower() for name in wanted]
+        for k, name, fold in zip(list(left), wanted, folded, strict=True):
+            if folded.count(fold) == 1 and fold not in taken:
+                names[k] = name
+        taken |= {name.lower() for name in names.values()}
+        left = [k for k in left if k not in names]
+    for k in left:
+        name, number = makers[-1](paths[k]), 2
+        while f"{name}_{number}".lower() in taken:
+            number += 1
+        names[k] = f"{name}_{number}"
+        taken.add(names[k].lower())
+    return [names[k] for k in range(len(paths))]
