@@ -14,6 +14,22 @@ SHININESS = 10.0
 """Phong exponent (paper section 6.1)."""
 
 
+class Light(NamedTuple):
+    """One directional light and how strongly it acts (paper section 6.1).
+
+    Attributes:
+      ambient: [B] share of the albedo that is seen everywhere.
+      diffuse: [B] share added where the light falls on the surface squarely.
+      specular: [B] brightness of the highlight, white.
+      direction: [B, 3] unit vectors towards the light, camera frame (x right, y up, z to the viewer).
+    """
+
+    ambient: Any
+    diffuse: Any
+    specular: Any
+    direction: Any
+
+
 def vertex_normals(geometry: FaceGeometry, vertices):
     """Computes normals that point outwards, averaged over the triangles around each vertex by area.
 
@@ -56,6 +72,62 @@ def render_shading(geometry: FaceGeometry, vertices, pose: Pose, *, size: int):
     normals = _unit(rasterizer.interpolate(normals, geometry.triangles, triangle_id, weights))
     mask = ops.cast(triangle_id >= 0, "float32")
     return ops.clip(normals[..., 2], 0.0, 1.0), mask
+
+
+def phong(normals, albedo, light: Light, *, shininess: float = SHININESS):
+    """Computes colours by Phong's formula, seen from z.
+
+    albedo (ambient + diffuse max(n.l, 0)) + specular max(r.v, 0)^shininess where n.l > 0, with r = 2 (n.l) n - l and
+    v = (0, 0, 1). There is no 1 / pi in it.
+
+    Args:
+      normals: [B, H, W, 3] unit vectors, camera frame.
+      albedo: [B, H, W, 3] in [0, 1].
+      light: of [B, ...] tensors.
+      shininess: exponent of the highlight.
+
+    Returns:
+      [B, H, W, 3] in [0, 1].
+
+    Source: paper section 6.1.
+    """
+    ambient, diffuse, specular = (value[:, None, None, None] for value in light[:3])
+    direction = light.direction[:, None, None, :]
+    facing = ops.maximum(ops.sum(normals * direction, -1, keepdims=True), 0.0)
+    mirrored = ops.maximum(2.0 * facing * normals[..., 2:] - direction[..., 2:], 0.0)
+    highlight = ops.where(facing > 0.0, mirrored**shininess, 0.0)
+    return ops.clip(albedo * (ambient + diffuse * facing) + specular * highlight, 0.0, 1.0)
+
+
+def render_photo(
+    geometry: FaceGeometry, vertices, albedo, pose: Pose, light: Light, *, height: int, width: int, inverse_distance=None
+):
+    """Renders a face as a photo, on black.
+
+    Args:
+      geometry: of the face model.
+      vertices: [B, V, 3] mm, model space.
+      albedo: [B, V, 3] in [0, 1].
+      pose: of the faces in the image, [B, ...].
+      light: of [B, ...] tensors.
+      height: px.
+      width: px.
+      inverse_distance: [B] 1/mm, one over the camera's distance; None for weak perspective.
+
+    Returns:
+      rgb [B, H, W, 3] in [0, 1]; mask [B, H, W], 1 on the face and 0 outside.
+
+    Source: paper section 6.1, eq. 4.
+    """
+    screen = camera.project(vertices, pose, inverse_distance=inverse_distance)
+    triangle_id = rasterizer.rasterize(screen, geometry.triangles, height=height, width=width)
+    weights = rasterizer.barycentric(screen, geometry.triangles, triangle_id)
+    normals = ops.einsum("bij,bvj->bvi", pose.rotation, vertex_normals(geometry, vertices))
+    attributes = ops.concatenate([normals, albedo], -1)
+    pixels = rasterizer.interpolate(attributes, geometry.triangles, triangle_id, weights)
+    mask = ops.cast(triangle_id >= 0, "float32")
+    rgb = phong(_unit(pixels[..., :3]), pixels[..., 3:], light)
+    return rgb * mask[..., None], mask
 
 
 def _cross(a, b):
