@@ -1,0 +1,269 @@
+"""The direction of imports, what may be imported where, and what a checkout must not hold.
+
+Every rule is a small function that is also given something that breaks it.
+"""
+
+import ast
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+
+MAY_IMPORT = {
+    "facemodel": set(),
+    "components": {"facemodel"},
+    "serving": {"facemodel"},
+    "pipeline": {"components", "facemodel", "serving"},
+    "kubeflow": {"components", "facemodel", "pipeline", "serving"},
+}
+"""Which of the project's folders a folder may import, besides itself (tests import all)."""
+
+TENSORFLOW_ONLY_IN = {"facemodel/examples.py", "facemodel/export.py", "facemodel/photo.py"}
+MEDIAPIPE_ONLY_IN = {"serving/detection.py"}
+
+TENSORFLOW = re.compile(r"(tensorflow|tf_keras)")
+GLUE = re.compile(
+    r"(tfx|apache_beam|grpc|kfp|ml_metadata|mediapipe|google|typer|rich|flask|fastapi|starlette|"
+    r"django|tornado|aiohttp|uvicorn|http\.server|wsgiref|tensorflow_(serving|model_analysis|"
+    r"transform|data_validation|metadata))(_|\.|$)"
+)
+"""What facemodel leaves to the layers above it."""
+
+MACHINE_TRACES = re.compile(
+    r"pypi\.org|pythonhosted\.org|npmjs\.(org|com)|maven\.(apache\.)?org|crates\.io|"
+    r"proxy\.golang\.org|deb\.debian\.org|anaconda\.org|"
+    r"--(extra-)?index-url|--find-links|"
+    r"(?<![\w.$}~-])/(work|root|home/\w+)/|\.\./shared"
+)
+"""Hosts of package indexes, and folders of one machine."""
+
+HEAVY = {"apache_beam", "jax", "keras", "kfp", "mediapipe", "tensorflow", "tfx"}
+
+
+def modules_imported(source, package=""):
+    """Full names of everything that a module imports anywhere, by statement or by literal name."""
+    names = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: package.count(".") + 2 - node.level] if node.level else []
+            base = [*above, node.module] if node.module else above
+            names |= {".".join([*base, alias.name]) for alias in node.names}
+        elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
+            called = ast.unparse(node.func).split(".")[-1]
+            if called in ("import_module", "__import__"):
+                names.add(str(node.args[0].value))
+    return names
+
+
+def violations(path, source):
+    """What a file of the project, by its path in the checkout, imports against the rules."""
+    folder, *inner = pathlib.PurePosixPath(path).parent.parts
+    found = []
+    for name in sorted(modules_imported(source, ".".join([folder, *inner]))):
+        top = name.split(".")[0]
+        if top in {*MAY_IMPORT, "tests"} and top not in MAY_IMPORT[folder] | {folder}:
+            found.append(f"{path}: {folder} does not know {top} ({name})")
+        if top == "mediapipe" and path not in MEDIAPIPE_ONLY_IN:
+            found.append(f"{path}: mediapipe is for {sorted(MEDIAPIPE_ONLY_IN)}")
+        if folder == "facemodel":
+            if GLUE.match(name):
+                found.append(f"{path}: facemodel is free of {name}")
+            if TENSORFLOW.match(name) and path not in TENSORFLOW_ONLY_IN:
+                found.append(f"{path}: {name} is for {sorted(TENSORFLOW_ONLY_IN)}")
+            if f"{name}.".startswith("facemodel.build.") and inner != ["build"]:
+                found.append(f"{path}: only facemodel.build knows {name}")
+    return found
+
+
+def python_files(*folders):
+    """Paths in the checkout of all Python files below some of its folders."""
+    found = (path for folder in folders for path in (ROOT / folder).rglob("*.py"))
+    return sorted(path.relative_to(ROOT).as_posix() for path in found)
+
+
+def module_name(path):
+    """The name under which a file of the checkout is imported."""
+    return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+
+def run_python(code, *, folder=None, **environment):
+    """Runs code in a fresh interpreter that sees a folder and the project."""
+    search_path = os.pathsep.join(str(place) for place in (folder, ROOT) if place)
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": search_path, **environment},
+        capture_output=True,
+        text=True,
+    )
+
+
+def loaded_after(statement, *, folder=None):
+    """Top-level modules that an import statement loads."""
+    code = f"import json, sys\n{statement}\nprint(json.dumps([*sys.modules]))"
+    finished = run_python(code, folder=folder)
+    assert finished.returncode == 0, finished.stderr
+    return {name.split(".")[0] for name in json.loads(finished.stdout)}
+
+
+def import_without_tensorflow(modules, *, folder=None):
+    """Imports modules on JAX where importing TensorFlow raises."""
+    code = f"""
+import importlib, importlib.abc, sys
+class Wall(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0].startswith("tensorflow"):
+            raise ImportError(name + " is walled off")
+sys.meta_path.insert(0, Wall())
+for module in {list(modules)!r}:
+    importlib.import_module(module)
+"""
+    return run_python(code, folder=folder, KERAS_BACKEND="jax")
+
+
+def test_all_forms_of_import_are_read():
+    source = (
+        "import a.b, c\nfrom d import e\nfrom .f import g\nfrom .. import h\nx.import_module('i')"
+    )
+    assert modules_imported(source, "top.inner") == {
+        "a.b",
+        "c",
+        "d.e",
+        "top.inner.f.g",
+        "top.h",
+        "i",
+    }
+
+
+@pytest.mark.parametrize("path", python_files(*MAY_IMPORT))
+def test_imports_go_downwards(path):
+    assert violations(path, (ROOT / path).read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "source"),
+    [
+        ("facemodel/camera.py", "import serving.detection"),
+        ("facemodel/camera.py", "from pipeline import cli"),
+        ("facemodel/camera.py", "import tensorflow as tf"),
+        ("facemodel/camera.py", "from tensorflow_graphics.math import vector"),
+        ("facemodel/camera.py", "def f():\n    import tf_keras"),
+        ("facemodel/camera.py", "import importlib\nimportlib.import_module('tensorflow.io')"),
+        ("facemodel/camera.py", "from facemodel.build import regions"),
+        ("facemodel/camera.py", "from .build import regions"),
+        ("facemodel/camera.py", "from tests import test_camera"),
+        ("facemodel/build/a.py", "from ...serving import detection"),
+        ("facemodel/build/a.py", "import mediapipe"),
+        ("facemodel/export.py", "from tensorflow_serving.apis import predict_pb2"),
+        ("facemodel/photo.py", "import apache_beam as beam"),
+        ("facemodel/photo.py", "from tfx import v1"),
+        ("facemodel/photo.py", "import grpc"),
+        ("facemodel/photo.py", "from http.server import HTTPServer"),
+        ("components/a.py", "from serving import client"),
+        ("components/a.py", "import mediapipe as mp"),
+        ("serving/server.py", "import components"),
+        ("serving/server.py", "from mediapipe.python import solutions"),
+        ("serving/server.py", "__import__('pipeline.cli')"),
+        ("pipeline/a.py", "import kubeflow.compile"),
+        ("pipeline/a.py", "if x:\n    from mediapipe import solutions"),
+    ],
+)
+def test_a_forbidden_import_is_seen(path, source):
+    assert violations(path, source) != []
+
+
+@pytest.mark.parametrize(
+    ("path", "source"),
+    [
+        ("facemodel/export.py", "import tensorflow as tf"),
+        ("facemodel/build/a.py", "from . import regions\nfrom ..camera import project"),
+        ("facemodel/camera.py", "from .transforms import compose\nimport numpy, keras.ops"),
+        ("facemodel/network.py", "from facemodel import builders"),
+        ("serving/detection.py", "def f():\n    import mediapipe"),
+        ("pipeline/commands/a.py", "from ..evaluation import f\nimport serving, components, tfx"),
+        ("kubeflow/compile.py", "from pipeline import config\nimport kfp"),
+    ],
+)
+def test_an_allowed_import_passes(path, source):
+    assert violations(path, source) == []
+
+
+def test_facemodel_works_without_tensorflow():
+    free = [path for path in python_files("facemodel") if path not in TENSORFLOW_ONLY_IN]
+    finished = import_without_tensorflow(module_name(path) for path in free)
+    assert finished.returncode == 0, finished.stderr
+
+
+def test_the_wall_stops_tensorflow(tmp_path):
+    (tmp_path / "innocent.py").write_text("def f():\n    import tensorflow\nf()\n")
+    finished = import_without_tensorflow(["innocent"], folder=tmp_path)
+    assert finished.returncode != 0
+    assert "tensorflow is walled off" in finished.stderr
+
+
+@pytest.mark.parametrize("module", ["facemodel", "components", "serving", "pipeline.cli"])
+def test_importing_loads_nothing_heavy(module):
+    assert loaded_after(f"import {module}") & HEAVY == set()
+
+
+def test_a_heavy_import_is_seen(tmp_path):
+    (tmp_path / "tensorflow.py").write_text("")
+    (tmp_path / "light.py").write_text("import tensorflow\n")
+    assert loaded_after("import light", folder=tmp_path) & HEAVY == {"tensorflow"}
+
+
+def listed_packages():
+    """The packages that setup.py names."""
+    tree = ast.parse((ROOT / "setup.py").read_text(encoding="utf-8"))
+    call = next(node for node in ast.walk(tree) if isinstance(node, ast.Call))
+    return ast.literal_eval(next(arg.value for arg in call.keywords if arg.arg == "packages"))
+
+
+def test_setup_lists_every_package():
+    installed = {"facemodel", "components", "pipeline", "serving"}
+    folders = {str(pathlib.PurePosixPath(path).parent) for path in python_files(*installed)}
+    assert sorted(listed_packages()) == sorted(folder.replace("/", ".") for folder in folders)
+    assert all((ROOT / folder / "__init__.py").is_file() for folder in folders)
+
+
+def test_tests_and_kubeflow_are_no_packages():
+    assert [
+        path for path in python_files("tests", "kubeflow") if path.endswith("__init__.py")
+    ] == []
+
+
+def tracked_texts():
+    """Yields (path, text) of the text files under version control."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True)
+    for name in filter(None, listed.stdout.decode().split("\0")):
+        content = (ROOT / name).read_bytes() if (ROOT / name).is_file() else b"\0"
+        if b"\0" not in content:
+            yield name, content.decode("utf-8")
+
+
+def test_no_index_hosts_and_no_machine_paths():
+    lines = ((name, line) for name, text in tracked_texts() for line in text.splitlines())
+    assert [f"{name}: {line}" for name, line in lines if MACHINE_TRACES.search(line)] == []
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        ("https://pypi", ".org/simple"),
+        ("files.python", "hosted.org"),
+        ("uv pip install --index", "-url x"),
+        ("open('/wo", "rk/main/a.npz')"),
+        ("cd /ro", "ot/.pyenv"),
+        ("/ho", "me/somebody/code"),
+        ("see ..", "/shared/DESIGN.md"),
+    ],
+)
+def test_a_machine_trace_is_seen(parts):
+    assert MACHINE_TRACES.search("".join(parts))
