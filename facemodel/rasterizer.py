@@ -1,9 +1,9 @@
 """A batched z-buffer in stock ops: which triangle is seen at each pixel, and where in it.
 
-Each front-facing triangle is tested at exactly the pixel centres of its bounding box. These candidates form one flat
-list, whatever the sizes of the triangles, so none is missed and none is wasted. TensorFlow makes the whole list at
-once, with dynamic shapes, and drops early what cannot be seen; JAX, whose shapes are static, walks through the same
-list in pieces of a fixed length. Both keep the nearest candidate of each pixel.
+Front-facing triangles become one flat list of the pixel centres that they cover, however large each of them is, and the
+nearest entry for each pixel is kept. TensorFlow makes the list at once: its shapes may depend on the data, so rows of
+triangles, then pixels of rows are listed. On JAX shapes are static: there the pixels of all bounding boxes form the
+list, of which pieces of a fixed length are drawn until none is left. Both are exact and give the same picture.
 """
 
 from __future__ import annotations
@@ -18,32 +18,44 @@ BACKGROUND = -1
 EDGE_TOLERANCE = 1e-6
 """Edges are moved out by this times the squared span (px) over their length: a few float32 roundings, so that a pixel
 centre on the edge between two triangles always falls into one of them."""
+_LEVEL = 1e-20
+"""Stands for a slope of zero where it is divided by."""
 
 
 class _Triangles(NamedTuple):
-    """Triangles to draw, M of them from all pictures of the batch.
+    """M triangles to draw, with offsets counted from the first pixel centre inside each bounding box.
 
     Attributes:
-      number: [M] int32, triangle + picture * T.
-      corner: [M] int32, first pixel centre in the bounding box, as an index into all pixels of the batch.
-      columns: [M] int32, pixel centres in a row of the bounding box.
-      count: [M] int32, pixel centres in all of it; 0 if the triangle cannot be seen.
-      planes: [M, 12] three edge functions, then depth: each an x slope, a y slope and the value at the first centre.
+      pixel: [M] int32 that first centre, as an index into all pixels of the batch.
+      columns: [M] int32 pixel centres in a row of the bounding box.
+      rows: [M] int32 rows of it; 0 if nothing can be seen.
+      edges: three edge functions, each a tuple of x slope, y slope and value at the first centre; positive inside.
+      depth: the same for the depth.
     """
 
-    number: Any
-    corner: Any
+    pixel: Any
     columns: Any
-    count: Any
-    planes: Any
+    rows: Any
+    edges: Any
+    depth: Any
 
 
-class _Hits(NamedTuple):
-    """Candidates: a pixel [N] (index into all pixels of the batch), the depth [N] there, the triangle's number [N]."""
+class _Rows(NamedTuple):
+    """N rows of pixels, each inside one triangle.
+
+    Attributes:
+      pixel: [N] int32 the first pixel, as an index into all pixels of the batch.
+      count: [N] int32 pixels; may be 0.
+      depth: [N] at the first pixel.
+      slope: [N] of the depth, per pixel to the right.
+      triangle: [N] int32 which of the M triangles it is.
+    """
 
     pixel: Any
+    count: Any
     depth: Any
-    number: Any
+    slope: Any
+    triangle: Any
 
 
 def rasterize(screen, triangles, *, height: int, width: int):
@@ -54,124 +66,161 @@ def rasterize(screen, triangles, *, height: int, width: int):
     Args:
       screen: [B, V, 3] x px, y px (y down) and depth (any unit, larger is nearer); see camera.project.
       triangles: [T, 3] int32, counter-clockwise seen from outside.
-      height: px of the image; may be a scalar tensor on TensorFlow.
+      height: px of the image.
       width: px of the image.
 
     Returns:
       [B, H, W] int32, the triangle or -1 for the background. Of two at the same depth, the later one.
     """
-    pictures = ops.shape(screen)[0]
-    found = _set_up(ops.stop_gradient(screen), triangles, height, width)
-    if keras.backend.backend() == "tensorflow":
-        number = _draw_at_once(found, width, pictures * height * width)
-    else:
-        number = _draw_in_pieces(found, width, pictures * height * width)
-    number = ops.reshape(number, (pictures, height, width))
-    return ops.where(number < 0, BACKGROUND, number % len(triangles))
+    pictures, count = ops.shape(screen)[0], len(triangles)
+    corners = triangle_corners(ops.stop_gradient(screen), triangles)
+    draw = _draw_at_once if keras.backend.backend() == "tensorflow" else _draw_in_pieces
+    number = draw(corners, count, pictures, height, width)
+    return ops.reshape(ops.where(number < 0, BACKGROUND, number % count), (pictures, height, width))
 
 
-def _set_up(screen, triangles, height, width) -> _Triangles:
-    """Bounding boxes and planes of all B * T triangles."""
-    pictures, vertices = ops.shape(screen)[0], ops.shape(screen)[1]
-    number = ops.arange(pictures * len(triangles), dtype="int32")
-    picture = number // len(triangles)
-    first_vertex = ops.arange(pictures, dtype="int32")[:, None, None] * vertices
-    corners = ops.take(ops.reshape(screen, (-1, 3)), ops.reshape(triangles[None] + first_vertex, (-1, 3)), axis=0)
+def triangle_corners(attributes, triangles):
+    """Gathers attributes [B, V, C] at the corners of all triangles [T, 3] -> [B * T, 3, C]."""
+    pictures, vertices, channels = ops.shape(attributes)
+    first = ops.arange(pictures, dtype="int32")[:, None, None] * vertices
+    index = ops.reshape(triangles[None] + first, (-1, 3))
+    return ops.take(ops.reshape(attributes, (-1, channels)), index, axis=0)
+
+
+def _draw_at_once(corners, count, pictures, height, width):
+    """[pixels] number of the nearest triangle or -1, with shapes that depend on the data."""
+    seen = ops.nonzero(_area(corners) > 0.0)[0]
+    found = _set_up(ops.take(corners, seen, axis=0), seen // count, height, width)
+    pixel, depth, which = _list_pixels(_list_rows(found, width))
+    number = ops.take(seen, which, axis=0)
+    nearest = ops.segment_max(depth, pixel, num_segments=pictures * height * width)
+    number = ops.where(depth == ops.take(nearest, pixel, axis=0), number, BACKGROUND)
+    return ops.segment_max(number, pixel, num_segments=pictures * height * width)
+
+
+def _area(corners):
+    """[M] twice the area of triangles in the image, px^2, positive for front-facing ones."""
+    x, y = ([corners[:, k, axis] for k in range(3)] for axis in range(2))
+    return (y[1] - y[0]) * (x[2] - x[0]) - (x[1] - x[0]) * (y[2] - y[0])
+
+
+def _set_up(corners, picture, height, width) -> _Triangles:
+    """Bounding boxes, edge functions and depth planes of triangles with corners [M, 3, 3] in pictures [M]."""
     x, y, z = ([corners[:, k, axis] for k in range(3)] for axis in range(3))
-    left, columns = _pixel_range(x, width)
-    top, rows = _pixel_range(y, height)
-    x = [value - (ops.cast(left, "float32") + 0.5) for value in x]
-    y = [value - (ops.cast(top, "float32") + 0.5) for value in y]
-    area, tolerance = _area_and_tolerance(x, y)
-    visible = (area > tolerance) & (columns > 0) & (rows > 0)
-    return _Triangles(
-        number=number,
-        corner=(picture * height + top) * width + left,
-        columns=columns,
-        count=ops.where(visible, columns * rows, 0),
-        planes=_planes(x, y, z, area, tolerance),
-    )
+    left, columns, across = _pixel_range(x, width)
+    top, rows, along = _pixel_range(y, height)
+    x, y = [value - (left + 0.5) for value in x], [value - (top + 0.5) for value in y]
+    edges = [(y[i] - y[j], x[j] - x[i], x[i] * y[j] - y[i] * x[j]) for j, i in ((1, 2), (2, 0), (0, 1))]
+    area = edges[0][2] + edges[1][2] + edges[2][2]
+    span = 1.0 + ops.maximum(across, along)
+    tolerance = EDGE_TOLERANCE * span * span
+    visible = (area > tolerance) & (columns > 0)
+    depth = [sum(edge[part] * value for edge, value in zip(edges, z)) / area for part in range(3)]
+    edges = [(right, down, value + tolerance) for right, down, value in edges]
+    pixel = (picture * height + ops.cast(top, "int32")) * width + ops.cast(left, "int32")
+    return _Triangles(pixel, columns, ops.where(visible, rows, 0), edges, depth)
 
 
 def _pixel_range(corners, size):
-    """First pixel centre inside the image between the smallest and the largest of three coordinates, and how many."""
+    """Of three coordinates: the first pixel inside (float), how many pixel centres (int), and their reach from it (px)."""
     lowest = ops.minimum(ops.minimum(corners[0], corners[1]), corners[2])
     highest = ops.maximum(ops.maximum(corners[0], corners[1]), corners[2])
     size = ops.cast(size, "float32")
     first = ops.clip(ops.ceil(lowest - 0.5), 0.0, size)
     last = ops.clip(ops.floor(highest - 0.5), -1.0, size - 1.0)
-    return ops.cast(first, "int32"), ops.cast(last - first, "int32") + 1
+    count = ops.maximum(ops.cast(last - first, "int32") + 1, 0)
+    return first, count, ops.maximum(highest - first, first - lowest)
 
 
-def _area_and_tolerance(x, y):
-    """Twice the area, px^2, positive for front-facing triangles, and how far edge functions may be wrong."""
-    area = (y[1] - y[0]) * (x[2] - x[0]) - (x[1] - x[0]) * (y[2] - y[0])
-    across = ops.maximum(ops.maximum(ops.abs(x[0]), ops.abs(x[1])), ops.abs(x[2]))
-    along = ops.maximum(ops.maximum(ops.abs(y[0]), ops.abs(y[1])), ops.abs(y[2]))
-    span = 1.0 + ops.maximum(across, along)
-    return area, EDGE_TOLERANCE * span * span
+def _list_rows(found: _Triangles, width) -> _Rows:
+    """Lists the rows of pixels inside all triangles."""
+    begins, which = _expand(found.rows)
+    row = ops.arange(ops.shape(which)[0], dtype="int32") - ops.take(begins, which, axis=0)
+    down = ops.cast(row, "float32")
+    crossings = [_crossing(edge) for edge in found.edges]
+    planes = ops.take(ops.stack([entry for plane in (*crossings, found.depth) for entry in plane], -1), which, axis=0)
+    columns = ops.take(found.columns, which, axis=0)
+    lowest, highest = 0.0, ops.cast(columns, "float32") - 1.0
+    for k in range(3):
+        entering, x = planes[:, 3 * k] > 0.0, planes[:, 3 * k + 1] * down + planes[:, 3 * k + 2]
+        lowest = ops.maximum(lowest, ops.where(entering, x, 0.0))
+        highest = ops.minimum(highest, ops.where(entering, highest, x))
+    first = ops.minimum(ops.ceil(lowest), highest + 1.0)
+    slope = planes[:, 9]
+    return _Rows(
+        pixel=ops.take(found.pixel, which, axis=0) + row * width + ops.cast(first, "int32"),
+        count=ops.cast(ops.maximum(ops.floor(highest) - first + 1.0, 0.0), "int32"),
+        depth=slope * first + planes[:, 10] * down + planes[:, 11],
+        slope=slope,
+        triangle=which,
+    )
 
 
-def _planes(x, y, z, area, tolerance):
-    """[M, 12] edge functions (positive inside) and depth over the offset (px) from the first pixel centre."""
-    edges = []
-    for j, i in ((1, 2), (2, 0), (0, 1)):
-        edges.append((y[i] - y[j], x[j] - x[i], x[i] * y[j] - y[i] * x[j]))
-    slopes = [sum(edge[part] * height for edge, height in zip(edges, z)) / area for part in range(3)]
-    moved = [(across, down, value + tolerance) for across, down, value in edges]
-    return ops.stack([entry for plane in (*moved, slopes) for entry in plane], -1)
+def _list_pixels(rows: _Rows):
+    """Lists the pixels in all rows: pixel, depth there, and which triangle it is."""
+    begins, which = _expand(rows.count)
+    right = ops.arange(ops.shape(which)[0], dtype="int32") - ops.take(begins, which, axis=0)
+    line = ops.take(ops.stack([rows.depth, rows.slope], -1), which, axis=0)
+    depth = line[:, 0] + line[:, 1] * ops.cast(right, "float32")
+    return ops.take(rows.pixel, which, axis=0) + right, depth, ops.take(rows.triangle, which, axis=0)
 
 
-def _draw_at_once(triangles: _Triangles, width, pixels):
-    """[pixels] number of the nearest triangle or -1, with shapes that depend on the data."""
-    seen = ops.nonzero(triangles.count)[0]
-    triangles = _Triangles(*(ops.take(part, seen, axis=0) for part in triangles))
-    total = ops.sum(triangles.count)
-    candidates, inside = _candidates(triangles, width, start=0, size=total)
-    kept = ops.nonzero(inside)[0]
-    pixel, depth, number = (ops.take(part, kept, axis=0) for part in candidates)
-    nearest = ops.segment_max(depth, pixel, num_segments=pixels)
-    winners = ops.nonzero(depth == ops.take(nearest, pixel))[0]
-    number, pixel = ops.take(number, winners), ops.take(pixel, winners)
-    return ops.maximum(ops.segment_max(number, pixel, num_segments=pixels), BACKGROUND)
+def _crossing(edge):
+    """Where an edge function is zero in a row: its x slope, and that x as slope and value over the offset of the row."""
+    right, down, value = edge
+    right = ops.where(ops.abs(right) < _LEVEL, _LEVEL, right)
+    return right, -down / right, -value / right
 
 
-def _draw_in_pieces(triangles: _Triangles, width, pixels):
+def _expand(counts):
+    """Repeats each index as often as its count says: where each begins [M], and the indices [sum(counts)]."""
+    begins = ops.cumsum(counts) - counts
+    marks = ops.segment_sum(ops.ones_like(begins), begins, num_segments=ops.sum(counts) + 1)
+    return begins, ops.cumsum(marks[:-1]) - 1
+
+
+def _draw_in_pieces(corners, count, pictures, height, width):
     """[pixels] number of the nearest triangle or -1, with fixed shapes: as many candidates at a time as pixels."""
-    total = ops.sum(triangles.count)
+    pixels = pictures * height * width
+    numbers = ops.arange(pictures * count, dtype="int32")
+    found = _set_up(corners, numbers // count, height, width)
+    total = ops.sum(found.rows * found.columns)
 
-    def step(start, depth, number):
-        hits, inside = _candidates(triangles, width, start=start, size=pixels)
-        inside = inside & (ops.arange(pixels) + start < total)
-        pixel = ops.where(inside, hits.pixel, pixels)
-        nearest = ops.maximum(depth, ops.segment_max(hits.depth, pixel, num_segments=pixels + 1)[:-1])
-        equal = inside & (hits.depth == ops.take(nearest, hits.pixel, axis=0))
-        pixel = ops.where(equal, hits.pixel, pixels)
-        latest = ops.segment_max(hits.number, pixel, num_segments=pixels + 1)[:-1]
-        number = ops.maximum(latest, ops.where(nearest > depth, BACKGROUND, number))
-        return start + pixels, nearest, number
+    def step(start, nearest, number):
+        pixel, depth, which = _test_piece(found, start, pixels, width)
+        nearer = ops.maximum(nearest, ops.segment_max(depth, pixel, num_segments=pixels))
+        which = ops.where(depth == ops.take(nearer, pixel, axis=0), which, BACKGROUND)
+        latest = ops.segment_max(which, pixel, num_segments=pixels)
+        number = ops.maximum(latest, ops.where(nearer > nearest, BACKGROUND, number))
+        return start + pixels, nearer, number
 
     empty = (0, ops.full((pixels,), -np.inf, "float32"), ops.full((pixels,), BACKGROUND, "int32"))
     return ops.while_loop(lambda start, *_: start < total, step, empty)[2]
 
 
-def _candidates(triangles: _Triangles, width, *, start, size) -> tuple[_Hits, Any]:
-    """Tests entries start to start + size of the list of candidates; also says which of them are inside."""
-    begins = ops.cumsum(triangles.count) - triangles.count
+def _test_piece(found: _Triangles, start, size, width):
+    """Tests entries start to start + size of the list of all pixels in bounding boxes.
+
+    Returns:
+      The pixel (0 if it is not inside), the depth there (-inf if not inside) and the triangle, each [size].
+    """
+    count = found.rows * found.columns
+    begins = ops.cumsum(count) - count
     marks = ops.segment_sum(ops.ones_like(begins), begins - start, num_segments=size)
     which = ops.cumsum(marks) - 1 + ops.sum(ops.cast(begins < start, "int32"))
     offset = ops.arange(size, dtype="int32") + start - ops.take(begins, which, axis=0)
-    columns = ops.take(triangles.columns, which, axis=0)
+    columns = ops.maximum(ops.take(found.columns, which, axis=0), 1)
     row = offset // columns
     column = offset - row * columns
-    planes = ops.take(triangles.planes, which, axis=0)
     right, down = ops.cast(column, "float32"), ops.cast(row, "float32")
+    planes = ops.take(ops.stack([entry for plane in (*found.edges, found.depth) for entry in plane], -1), which, axis=0)
     first, second, third, depth = (
         planes[:, 3 * k] * right + planes[:, 3 * k + 1] * down + planes[:, 3 * k + 2] for k in range(4)
     )
     inside = ops.minimum(ops.minimum(first, second), third) >= 0.0
-    pixel = ops.take(triangles.corner, which, axis=0) + row * width + column
-    return _Hits(pixel, depth, ops.take(triangles.number, which, axis=0)), inside
+    inside = inside & (offset < ops.take(count, which, axis=0))
+    pixel = ops.take(found.pixel, which, axis=0) + row * width + column
+    return ops.where(inside, pixel, 0), ops.where(inside, depth, -np.inf), which
 
 
 def barycentric(screen, triangles, triangle_id):
