@@ -115,14 +115,17 @@ endef
 
 $(PACKAGES): requirements.lock
 	@$(FUNCTIONS)
-	# An environment of another folder or another Python is made anew; one that was begun is finished.
+	# An environment of another folder or another Python, or one left half made, is made anew.
 	if [ -e $@ ] && [ "$$(cat $@)" != "$$CHECKOUT" ]; then rm -rf .venv; fi
+	if [ -e .venv/.unfinished ]; then rm -rf .venv; fi
 	.venv/bin/python -c '$(IS_3_10)' 2>/dev/null || rm -rf .venv
 	if [ -e .venv/pyvenv.cfg ]; then python=.venv/bin/python; else python=$$(find_python); fi
 	uv=$$(find_uv "$$python")
 	[ -e .venv/pyvenv.cfg ] || "$$uv" venv --quiet --python "$$python" .venv
 	echo "Installing the packages of requirements.lock into .venv ..."
+	touch .venv/.unfinished
 	"$$uv" pip sync --quiet --python .venv/bin/python requirements.lock
+	rm .venv/.unfinished
 	echo "$$CHECKOUT" > $@
 
 $(PROJECT): $(PACKAGES) pyproject.toml setup.py requirements.in requirements-dev.in
