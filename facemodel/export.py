@@ -1,12 +1,13 @@
-"""The SavedModel that is served: photo and landmarks in, face out, with alignment, crop and loop in the graph.
+"""The SavedModel that is served: photo and landmarks in, face out.
 
-Only stock TensorFlow ops are used, so an unmodified TensorFlow Serving loads it. Signatures and names are fixed,
-because clients depend on them; docs/serving.md describes them.
+Alignment, crop and loop are in the graph. Only stock TensorFlow ops are used, so an unmodified
+TensorFlow Serving loads it. Names are fixed, because clients depend on them.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import os
 import pathlib
@@ -17,7 +18,8 @@ import numpy as np
 import tensorflow as tf
 
 import facemodel
-from facemodel import camera, examples, landmarks, transforms
+from facemodel import camera, landmarks, transforms
+from facemodel import examples as records
 from facemodel.crop import grey_crop
 from facemodel.geometry import FaceGeometry, decode, decode_landmarks
 from facemodel.landmark_fit import landmark_fit
@@ -40,7 +42,8 @@ class ExportConfig:
 
     Attributes:
       start: alpha_0 of the loop, "zero" (the mean face) or "landmark_fit".
-      landmark_noise_mm: standard deviation that the landmark fit expects of the detector's landmarks.
+      landmark_noise_mm: standard deviation that the landmark fit expects of the detector's
+        landmarks.
     """
 
     start: str = "zero"
@@ -51,6 +54,9 @@ class ExportConfig:
             raise ExportError(f"start should be one of {', '.join(STARTS)}, got {self.start!r}")
         if not self.landmark_noise_mm > 0:
             raise ExportError(f"landmark_noise_mm should be positive, got {self.landmark_noise_mm}")
+
+
+_function = functools.partial(tf.function, autograph=False)
 
 
 class FaceServer(tf.Module):
@@ -66,14 +72,14 @@ class FaceServer(tf.Module):
         super().__init__(name="facerelief")
         self._config, self._metadata = config, _metadata_outputs(model)
         geometry = FaceGeometry.create(model)
-        self._geometry = FaceGeometry(*(tf.Variable(array, trainable=False) for array in geometry))
+        self._geometry = FaceGeometry(*(_shared(array) for array in geometry))
         self._regressor = regressor
         self._iterations = regressor.iterations
         self._variables = [*self._geometry, *regressor.network.variables]
 
-    @tf.function(input_signature=[tf.TensorSpec([None, 478, 2], tf.float32)])
+    @_function(input_signature=[tf.TensorSpec([None, 478, 2], tf.float32)])
     def align(self, landmarks_478):
-        """[B, 478, 2] px -> the fixed crop [B, 2, 3] crop_from_image, and the inner landmarks in it [B, 51, 2]."""
+        """[B, 478, 2] px -> crop_from_image [B, 2, 3], inner landmarks in the crop [B, 51, 2]."""
         inner = tf.gather(landmarks_478, np.asarray(landmarks.INNER_51), axis=1)
         mean = tf.broadcast_to(
             self._geometry.landmark_mean[None], [tf.shape(inner)[0], inner.shape[1], 3]
@@ -82,7 +88,7 @@ class FaceServer(tf.Module):
         crop_from_image = camera.crop_from_pose(pose, tf.convert_to_tensor(self._geometry.centre))
         return crop_from_image, transforms.apply_similarity(crop_from_image, inner)
 
-    @tf.function(
+    @_function(
         input_signature=[
             tf.TensorSpec([None, camera.CROP_SIZE, camera.CROP_SIZE], tf.float32),
             tf.TensorSpec([None, 51, 2], tf.float32),
@@ -90,8 +96,8 @@ class FaceServer(tf.Module):
         ]
     )
     def reconstruct(self, grey, crop_landmarks, crop_from_image):
-        """Runs the loop on grey crops [B, S, S] in [0, 1] and names its results as the signatures do."""
-        geometry = FaceGeometry(*(tf.convert_to_tensor(array) for array in self._geometry))
+        """Runs the loop on grey crops [B, S, S] in [0, 1]; names its results as signatures do."""
+        geometry = FaceGeometry(*(_value(array) for array in self._geometry))
         regressor = IterativeRegressor(
             geometry, self._regressor.network, iterations=self._iterations
         )
@@ -125,7 +131,7 @@ class FaceServer(tf.Module):
             geometry, crop_landmarks, tf.fill([tf.shape(crop_landmarks)[0]], sigma_px)
         )
 
-    @tf.function(
+    @_function(
         input_signature=[
             tf.TensorSpec([None, None, None, 3], tf.uint8, name="image"),
             tf.TensorSpec([None, 478, 2], tf.float32, name="landmarks"),
@@ -136,7 +142,7 @@ class FaceServer(tf.Module):
         crop_from_image, crop_landmarks = self.align(landmarks)
         return self.reconstruct(grey_crop(image, crop_from_image), crop_landmarks, crop_from_image)
 
-    @tf.function(
+    @_function(
         input_signature=[
             tf.TensorSpec([None], tf.string, name="image_bytes"),
             tf.TensorSpec([None, 478, 2], tf.float32, name="landmarks"),
@@ -148,13 +154,13 @@ class FaceServer(tf.Module):
         grey = _decoded_crops(image_bytes, crop_from_image)
         return self.reconstruct(grey, crop_landmarks, crop_from_image)
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
+    @_function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
     def examples(self, examples):
         """Serialized tf.Examples as facemodel.examples writes them."""
-        image_bytes, landmarks = _parse(examples)
-        return self.encoded(image_bytes, landmarks)
+        image_bytes, landmarks_478 = records.parse_request(examples)
+        return self.encoded(image_bytes, landmarks_478)
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="request")])
+    @_function(input_signature=[tf.TensorSpec([None], tf.string, name="request")])
     def metadata(self, request):
         """What the model is, once for each string in the request, whose text is ignored."""
         batch = tf.shape(request)[0]
@@ -171,6 +177,15 @@ class FaceServer(tf.Module):
             name: getattr(self, name)
             for name in ("serving_default", "encoded", "examples", "metadata")
         }
+
+
+def _shared(array):
+    """An array as one variable for all signatures; indices, which variables hold badly, stay."""
+    return tf.Variable(array, trainable=False) if array.dtype.is_floating else array
+
+
+def _value(array):
+    return tf.convert_to_tensor(array) if isinstance(array, tf.Variable) else array
 
 
 def _decoded_crops(image_bytes, crop_from_image):
@@ -211,7 +226,7 @@ def export_saved_model(
     version: int = 1,
     facts: dict | None = None,
 ) -> pathlib.Path:
-    """Writes directory/version/, the SavedModel with metadata.json and model.npz in its assets.extra/.
+    """Writes directory/version/, a SavedModel with metadata.json and model.npz in assets.extra/.
 
     It appears under its name only when complete.
 

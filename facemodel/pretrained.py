@@ -24,8 +24,8 @@ def load_pretrained(
     Args:
       model: at any level; the weights do not depend on it.
       weights: .npz written by weights.save_weights; the shipped one if None.
-      model_path: the file that model was read from, whose bytes are compared with those that the weights were trained
-        for; the default model's if None.
+      model_path: the file that model was read from, whose bytes are compared with those that the
+        weights were trained for; the default model's if None.
       iterations: K of the loop.
 
     Raises:
@@ -52,7 +52,7 @@ def _check_model(
     digest = meta.get("model_sha256")
     if digest and model_path.is_file() and digest != file_digest(model_path):
         raise WeightsError(
-            f"{path}: trained for face model {model.name} {model.version} with sha256 {digest[:12]}, "
+            f"{path}: trained for {model.name} {model.version} with sha256 {digest[:12]}, "
             f"but {model_path} has {file_digest(model_path)[:12]}"
         )
 

@@ -1,8 +1,8 @@
 """Finds every face in a photo and its 478 landmarks. The only place that imports mediapipe.
 
-MediaPipe's face mesh looks for faces in a 128 px copy of the whole picture, so it misses people who stand far away.
-Here two detectors search the picture and overlapping tiles of it; then the mesh runs on an enlarged, upright crop of
-each face that was found.
+MediaPipe's face mesh looks for faces in a 128 px copy of the whole picture, so it misses people
+who stand far away. Here two detectors search the picture and overlapping tiles of it; then the
+mesh runs on an enlarged, upright crop of each face that was found.
 """
 
 from __future__ import annotations
@@ -69,10 +69,11 @@ class FaceDetector:
 
     Args:
       min_score: detections below this confidence are dropped, in [0, 1].
-      min_face_fraction: smallest face searched for, as a share of the photo's longer side. Halving it takes about four
-        times as long; 0.1 and above searches no tiles.
+      min_face_fraction: smallest face searched for, as a share of the photo's longer side. Halving
+        it takes about four times as long; 0.1 and above searches no tiles.
       min_face_px: and its smallest width in px.
-      try_rotated: look for larger faces in the photo turned by quarter turns where no upright one is found.
+      try_rotated: look for larger faces in the photo turned by quarter turns where no upright one
+        is found.
     """
 
     def __init__(
@@ -216,7 +217,7 @@ def _turn_back(face: DetectedFace, shape: tuple[int, ...], quarter_turns: int) -
 
 @contextlib.contextmanager
 def _without_noise() -> Iterator[None]:
-    """Holds back what native code writes to standard error, then passes on all but known start-up notices."""
+    """Holds back what native code writes to standard error, then passes on all but notices."""
     sys.stderr.flush()
     with tempfile.TemporaryFile() as held:
         saved = os.dup(2)

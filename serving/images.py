@@ -25,8 +25,8 @@ class ImageError(ValueError):
 def read_photo(path: str | os.PathLike[str]) -> np.ndarray:
     """Reads a photo.
 
-    Greyscale, palette, transparent (on white), CMYK and 16-bit pictures are converted, the EXIF orientation is applied,
-    of an animation the first picture is taken.
+    Greyscale, palette, transparent (on white), CMYK and 16-bit pictures are converted, the EXIF
+    orientation is applied, of an animation the first picture is taken.
 
     Args:
       path: of the file.
@@ -35,7 +35,8 @@ def read_photo(path: str | os.PathLike[str]) -> np.ndarray:
       uint8 [H, W, 3] sRGB, upright.
 
     Raises:
-      ImageError: if the file cannot be read, is no picture or a damaged one, or too small or too large.
+      ImageError: if the file cannot be read, is no picture or a damaged one, or too small or too
+        large.
     """
     path = pathlib.Path(path)
     try:
@@ -96,13 +97,14 @@ def find_photos(
 ) -> list[pathlib.Path]:
     """Lists the photos to work on.
 
-    A file stands for itself. A folder stands for all files in it and in its subfolders whose suffix is in SUFFIXES, in
-    order of their paths; hidden files and folders are passed over, links to folders are not followed. Each file is
-    listed once.
+    A file stands for itself. A folder stands for all files in it and in its subfolders whose
+    suffix is in SUFFIXES, in order of their paths; hidden files and folders are passed over, links
+    to folders are not followed. Each file is listed once.
 
     Args:
       inputs: files and folders.
-      leave_out: a folder whose files are not listed unless they are named themselves (the output folder).
+      leave_out: a folder whose files are not listed unless they are named themselves (the output
+        folder).
 
     Raises:
       ImageError: if an input does not exist.
@@ -135,9 +137,9 @@ def _photos_in(folder: pathlib.Path, left_out: pathlib.Path | None) -> list[path
 def unique_names(paths: list[pathlib.Path]) -> list[str]:
     """Short names for photos, no two alike.
 
-    The stem where no other photo has it; otherwise stem and suffix ("anna_jpg"), the folder before it
-    ("holiday_anna_jpg"), and at last a number ("holiday_anna_jpg_2"). Case is ignored in the comparison, because some
-    file systems do.
+    The stem where no other photo has it; otherwise stem and suffix ("anna_jpg"), the folder before
+    it ("holiday_anna_jpg"), and at last a number ("holiday_anna_jpg_2"). Case is ignored in the
+    comparison, because some file systems do.
     """
     makers = (
         lambda path: path.stem,

@@ -35,7 +35,8 @@ class FaceMesh:
 def encode_mesh(mesh: FaceMesh, file_format: str) -> bytes:
     """Gives the bytes of a mesh file; the same mesh always gives the same bytes.
 
-    .obj and .ply hold millimetres and sRGB colours. .glb holds metres and linear colours, as glTF demands.
+    .obj and .ply hold millimetres and sRGB colours. .glb holds metres and linear colours, as glTF
+    demands.
 
     Args:
       mesh: the surface.
@@ -62,7 +63,7 @@ def encode_mesh(mesh: FaceMesh, file_format: str) -> bytes:
 
 
 def write_mesh(mesh: FaceMesh, path: str | os.PathLike[str]) -> None:
-    """Writes a mesh in the format of the path's suffix; it appears under its name only when complete."""
+    """Writes a mesh in the format of the path's suffix, complete or not at all."""
     write_bytes(path, encode_mesh(mesh, pathlib.Path(path).suffix.lstrip(".").lower()))
 
 

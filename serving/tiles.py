@@ -1,4 +1,4 @@
-"""Geometry of the face search: tiles of a photo, candidates found in them, and upright crops around candidates."""
+"""Geometry of the face search: tiles of a photo, candidates in them, upright crops around these."""
 
 from __future__ import annotations
 
@@ -46,7 +46,8 @@ class Candidate:
     Attributes:
       score: confidence in [0, 1].
       box: (left, top, right, bottom) px.
-      roll: radians, how far the line from the subject's right to left eye is turned clockwise in the photo.
+      roll: radians, how far the line from the subject's right to left eye is turned clockwise in
+        the photo.
     """
 
     score: float
@@ -67,7 +68,7 @@ class Candidate:
 
 
 def tiles(shape: tuple[int, int], *, smallest_face_px: float) -> list[Tile]:
-    """Covers a photo [H, W]: all of it, all of it with a margin, then ever smaller overlapping square tiles."""
+    """Covers a photo [H, W]: all of it, also with a margin, then ever smaller squares."""
     height, width = shape
     margin = max(height, width) // 2
     result = [
@@ -132,7 +133,7 @@ def iou(first: Box, second: Box) -> float:
 
 
 def without_doubles(found: list[T], *, limit: float) -> list[T]:
-    """Keeps the most certain of things with a score and a box, where boxes overlap by an IoU over the limit."""
+    """Keeps the most certain of things with a score and a box, where IoUs exceed the limit."""
     kept: list[T] = []
     for one in sorted(found, key=lambda one: (-one.score, one.box)):
         if all(iou(one.box, other.box) < limit for other in kept):
@@ -165,7 +166,7 @@ def upright_crop(image: np.ndarray, candidate: Candidate, *, margin: float, size
 
 
 def warp(image: np.ndarray, image_from_crop: np.ndarray, size: int) -> np.ndarray:
-    """Samples image [H, W, 3] at the pixels of a square crop, averaging where the crop is coarser."""
+    """Samples image [H, W, 3] at a square crop's pixels, averaging where the crop is coarser."""
     matrix = image_from_crop.copy()
     reduction = int(np.hypot(*matrix[:, 0]))
     if reduction > 1:
