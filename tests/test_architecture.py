@@ -38,7 +38,7 @@ GLUE = re.compile(
 MACHINE_TRACES = re.compile(
     r"pypi\.org|pythonhosted\.org|npmjs\.(org|com)|maven\.(apache\.)?org|crates\.io|"
     r"proxy\.golang\.org|deb\.debian\.org|anaconda\.org|"
-    r"--(extra-)?index-url|--find-links|"
+    r"--((extra-)?index-url|find-links)|"
     r"(?<![\w.$}~-])/(work|root|home/\w+)/|\.\./shared"
 )
 """Hosts of package indexes, and folders of one machine."""
