@@ -11,8 +11,6 @@ export CHECKOUT := $(CURDIR)
 # Set-up never downloads an interpreter and stays in this folder.
 export UV_PYTHON_DOWNLOADS := never
 export PIP_ROOT_USER_ACTION := ignore
-# Warnings and errors of TensorFlow, not its notes.
-export TF_CPP_MIN_LOG_LEVEL ?= 1
 
 UV_PIN := uv==0.13.9
 IS_3_10 := import sys; sys.version_info[:2] == (3, 10) or sys.exit(1)
