@@ -1,0 +1,288 @@
+"""Training the iterative regressor: the loop unrolled in one step, on any Keras backend.
+
+Each step draws (or is given) a batch of faces, chooses where the loop starts, runs it K times and lowers the mean loss
+of its K estimates. Gradients do not flow from one iteration into the previous one, so the network learns to correct
+whatever states its own loop visits.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from facemodel import camera
+from facemodel.geometry import FaceGeometry
+from facemodel.landmark_fit import landmark_fit
+from facemodel.losses import geometry_loss
+from facemodel.network import ITERATIONS, IterativeRegressor
+from facemodel.noise import DeviceNoise, Noise
+from facemodel.synthesis import OnlineBatch
+
+MIN_SIGMA_MM = 0.3
+"""The landmark fit never trusts landmarks more than this."""
+
+
+class TrainingConfigError(ValueError):
+    """A training configuration that makes no sense; the message names the field."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingConfig:
+    """How the regressor is trained.
+
+    Attributes:
+      samples: faces to train on in all; the learning rate falls to zero over them.
+      batch_size: faces in a step.
+      size: px, side of the crops.
+      iterations: K, how often the loop runs in a step.
+      learning_rate: of Adam, reached after warmup_steps, then falling along a cosine.
+      warmup_steps: steps over which it rises.
+      clip_norm: largest norm of each variable's gradient.
+      average_decay: of the running mean of the weights, which is what training returns.
+      landmark_fit_starts: share of faces whose loop starts at the landmark fit.
+      zero_starts: share whose loop starts at the mean face; the rest start between a random face and the truth.
+      seed: of everything random.
+
+    Raises:
+      TrainingConfigError: naming the field that is wrong.
+
+    Source: paper section 6.2 for the mixtures; docs/training.md for the rest.
+    """
+
+    samples: int = 3_400_000
+    batch_size: int = 128
+    size: int = 100
+    iterations: int = ITERATIONS
+    learning_rate: float = 1e-3
+    warmup_steps: int = 300
+    clip_norm: float = 5.0
+    average_decay: float = 0.9995
+    landmark_fit_starts: float = 0.5
+    zero_starts: float = 0.35
+    seed: int = 0
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            _check_field(field.name, str(field.type), getattr(self, field.name))
+        if self.landmark_fit_starts + self.zero_starts > 1.0:
+            raise TrainingConfigError("landmark_fit_starts + zero_starts should be at most 1")
+
+    @property
+    def steps(self) -> int:
+        """How many optimizer updates the samples make."""
+        return math.ceil(self.samples / self.batch_size)
+
+
+_LIMITS: dict[str, tuple[float, float]] = {
+    "samples": (1, 1e12),
+    "batch_size": (1, 1e5),
+    "size": (16, 4096),
+    "iterations": (1, 20),
+    "learning_rate": (1e-9, 1.0),
+    "warmup_steps": (0, 1e9),
+    "clip_norm": (1e-6, 1e6),
+    "average_decay": (0.0, 0.999999),
+    "landmark_fit_starts": (0.0, 1.0),
+    "zero_starts": (0.0, 1.0),
+    "seed": (0, 2**32 - 1),
+}
+
+
+def _check_field(name: str, kind: str, value: Any) -> None:
+    low, high = _LIMITS[name]
+    number = isinstance(value, int if kind == "int" else (int, float))
+    if isinstance(value, bool) or not number or not low <= value <= high:
+        raise TrainingConfigError(f"{name} should be {kind} in [{low:g}, {high:g}], got {value!r}")
+
+
+def draw_starts(
+    geometry: FaceGeometry, batch: OnlineBatch, noise: Noise, config: TrainingConfig
+) -> Any:
+    """Chooses where the loop starts for each face of a batch.
+
+    Args:
+      geometry: of the face model.
+      batch: of faces.
+      noise: raw random numbers for as many faces.
+      config: with the shares of the three kinds of start.
+
+    Returns:
+      [B, n] coefficients: the landmark fit, zero, or uniformly between another face of the batch and the truth.
+
+    Source: paper section 6.2 (mixtures) and 5.3 (zero).
+    """
+    least = MIN_SIGMA_MM * camera.CROP_SCALE * config.size / camera.CROP_SIZE
+    fit = landmark_fit(geometry, batch.landmarks, ops.maximum(batch.sigma_px, least))
+    truth, other = batch.coefficients, ops.roll(batch.coefficients, 1, axis=0)
+    mixture = other + noise.uniform("start/share", (1,)) * (truth - other)
+    kind = noise.uniform("start/kind", (1,))
+    started = ops.where(kind < config.landmark_fit_starts + config.zero_starts, 0.0, mixture)
+    return ops.where(kind < config.landmark_fit_starts, fit, started)
+
+
+class RegressorTrainer(keras.Model):
+    """An iterative regressor with its train step.
+
+    Its inputs are the fields of an OnlineBatch, or anything without them (such as the step's number) if the trainer
+    draws its faces itself. What is drawn depends on the seed and on how many steps were trained, so a resumed run goes on
+    exactly as if it had not been interrupted.
+
+    Args:
+      regressor: what is trained.
+      config: how.
+      draw: draws a batch inside the compiled step from raw random numbers; None if batches are given.
+    """
+
+    def __init__(
+        self,
+        regressor: IterativeRegressor,
+        config: TrainingConfig,
+        *,
+        draw: Callable[[Noise], OnlineBatch] | None = None,
+    ):
+        super().__init__(name="regressor_trainer", dtype="float32")
+        self.regressor, self.config, self.draw = regressor, config, draw
+        self.step = self.add_weight((), "zeros", dtype="int32", trainable=False, name="step")
+        names = (f"rms_{k}" for k in range(config.iterations + 1))
+        self.errors = [keras.metrics.Mean(name=name) for name in names]
+        self.built = True
+
+    def call(self, inputs, training=False):
+        """Runs the loop on a batch: the mean squared vertex distance [K + 1] mm^2 of its start and its K estimates.
+
+        While training, the loop starts where draw_starts says, otherwise at the mean face.
+        """
+        noise = self._noise()
+        if "grey" in inputs:
+            batch = OnlineBatch(**inputs)
+        else:
+            batch = self.draw(noise)
+        batch = OnlineBatch(*(ops.stop_gradient(field) for field in batch))
+        geometry = self.regressor.geometry
+        start = ops.zeros_like(batch.coefficients)
+        if training:
+            start = ops.stop_gradient(draw_starts(geometry, batch, noise, self.config))
+            self.step.assign(self.step + 1)
+        loop = {"grey": batch.grey, "landmarks": batch.landmarks, "start": start}
+        estimates = self.regressor(loop, training=training)
+        loss = geometry_loss(estimates, batch.coefficients[:, None], geometry.gram_factor)
+        return ops.mean(loss, 0)
+
+    def _noise(self) -> Noise:
+        key = ops.stack([ops.cast(self.config.seed, "uint32"), ops.cast(self.step, "uint32")])
+        return DeviceNoise(key, self.config.batch_size)
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """The mean over the K estimates of eq. 3, mm^2."""
+        del x, y, sample_weight, training
+        return ops.mean(y_pred[1:])
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        """Adds to loss and rms_0 .. rms_K, the root mean squared vertex distances in mm."""
+        del x, y, sample_weight
+        for k, metric in enumerate(self.errors):
+            metric.update_state(y_pred[k])
+        return self.get_metrics_result()
+
+    def get_metrics_result(self):
+        """The means since the last reset: loss in mm^2, rms_k in mm."""
+        results = {metric.name: ops.sqrt(metric.result()) for metric in self.errors}
+        return {"loss": self._loss_tracker.result(), **results}
+
+
+def create_trainer(
+    regressor: IterativeRegressor,
+    config: TrainingConfig,
+    *,
+    draw: Callable[[Noise], OnlineBatch] | None = None,
+) -> RegressorTrainer:
+    """Builds a trainer with its optimizer, ready for train().
+
+    Args:
+      regressor: what is trained; its iterations should be config.iterations.
+      config: how.
+      draw: see RegressorTrainer.
+
+    Raises:
+      TrainingConfigError: if the regressor runs another number of iterations.
+    """
+    if regressor.iterations != config.iterations:
+        raise TrainingConfigError(
+            f"iterations is {config.iterations}, the regressor's is {regressor.iterations}"
+        )
+    trainer = RegressorTrainer(regressor, config, draw=draw)
+    warmup = min(config.warmup_steps, config.steps // 2)
+    rate = keras.optimizers.schedules.CosineDecay(
+        config.learning_rate / max(warmup, 1),
+        decay_steps=max(config.steps - warmup, 1),
+        warmup_target=config.learning_rate if warmup else None,
+        warmup_steps=warmup,
+    )
+    optimizer = keras.optimizers.Adam(
+        rate, clipnorm=config.clip_norm, use_ema=True, ema_momentum=config.average_decay
+    )
+    # The rasterizer's candidate lists have dynamic shapes on TensorFlow, which XLA cannot compile.
+    compiled = "auto" if keras.backend.backend() == "jax" else False
+    trainer.compile(optimizer=optimizer, jit_compile=compiled)
+    optimizer.build(trainer.trainable_variables)
+    return trainer
+
+
+def train(
+    trainer: RegressorTrainer,
+    *,
+    batches: Iterable[Any] | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    steps_per_round: int = 50,
+) -> None:
+    """Trains from the trainer's step to the end of its config.
+
+    Callbacks see a round of steps as an epoch. At the end the network holds the running mean of the weights.
+
+    Args:
+      trainer: from create_trainer, perhaps restored from a checkpoint.
+      batches: a tf.data.Dataset or endless iterable of tuples with one dict of OnlineBatch fields; None if the trainer draws them.
+      callbacks: of Keras; any of them may set trainer.stop_training.
+      steps_per_round: after how many steps metrics are read and callbacks of epochs run.
+    """
+    done, total = int(trainer.step.value), trainer.config.steps
+    if done >= total:
+        return
+    trainer.fit(
+        _numbers() if batches is None else batches,
+        steps_per_epoch=steps_per_round,
+        initial_epoch=done // steps_per_round,
+        epochs=done // steps_per_round + math.ceil((total - done) / steps_per_round),
+        callbacks=[StopAt(total), *callbacks],
+        verbose=0,
+    )
+
+
+def _numbers() -> Iterator[tuple]:
+    while True:
+        yield ({"none": np.zeros((1, 1), np.float32)},)
+
+
+class StopAt(keras.callbacks.Callback):
+    """Stops after a given step of the whole training, also in the middle of a round.
+
+    It acts before a batch, not after it: Keras runs what comes after a batch late, in another thread, on JAX.
+    """
+
+    def __init__(self, total: int):
+        super().__init__()
+        self._total = total
+
+    def on_train_begin(self, logs=None):
+        self._begun = int(self.model.step.value)
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self._begun += 1
+        if self._begun >= self._total:
+            self.model.stop_training = True
