@@ -12,6 +12,7 @@ from facemodel.geometry import FaceGeometry
 
 SHININESS = 10.0
 """Phong exponent (paper section 6.1)."""
+_TINY = 1e-20
 
 
 class Light(NamedTuple):
@@ -40,13 +41,15 @@ def vertex_normals(geometry: FaceGeometry, vertices):
     Returns:
       [B, V, 3] unit vectors in that frame.
     """
-    first, second, third = (ops.take(vertices, geometry.triangles[:, k], axis=1) for k in range(3))
-    normals = _cross(second - first, third - first)
-    normals = ops.pad(normals, [[0, 0], [0, 1], [0, 0]])
-    around = sum(
-        ops.take(normals, geometry.vertex_triangles[:, k], axis=1) for k in range(geometry.vertex_triangles.shape[1])
-    )
-    return _unit(around)
+    return _unit(_summed_normals(geometry, vertices))
+
+
+def _summed_normals(geometry: FaceGeometry, points):
+    """[B, V, 3] sum of the normals of the triangles around each vertex, each as long as twice its area."""
+    first, second, third = rasterizer.triangle_corners(points, geometry.triangles)
+    normals = ops.pad(_cross(second - first, third - first), [[0, 0], [0, 1], [0, 0]])
+    around = [geometry.vertex_triangles[:, k] for k in range(geometry.vertex_triangles.shape[1])]
+    return sum(ops.take(normals, triangle, axis=1) for triangle in around)
 
 
 def render_shading(geometry: FaceGeometry, vertices, pose: Pose, *, size: int):
@@ -67,11 +70,25 @@ def render_shading(geometry: FaceGeometry, vertices, pose: Pose, *, size: int):
     """
     screen = camera.project(vertices, pose)
     triangle_id = rasterizer.rasterize(screen, geometry.triangles, height=size, width=size)
-    weights = rasterizer.barycentric(screen, geometry.triangles, triangle_id)
-    normals = ops.einsum("bij,bvj->bvi", pose.rotation, vertex_normals(geometry, vertices))
-    normals = _unit(rasterizer.interpolate(normals, geometry.triangles, triangle_id, weights))
-    mask = ops.cast(triangle_id >= 0, "float32")
-    return ops.clip(normals[..., 2], 0.0, 1.0), mask
+    fragments = rasterizer.find_fragments(screen, geometry.triangles, triangle_id)
+    normals = rasterizer.interpolate_fragments(
+        _normals_on_screen(geometry, screen, pose.scale), fragments
+    )
+    shading = ops.maximum(
+        normals[2] / ops.sqrt(ops.maximum(ops.sum(normals * normals, 0), _TINY)), 0.0
+    )
+    return rasterizer.to_image(shading, fragments, ops.shape(triangle_id)), ops.cast(
+        triangle_id >= 0, "float32"
+    )
+
+
+def _normals_on_screen(geometry: FaceGeometry, screen, scale):
+    """Unit normals [B, V, 3] in the camera frame from projected vertices, weak perspective.
+
+    The camera frame in pixels is diag(1, -1, scale) times screen space, so cross products change by its cofactors.
+    """
+    cofactors = ops.stack([-scale, scale, -ops.ones_like(scale)], -1)
+    return _unit(_summed_normals(geometry, screen) * cofactors[:, None, :])
 
 
 def phong(normals, albedo, light: Light, *, shininess: float = SHININESS):
@@ -100,7 +117,15 @@ def phong(normals, albedo, light: Light, *, shininess: float = SHININESS):
 
 
 def render_photo(
-    geometry: FaceGeometry, vertices, albedo, pose: Pose, light: Light, *, height: int, width: int, inverse_distance=None
+    geometry: FaceGeometry,
+    vertices,
+    albedo,
+    pose: Pose,
+    light: Light,
+    *,
+    height: int,
+    width: int,
+    inverse_distance=None,
 ):
     """Renders a face as a photo, on black.
 
@@ -121,10 +146,10 @@ def render_photo(
     """
     screen = camera.project(vertices, pose, inverse_distance=inverse_distance)
     triangle_id = rasterizer.rasterize(screen, geometry.triangles, height=height, width=width)
-    weights = rasterizer.barycentric(screen, geometry.triangles, triangle_id)
+    fragments = rasterizer.find_fragments(screen, geometry.triangles, triangle_id)
     normals = ops.einsum("bij,bvj->bvi", pose.rotation, vertex_normals(geometry, vertices))
-    attributes = ops.concatenate([normals, albedo], -1)
-    pixels = rasterizer.interpolate(attributes, geometry.triangles, triangle_id, weights)
+    attributes = rasterizer.interpolate_fragments(ops.concatenate([normals, albedo], -1), fragments)
+    pixels = rasterizer.to_image(ops.transpose(attributes), fragments, ops.shape(triangle_id))
     mask = ops.cast(triangle_id >= 0, "float32")
     rgb = phong(_unit(pixels[..., :3]), pixels[..., 3:], light)
     return rgb * mask[..., None], mask
@@ -137,4 +162,4 @@ def _cross(a, b):
 
 
 def _unit(vectors):
-    return vectors / ops.sqrt(ops.maximum(ops.sum(vectors * vectors, -1, keepdims=True), 1e-20))
+    return vectors / ops.sqrt(ops.maximum(ops.sum(vectors * vectors, -1, keepdims=True), _TINY))
