@@ -1,0 +1,52 @@
+"""`facerelief evaluate`: errors in millimetres on held-out synthetic faces."""
+
+from __future__ import annotations
+
+import pathlib
+from typing import Annotated
+
+import typer
+
+
+def command(
+    count: Annotated[int, typer.Option("--count", "-n", min=2, help="How many faces.")] = 1000,
+    weights: Annotated[
+        pathlib.Path | None,
+        typer.Option(help="Network weights, .npz; the shipped ones if not given."),
+    ] = None,
+    model: Annotated[
+        pathlib.Path | None,
+        typer.Option(help="Face model, .npz; the default model if not given."),
+    ] = None,
+    recipe: Annotated[
+        str, typer.Option(help="Of the synthetic faces: lifelike or paper.")
+    ] = "lifelike",
+    seed: Annotated[
+        int | None, typer.Option(help="Draws other faces than the usual ones.")
+    ] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Faces at a time.")] = 8,
+    json_file: Annotated[
+        pathlib.Path | None, typer.Option("--json", help="Also write the table to this file.")
+    ] = None,
+) -> None:
+    """Print the mean error in mm of mean face, landmark fit and network on held-out faces.
+
+    Distances are between corresponding vertices of the inner face after similarity alignment.
+
+    Example: facerelief evaluate -n 200 --json errors.json
+    """
+    from rich.console import Console
+
+    from pipeline import evaluation
+
+    result = evaluation.run(
+        count=count,
+        weights=weights,
+        model_path=model,
+        recipe=recipe,
+        seed=evaluation.HELD_OUT_SEED if seed is None else seed,
+        batch_size=batch_size,
+    )
+    Console().print(evaluation.as_table(result))
+    if json_file:
+        result.write_json(json_file)

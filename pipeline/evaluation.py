@@ -1,0 +1,281 @@
+"""How accurate is the network? Errors in mm on held-out synthetic faces, beside the landmark fit.
+
+Run as `facerelief evaluate`; 1000 faces take about six minutes on two cores.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pathlib
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+from rich.table import Table
+
+from facemodel import camera, metrics, synthesis, transforms
+from facemodel.landmark_fit import landmark_fit
+from facemodel.landmarks import INNER_51
+from facemodel.morphable import MorphableModel
+from facemodel.network import IterativeRegressor
+from facemodel.noise import Noise, PhiloxNoise
+from facemodel.scenes import SceneModel
+from facemodel.synthesis import LandmarkNoise, SynthesisConfig
+from pipeline.compiling import compiled
+
+HELD_OUT_SEED = 20_161_025
+"""Training draws from other seeds (0 by default); faces of this one are only ever evaluated."""
+EXACT_SIGMA_MM = 0.3
+"""Noise that the landmark fit assumes for exact landmarks; zero would overfit the model."""
+
+MEAN_FACE = "mean face"
+FIT_EXACT = "landmark fit, exact landmarks"
+FIT_NOISY = "landmark fit, detector noise"
+FROM_ZERO = "network from zero, iteration {}"
+FROM_FIT = "network from landmark fit, iteration {}"
+
+
+@dataclasses.dataclass(frozen=True)
+class HeldOut:
+    """A batch of faces with known geometry.
+
+    Attributes:
+      grey: [B, S, S] crop in [0, 1].
+      landmarks: [B, 51, 2] px in the crop, with a detector's noise.
+      landmarks_exact: [B, 51, 2] px in the same crop, without.
+      sigma_px: [B] standard deviation of that noise, px.
+      coefficients: [B, n] the truth.
+    """
+
+    grey: np.ndarray
+    landmarks: np.ndarray
+    landmarks_exact: np.ndarray
+    sigma_px: np.ndarray
+    coefficients: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One line of the table: a method's error over all faces.
+
+    Attributes:
+      method: what was evaluated.
+      mean_mm: mean over faces of the mean vertex distance after similarity alignment.
+      standard_error_mm: of that mean.
+      median_mm: median over faces.
+      worst_mm: the largest of any face.
+    """
+
+    method: str
+    mean_mm: float
+    standard_error_mm: float
+    median_mm: float
+    worst_mm: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """The whole table with what is needed to make it again."""
+
+    rows: tuple[Row, ...]
+    faces: int
+    seed: int
+    recipe: str
+    model: str
+    weights: str
+
+    def row(self, method: str) -> Row:
+        """The line of one method; KeyError names those there are."""
+        for row in self.rows:
+            if row.method == method:
+                return row
+        raise KeyError(f"{method!r} is not among {[row.method for row in self.rows]}")
+
+    def write_json(self, path: pathlib.Path) -> None:
+        """Writes the table; the file appears under its name only when complete."""
+        partial = path.with_name(path.name + ".partial")
+        partial.write_text(json.dumps(dataclasses.asdict(self), indent=2) + "\n")
+        partial.replace(path)
+
+
+def draw_held_out(
+    model: SceneModel, config: SynthesisConfig, noise: Noise, measured: LandmarkNoise, *, size: int
+) -> HeldOut:
+    """Draws a batch of faces in their crops, with the landmarks both as detected and exact.
+
+    Args:
+      model: from which faces are drawn.
+      config: the ranges.
+      noise: raw random numbers; decides the batch's size.
+      measured: noise of the 51 inner landmarks.
+      size: px, side of the crop.
+    """
+    batch = synthesis.online_batch(model, config, noise, measured, size=size)
+    # The same noise gives the same scene again, so its exact landmarks go into the same crop.
+    scene = synthesis.draw_scene(model, config, noise, size=size)
+    points = synthesis.decode_landmarks(model.geometry, scene.coefficients)
+    exact = camera.project(points, scene.pose, inverse_distance=scene.inverse_distance)[..., :2]
+    detected, _ = synthesis.detect(exact, scene.pose.scale, config, noise, measured)
+    crop_from_image = synthesis.crop_around(model, detected, size)
+    return HeldOut(
+        grey=batch.grey,
+        landmarks=batch.landmarks,
+        landmarks_exact=transforms.apply_similarity(crop_from_image, exact),
+        sigma_px=batch.sigma_px,
+        coefficients=batch.coefficients,
+    )
+
+
+class Evaluator:
+    """Estimates faces by every method and measures the errors on the inner face."""
+
+    def __init__(self, model: MorphableModel, regressor: IterativeRegressor):
+        geometry = regressor.geometry
+        self._mean = model.mean[model.inner_face]
+        self._basis = model.basis[:, model.inner_face].reshape(model.coefficient_count, -1)
+        self._run = compiled(lambda inputs: regressor(inputs, training=False))
+        self._fit = compiled(lambda pixels, sigma: landmark_fit(geometry, pixels, sigma))
+
+    def errors(self, batch: HeldOut) -> dict[str, np.ndarray]:
+        """Method -> [B] mm, in the order of the table."""
+        truth = self._vertices(batch.coefficients)
+        return {
+            method: metrics.vertex_error_mm(self._vertices(estimate), truth)
+            for method, estimate in self._estimates(batch).items()
+        }
+
+    def _estimates(self, batch: HeldOut) -> dict[str, np.ndarray]:
+        zeros = np.zeros_like(batch.coefficients)
+        exact_px = np.full_like(batch.sigma_px, EXACT_SIGMA_MM * px_per_mm(batch.grey))
+        fit = self._fit(batch.landmarks, batch.sigma_px)
+        estimates = {
+            MEAN_FACE: zeros,
+            FIT_EXACT: self._fit(batch.landmarks_exact, exact_px),
+            FIT_NOISY: fit,
+        }
+        for name, start in ((FROM_ZERO, zeros), (FROM_FIT, fit)):
+            inputs = {"grey": batch.grey, "landmarks": batch.landmarks, "start": start}
+            for k, estimate in enumerate(np.moveaxis(np.asarray(self._run(inputs)), 1, 0)):
+                estimates[name.format(k)] = estimate
+        return estimates
+
+    def _vertices(self, coefficients) -> np.ndarray:
+        coefficients = np.asarray(coefficients)
+        offsets = coefficients @ self._basis
+        return self._mean + offsets.reshape(len(coefficients), -1, 3)
+
+
+def px_per_mm(grey: np.ndarray) -> float:
+    """Pixels per millimetre of the mean face in crops [B, S, S]."""
+    return camera.CROP_SCALE * grey.shape[1] / camera.CROP_SIZE
+
+
+def evaluate(
+    model: MorphableModel,
+    regressor: IterativeRegressor,
+    measured: LandmarkNoise,
+    *,
+    count: int = 1000,
+    seed: int = HELD_OUT_SEED,
+    recipe: str = "lifelike",
+    batch_size: int = 8,
+    size: int = camera.CROP_SIZE,
+) -> Iterator[dict[str, np.ndarray]]:
+    """Evaluates batch by batch, so that callers can show progress; merge_errors joins the results.
+
+    Args:
+      model: the face model.
+      regressor: the loop with trained weights.
+      measured: noise of all 478 landmarks.
+      count: how many faces.
+      seed: face i depends on (seed, i) alone.
+      recipe: of the synthetic faces; landmarks always have exactly the measured noise.
+      batch_size: faces at a time; the last batch may draw some more, which are dropped.
+      size: px, side of the crops.
+
+    Yields:
+      Method -> [B] mm for the faces of each batch.
+
+    Raises:
+      ValueError: if count is not positive.
+    """
+    if count < 1:
+        raise ValueError(f"count should be at least 1, got {count}")
+    config = SynthesisConfig.named(recipe, landmark_noise=synthesis.Range(1.0, 1.0))
+    scenes, inner = SceneModel.create(model), measured.select(INNER_51)
+    evaluator = Evaluator(model, regressor)
+    for first in range(0, count, batch_size):
+        noise = PhiloxNoise(seed, range(first, first + batch_size))
+        batch = draw_held_out(scenes, config, noise, inner, size=size)
+        arrays = {field: np.asarray(value) for field, value in vars(batch).items()}
+        errors = evaluator.errors(HeldOut(**arrays))
+        yield {method: values[: count - first] for method, values in errors.items()}
+
+
+def merge_errors(batches: Iterator[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Joins the errors of batches: method -> [N] mm."""
+    collected: dict[str, list[np.ndarray]] = {}
+    for batch in batches:
+        for method, values in batch.items():
+            collected.setdefault(method, []).append(values)
+    return {method: np.concatenate(values) for method, values in collected.items()}
+
+
+def summarise(errors: Mapping[str, np.ndarray]) -> tuple[Row, ...]:
+    """Turns method -> [N] mm into the lines of the table."""
+    return tuple(
+        Row(
+            method=method,
+            mean_mm=float(values.mean()),
+            standard_error_mm=float(values.std(ddof=1) / np.sqrt(len(values)))
+            if len(values) > 1
+            else float("nan"),
+            median_mm=float(np.median(values)),
+            worst_mm=float(values.max()),
+        )
+        for method, values in errors.items()
+    )
+
+
+def run(
+    *,
+    count: int,
+    weights: pathlib.Path | None,
+    model_path: pathlib.Path | None,
+    recipe: str,
+    seed: int,
+    batch_size: int,
+) -> Evaluation:
+    """Loads model, weights and measured noise, and evaluates with a progress bar."""
+    from rich.progress import track
+
+    from facemodel.pretrained import load_pretrained
+
+    model = MorphableModel.load(model_path)
+    regressor = load_pretrained(model, weights=weights, model_path=model_path)
+    batches = evaluate(
+        model, regressor, LandmarkNoise.load(),
+        count=count, seed=seed, recipe=recipe, batch_size=batch_size,
+    )  # fmt: skip
+    total = -(-count // batch_size)
+    errors = merge_errors(track(batches, "Evaluating", total=total, transient=True))
+    return Evaluation(
+        rows=summarise(errors),
+        faces=count,
+        seed=seed,
+        recipe=recipe,
+        model=f"{model.name} {model.version}",
+        weights=str(weights.name if weights else "shipped"),
+    )
+
+
+def as_table(result: Evaluation) -> Table:
+    """The lines as a table for a terminal."""
+    title = f"mm on the inner face, {result.faces} {result.recipe} faces, seed {result.seed}"
+    table = Table(title=title)
+    for heading in ("method", "mean", "± s.e.", "median", "worst"):
+        table.add_column(heading, justify="left" if heading == "method" else "right")
+    for row in result.rows:
+        figures = (row.mean_mm, row.standard_error_mm, row.median_mm, row.worst_mm)
+        table.add_row(row.method, *(f"{figure:.3f}" for figure in figures))
+    return table

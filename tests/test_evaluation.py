@@ -1,0 +1,104 @@
+"""The evaluation: the same faces whatever the batches, errors that a direct computation confirms."""
+
+import json
+
+import numpy as np
+import pytest
+
+from facemodel import metrics
+from facemodel.geometry import FaceGeometry
+from facemodel.landmarks import INNER_51
+from facemodel.morphable import MorphableModel
+from facemodel.network import IterativeRegressor, build_network
+from facemodel.noise import PhiloxNoise
+from facemodel.scenes import SceneModel
+from facemodel.synthesis import LandmarkNoise, SynthesisConfig
+from pipeline import evaluation
+
+MODEL = MorphableModel.tiny()
+NOISE = LandmarkNoise.isotropic(1.0)
+
+
+@pytest.fixture(scope="module")
+def untrained():
+    """The loop whose network corrects nothing, since its last layer is zero."""
+    network = build_network(MODEL.coefficient_count)
+    return IterativeRegressor(FaceGeometry.create(MODEL), network, iterations=1)
+
+
+@pytest.fixture(scope="module")
+def errors(untrained):
+    batches = evaluation.evaluate(
+        MODEL, untrained, NOISE, count=5, batch_size=3, size=64, recipe="paper"
+    )
+    return evaluation.merge_errors(batches)
+
+
+def held_out(count):
+    config = SynthesisConfig.paper()
+    noise = PhiloxNoise(evaluation.HELD_OUT_SEED, range(count))
+    inner = NOISE.select(INNER_51)
+    return evaluation.draw_held_out(SceneModel.create(MODEL), config, noise, inner, size=64)
+
+
+def test_exact_landmarks_lie_in_the_same_crop_as_detected_ones():
+    batch = held_out(64)
+    difference = np.asarray(batch.landmarks) - np.asarray(batch.landmarks_exact)
+    sigma = np.asarray(batch.sigma_px)[:, None, None]
+    assert abs((difference / sigma).std() - 1.0) < 0.05
+    assert abs((difference / sigma).mean()) < 0.05
+
+
+def test_an_untrained_loop_stays_where_it_starts(errors):
+    for k in range(2):
+        np.testing.assert_allclose(
+            errors[evaluation.FROM_ZERO.format(k)], errors[evaluation.MEAN_FACE]
+        )
+        np.testing.assert_allclose(
+            errors[evaluation.FROM_FIT.format(k)], errors[evaluation.FIT_NOISY]
+        )
+
+
+def test_the_mean_faces_error_is_that_of_its_vertices(errors):
+    noise = PhiloxNoise(evaluation.HELD_OUT_SEED, range(5))
+    scenes = SceneModel.create(MODEL)
+    config = SynthesisConfig.paper()
+    inner = NOISE.select(INNER_51)
+    truth = evaluation.draw_held_out(scenes, config, noise, inner, size=64).coefficients
+    faces = MODEL.vertices(np.asarray(truth))[:, MODEL.inner_face]
+    mean = np.broadcast_to(MODEL.mean[MODEL.inner_face], faces.shape)
+    direct = metrics.vertex_error_mm(mean, faces)
+    np.testing.assert_allclose(errors[evaluation.MEAN_FACE], direct, rtol=1e-4)
+
+
+def test_faces_do_not_depend_on_the_batches(errors, untrained):
+    batches = evaluation.evaluate(
+        MODEL, untrained, NOISE, count=5, batch_size=2, size=64, recipe="paper"
+    )
+    for method, values in evaluation.merge_errors(batches).items():
+        assert values.shape == (5,)
+        np.testing.assert_allclose(values, errors[method], atol=2e-3)
+
+
+def test_exact_landmarks_fit_better_than_noisy_ones(errors):
+    assert errors[evaluation.FIT_EXACT].mean() < errors[evaluation.FIT_NOISY].mean()
+    assert errors[evaluation.FIT_EXACT].mean() < errors[evaluation.MEAN_FACE].mean()
+
+
+def test_the_table_survives_json(errors, tmp_path):
+    rows = evaluation.summarise(errors)
+    table = evaluation.Evaluation(rows, 5, 1, "lifelike", "tiny", "none")
+    table.write_json(tmp_path / "errors.json")
+    read = json.loads((tmp_path / "errors.json").read_text())
+    assert [row["method"] for row in read["rows"]] == list(errors)
+    expected = errors[evaluation.MEAN_FACE]
+    assert table.row(evaluation.MEAN_FACE).mean_mm == pytest.approx(expected.mean())
+    assert read["rows"][0]["worst_mm"] == pytest.approx(expected.max())
+    assert [path.name for path in tmp_path.iterdir()] == ["errors.json"]
+    with pytest.raises(KeyError, match="mean face"):
+        table.row("another")
+
+
+def test_no_faces_is_an_error(untrained):
+    with pytest.raises(ValueError, match="at least 1, got 0"):
+        next(evaluation.evaluate(MODEL, untrained, NOISE, count=0))
