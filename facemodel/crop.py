@@ -14,7 +14,7 @@ _LEVELS = 6
 
 
 def luma(image):
-    """Grey values of a picture: uint8 or float [..., 3] -> float32 [...] in [0, 1] (ITU-R BT.601 weights)."""
+    """Grey values: uint8 or float [..., 3] -> float32 [...] in [0, 1], ITU-R BT.601 weights."""
     unit = 1.0 / 255.0 if "int" in str(image.dtype) else 1.0
     channels = (
         ops.cast(image[..., k], "float32") * (unit * weight) for k, weight in enumerate(LUMA)
@@ -25,8 +25,9 @@ def luma(image):
 def grey_crop(image, crop_from_image, *, size: int = CROP_SIZE, supersample: int = SUPERSAMPLE):
     """Cuts a square grey crop out of each picture.
 
-    Each crop pixel is the mean of supersample^2 bilinear samples, taken from the picture halved as often as their
-    distance asks for, so that a large face shrinks without aliasing. Outside the picture everything is 0.
+    Each crop pixel is the mean of supersample^2 bilinear samples, taken from the picture halved as
+    often as their distance asks for, so that a large face shrinks without aliasing. Outside the
+    picture everything is 0.
 
     Args:
       image: uint8 [B, H, W, 3], or float in [0, 1]; any H and W.
@@ -76,13 +77,13 @@ def _pyramid(grey):
 
 
 def _level(step):
-    """[B] px between samples -> [B] int32 how often the picture is halved: samples stay 0.7 to 1.4 px apart."""
+    """[B] px between samples -> [B] int32 halvings that leave them 0.7 to 1.4 px apart."""
     halvings = ops.round(ops.log2(ops.maximum(step, 1e-6)))
     return ops.cast(ops.clip(halvings, 0, _LEVELS - 1), "int32")
 
 
 def _bilinear(rows, points, height, width, offset):
-    """Samples [B, N] at points [B, N, 2] (0 = first pixel's centre) of the level at [B, 1] offset; 0 outside."""
+    """Samples points [B, N, 2] (0 = first pixel's centre) of the level at [B, 1] offset."""
     last = ops.cast(ops.stack([width, height], -1), "float32")
     points = ops.clip(points, -1.0, last) + 1.0  # the border is column and row 0
     corner = ops.minimum(ops.floor(points), last)

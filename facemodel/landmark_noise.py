@@ -1,0 +1,63 @@
+"""How detected landmarks differ from the model's: measured once, drawn for training and records."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from keras import ops
+
+from facemodel.landmarks import MEDIAPIPE_COUNT
+from facemodel.noise import Noise
+
+MEASURED = pathlib.Path(__file__).parent / "data" / "landmark_noise.npz"
+
+
+class LandmarkNoise(NamedTuple):
+    """Normal distribution of detected minus true landmarks, mm at the face's scale, y down.
+
+    Attributes:
+      mean: [L, 2] what the detector always gets wrong.
+      factor: [L, 2, K] errors that landmarks share: shifts, scale, a whole mouth.
+      rest_sd: [L, 2] standard deviation of what each landmark errs on its own.
+    """
+
+    mean: np.ndarray
+    factor: np.ndarray
+    rest_sd: np.ndarray
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str] = MEASURED) -> LandmarkNoise:
+        """Reads what `facerelief landmark-noise` measured: 478 landmarks."""
+        with np.load(path) as archive:
+            return cls(*(archive[name].astype(np.float32) for name in cls._fields))
+
+    @classmethod
+    def isotropic(cls, sd_mm: float, *, count: int = MEDIAPIPE_COUNT) -> LandmarkNoise:
+        """Independent noise of one strength in both directions, for comparisons and tests."""
+        zero = np.zeros((count, 2), np.float32)
+        return cls(zero, np.zeros((count, 2, 0), np.float32), zero + np.float32(sd_mm))
+
+    def select(self, indices: Sequence[int]) -> LandmarkNoise:
+        """The same for some of the landmarks, for example INNER_51."""
+        return LandmarkNoise(*(array[list(indices)] for array in self))
+
+    @property
+    def sigma_mm(self) -> float:
+        """Root mean square error of a coordinate."""
+        variance = self.mean**2 + (self.factor**2).sum(-1) + self.rest_sd**2
+        return float(np.sqrt(variance.mean()))
+
+
+def draw_landmark_noise(measured: LandmarkNoise, noise: Noise):
+    """Draws errors of detected landmarks: [B, L, 2] mm."""
+    count, _, shared = measured.factor.shape
+    errors = measured.mean + measured.rest_sd * noise.normal("landmarks/rest", (count, 2))
+    if shared:
+        weights = noise.normal("landmarks/shared", (shared,))
+        directions = measured.factor.reshape(count * 2, shared)
+        errors = errors + ops.reshape(ops.einsum("bk,lk->bl", weights, directions), (-1, count, 2))
+    return errors

@@ -1,0 +1,230 @@
+"""What synthetic faces look like: every random quantity as a named field with its range."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from typing import Any, NamedTuple
+
+
+class ConfigError(ValueError):
+    """A synthesis configuration that makes no sense; the message names the field."""
+
+
+class Range(NamedTuple):
+    """Uniform between two limits."""
+
+    low: float
+    high: float
+
+    def of(self, uniform):
+        """Maps [0, 1) to the range."""
+        return self.low + (self.high - self.low) * uniform
+
+
+class Normal(NamedTuple):
+    """Normal, cut off at two limits."""
+
+    mean: float
+    sd: float
+    low: float
+    high: float
+
+    def of(self, normal):
+        """Maps N(0, 1) to the distribution."""
+        from keras import ops
+
+        return ops.clip(self.mean + self.sd * normal, self.low, self.high)
+
+
+_OFF, _ONE = Range(0.0, 0.0), Range(1.0, 1.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class SynthesisConfig:
+    """How faces are drawn and photographed. The defaults are the paper's recipe.
+
+    Attributes:
+      recipe: the name under which records keep it.
+      image_size: px, side of the square picture.
+      yaw_deg, pitch_deg, roll_deg: of the head, around a frontal face.
+      relative_scale: of the face, 1 = CROP_SCALE px/mm in a picture of CROP_SIZE px, whatever
+        image_size is.
+      shift_mm: of the face's middle from the picture's, in each direction.
+      inverse_distance: 1/mm, one over the camera's distance; 0 = weak perspective.
+      active_units: how many expression units (or pairs of left and right) are active, whole
+        numbers.
+      natural_expressions: left and right move together, strong units are rare, the mouth's tissue
+        has limits.
+      neutral_fraction: share of faces without any expression.
+      mixed_albedo: mix two of the model's stored textures; otherwise coefficients are N(0, 1).
+      albedo_jitter: standard deviation added to mixed albedo coefficients.
+      ambient, diffuse, specular: light's strengths.
+      light_angle_deg: between light and viewing direction; directions are uniform on that part of
+        the sphere.
+      ambient_gradient: how much ambient light changes with the normal's direction, for each axis.
+      skin_blotches, light_blotches, fine_blotches: log range of smooth brightness noise, in cells
+        of about 1/9, 1/4 and 1/40 of the picture.
+      hair_fraction, occluder_fraction: share of faces with hair over the forehead, an ellipse over
+        something.
+      blur: 0 = none, 1 = a 3x3 box twice.
+      gamma, gain, offset: output = gain * linear^gamma + offset.
+      grain: standard deviation of pixel noise.
+      landmark_noise: multiple of the measured noise of detected landmarks.
+
+    Raises:
+      ConfigError: naming the field that is wrong.
+
+    Source: paper section 6.1; the additions of `lifelike` are this project's.
+    """
+
+    recipe: str = "paper"
+    image_size: int = 256
+    yaw_deg: Normal = Normal(0.0, 20.0, -55.0, 55.0)
+    pitch_deg: Normal = Normal(0.0, 10.0, -35.0, 35.0)
+    roll_deg: Normal = Normal(0.0, 6.0, -20.0, 20.0)
+    relative_scale: Normal = Normal(1.0, 0.05, 0.85, 1.15)
+    shift_mm: Normal = Normal(0.0, 4.5, -14.0, 14.0)
+    inverse_distance: Range = _OFF
+    active_units: Range = Range(0, 6)
+    natural_expressions: bool = False
+    neutral_fraction: float = 0.0
+    mixed_albedo: bool = False
+    albedo_jitter: float = 0.0
+    ambient: Normal = Normal(0.5, 0.15, 0.1, 1.0)
+    diffuse: Normal = Normal(0.7, 0.2, 0.1, 1.4)
+    specular: Normal = Normal(0.05, 0.05, 0.0, 0.3)
+    light_angle_deg: Range = Range(0.0, 90.0)
+    ambient_gradient: Normal = Normal(0.0, 0.0, 0.0, 0.0)
+    skin_blotches: Range = _OFF
+    light_blotches: Range = _OFF
+    fine_blotches: Range = _OFF
+    hair_fraction: float = 0.0
+    occluder_fraction: float = 0.0
+    blur: Range = _OFF
+    gamma: Range = _ONE
+    gain: Range = _ONE
+    offset: Normal = Normal(0.0, 0.0, 0.0, 0.0)
+    grain: Range = _OFF
+    landmark_noise: Range = Range(0.5, 1.5)
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            _check(field.name, field.type, getattr(self, field.name))
+
+    @classmethod
+    def paper(cls, **changes) -> SynthesisConfig:
+        """The recipe of the paper's section 6."""
+        return cls(**changes)
+
+    @classmethod
+    def lifelike(cls, **changes) -> SynthesisConfig:
+        """The paper's recipe with what real photos have besides."""
+        return dataclasses.replace(_LIFELIKE, **changes)
+
+    @classmethod
+    def named(cls, recipe: str, **changes) -> SynthesisConfig:
+        """The recipe of that name: paper or lifelike."""
+        makers = {"paper": cls.paper, "lifelike": cls.lifelike}
+        if recipe not in makers:
+            raise ConfigError(f"recipe should be one of {', '.join(makers)}, got {recipe!r}")
+        return makers[recipe](**changes)
+
+    def to_json(self) -> str:
+        """One JSON object, from which from_json makes an equal config."""
+        return json.dumps(dataclasses.asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> SynthesisConfig:
+        """Reads a config; unknown fields are an error, missing ones take the paper's value."""
+        values = json.loads(text)
+        types = {field.name: field.type for field in dataclasses.fields(cls)}
+        if unknown := sorted(set(values) - set(types)):
+            raise ConfigError(f"unknown field of SynthesisConfig: {', '.join(unknown)}")
+        return cls(**{name: _typed(name, types[name], value) for name, value in values.items()})
+
+
+_DISTRIBUTIONS: dict[Any, Any] = {"Range": Range, "Normal": Normal}
+_FRACTIONS = ("neutral_fraction", "hair_fraction", "occluder_fraction")
+_LIMITS = {
+    "image_size": (32, 4096),
+    "yaw_deg": (-89.0, 89.0),
+    "pitch_deg": (-89.0, 89.0),
+    "roll_deg": (-180.0, 180.0),
+    "relative_scale": (0.05, 20.0),
+    "inverse_distance": (0.0, 1 / 200.0),
+    "active_units": (0, 1000),
+    "albedo_jitter": (0.0, 10.0),
+    "light_angle_deg": (0.0, 90.0),
+    "blur": (0.0, 1.0),
+    "gamma": (0.05, 20.0),
+    "gain": (0.0, 20.0),
+    **dict.fromkeys(_FRACTIONS, (0.0, 1.0)),
+    **dict.fromkeys(("ambient", "diffuse", "specular", "grain", "landmark_noise"), (0.0, 20.0)),
+}
+
+
+def _typed(name: str, kind: Any, value):
+    if kind not in _DISTRIBUTIONS:
+        return value
+    try:
+        return _DISTRIBUTIONS[kind](*value)
+    except TypeError:
+        fields = ", ".join(_DISTRIBUTIONS[kind]._fields)
+        raise ConfigError(f"{name} should be [{fields}], got {value!r}") from None
+
+
+def _check(name: str, kind: Any, value) -> None:
+    """Raises ConfigError unless a field's value has its type and lies within its limits."""
+    if kind in _DISTRIBUTIONS:
+        if not isinstance(value, _DISTRIBUTIONS[kind]):
+            raise ConfigError(f"{name} should be a {kind}, got {value!r}")
+        numbers: tuple = tuple(value)
+        ends: tuple = (value.low, value.high)
+    else:
+        expected: Any = {"str": str, "bool": bool, "int": int, "float": (int, float)}[kind]
+        if not isinstance(value, expected) or (isinstance(value, bool) and kind != "bool"):
+            raise ConfigError(f"{name} should be a {kind}, got {value!r}")
+        numbers = (value,) if kind in ("int", "float") else ()
+        ends = numbers
+    if not all(isinstance(n, (int, float)) and math.isfinite(n) for n in numbers):
+        raise ConfigError(f"{name} should hold finite numbers, got {value!r}")
+    _check_numbers(name, value, ends)
+
+
+def _check_numbers(name: str, value, ends: tuple) -> None:
+    if len(ends) == 2 and ends[0] > ends[1]:
+        raise ConfigError(f"{name}: low {ends[0]} is above high {ends[1]}")
+    if isinstance(value, Normal) and (value.sd < 0 or not value.low <= value.mean <= value.high):
+        raise ConfigError(
+            f"{name}: sd should be >= 0 and the mean between low and high, got {value}"
+        )
+    least, most = _LIMITS.get(name, (-math.inf, math.inf))
+    if ends and not (least <= ends[0] and ends[-1] <= most):
+        raise ConfigError(f"{name} should lie in [{least}, {most}], got {value!r}")
+
+
+_LIFELIKE = SynthesisConfig(
+    recipe="lifelike",
+    yaw_deg=Normal(0.0, 25.0, -60.0, 60.0),
+    pitch_deg=Normal(0.0, 12.0, -40.0, 40.0),
+    inverse_distance=Range(0.0, 1 / 350.0),
+    active_units=Range(1, 5),
+    natural_expressions=True,
+    neutral_fraction=0.2,
+    mixed_albedo=True,
+    albedo_jitter=0.3,
+    light_angle_deg=Range(0.0, 80.0),
+    ambient_gradient=Normal(0.0, 0.25, -0.6, 0.6),
+    skin_blotches=Range(0.0, 0.5),
+    light_blotches=Range(0.0, 0.6),
+    fine_blotches=Range(0.0, 0.3),
+    hair_fraction=0.5,
+    occluder_fraction=0.25,
+    blur=Range(0.0, 1.0),
+    gamma=Range(0.6, 1.5),
+    gain=Range(0.7, 1.2),
+    offset=Normal(0.0, 0.03, -0.1, 0.1),
+    grain=Range(0.0, 0.03),
+)

@@ -1,0 +1,109 @@
+"""Samples for records: what a synthetic photo shows, with every label, drawn from (seed, index)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from keras import ops
+
+from facemodel import slices
+from facemodel.landmark_noise import LandmarkNoise
+from facemodel.noise import PhiloxNoise
+from facemodel.recipes import SynthesisConfig
+from facemodel.scenes import Scene, SceneModel, draw_scene
+from facemodel.synthesis import Rendering, detect
+
+BATCH = 8
+"""Samples are always drawn in full batches of this size, aligned to the index: the last bits of a
+matrix product depend on the batch."""
+
+
+def aligned_indices(batch: int) -> range:
+    """The samples of a batch: batch 0 has 0 to 7, batch 1 has 8 to 15, and so on."""
+    return range(batch * BATCH, (batch + 1) * BATCH)
+
+
+def draw_samples(
+    model: SceneModel,
+    config: SynthesisConfig,
+    measured: LandmarkNoise,
+    *,
+    seed: int,
+    indices: Sequence[int],
+    render: Callable[[Scene], Rendering],
+) -> list[dict[str, Any]]:
+    """Draws and renders samples.
+
+    Args:
+      model: from which faces are drawn.
+      config: the ranges.
+      measured: how a detector errs at the 478 landmarks.
+      seed: of the data set.
+      indices: of the samples; for the same bytes every time, aligned_indices of a batch.
+      render: renders a scene in a picture of config.image_size px.
+
+    Returns:
+      One dict for each index, as facemodel.examples.encode takes it.
+    """
+    noise = PhiloxNoise(seed, indices)
+    scene = draw_scene(model, config, noise)
+    rendering = render(scene)
+    detected, sigma_px = detect(rendering.landmarks, scene.pose.scale, config, noise, measured)
+    features = {
+        "image": to_uint8(rendering.image),
+        "face/landmarks_true": rendering.landmarks,
+        "face/landmarks": detected,
+        "landmark/sigma_px": sigma_px,
+        **scene_features(model, scene),
+    }
+    columns = {name: ops.convert_to_numpy(values) for name, values in features.items()}
+    return [
+        {
+            **{name: values[row] for name, values in columns.items()},
+            "sample/seed": seed,
+            "sample/index": index,
+            "model/version": model.version,
+        }
+        for row, index in enumerate(indices)
+    ]
+
+
+def scene_features(model: SceneModel, scene: Scene) -> dict[str, Any]:
+    """What a record says about its scene, by feature name, each [B, ...]."""
+    expression = scene.coefficients[:, model.identity_count :]
+    bins = {
+        "yaw": (slices.yaw_deg(scene.pose.rotation), slices.YAW_EDGES_DEG),
+        "expression": (ops.sum(expression, -1), slices.EXPRESSION_EDGES),
+        "skin_tone": (_typology_angle(model, scene), slices.SKIN_TONE_EDGES_DEG),
+        "light": (slices.light_angle_deg(scene.light.direction), slices.LIGHT_EDGES_DEG),
+    }
+    return {
+        "face/coefficients": scene.coefficients,
+        "face/albedo_coefficients": scene.albedo_coefficients,
+        "pose/rotation": scene.pose.rotation,
+        "pose/scale": scene.pose.scale,
+        "pose/translation": scene.pose.translation,
+        "camera/inverse_distance": scene.inverse_distance + ops.zeros_like(scene.pose.scale),
+        "light/ambient": scene.light.ambient,
+        "light/diffuse": scene.light.diffuse,
+        "light/specular": scene.light.specular,
+        "light/direction": scene.light.direction,
+        **{
+            f"slice/{name}_bin": slices.bin_number(values, edges)
+            for name, (values, edges) in bins.items()
+        },
+    }
+
+
+def _typology_angle(model: SceneModel, scene: Scene):
+    """[B] degrees, of the mean colour of the skin inside the face."""
+    mean, basis = model.skin_mean, model.skin_basis
+    colour = mean + ops.matmul(scene.albedo_coefficients, basis)
+    return slices.typology_angle_deg(ops.clip(colour, 0.0, 1.0))
+
+
+def to_uint8(image) -> np.ndarray:
+    """[...] in [0, 1] -> uint8, rounded as records are."""
+    return (ops.convert_to_numpy(image) * np.float32(255) + np.float32(0.5)).astype(np.uint8)

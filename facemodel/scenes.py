@@ -1,0 +1,200 @@
+"""Random scenes: a face, how it is seen, its light and what else is in the picture."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import numpy as np
+from keras import ops
+
+from facemodel import camera, effects, transforms
+from facemodel.camera import Pose
+from facemodel.effects import Effects
+from facemodel.expressions import ExpressionUnits, draw_expression
+from facemodel.geometry import FaceGeometry, decode
+from facemodel.landmarks import INNER_51
+from facemodel.morphable import MorphableModel
+from facemodel.noise import Noise
+from facemodel.recipes import SynthesisConfig
+from facemodel.rendering import Light
+
+_PIXEL_SCALE = camera.CROP_SCALE
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class SceneModel:
+    """A face model as drawing scenes needs it.
+
+    Attributes:
+      geometry: tensors of the mesh.
+      albedo_mean: [V * 3]; albedo_basis: [A, V * 3]; albedo_scores: [N, A] stored textures.
+      skin_mean: [3] mean colour of the skin inside the face; skin_basis: [A, 3] its variation.
+      normals: [V, 3] unit, of the mean face.
+      corners: [478, 3] vertices of each landmark's triangle; barycentric: [478, 3] its place there.
+      units: what the expression names say.
+      version: of the face model.
+    """
+
+    geometry: FaceGeometry
+    albedo_mean: Any
+    albedo_basis: Any
+    albedo_scores: Any
+    skin_mean: Any
+    skin_basis: Any
+    normals: Any
+    corners: Any
+    barycentric: Any
+    units: ExpressionUnits
+    version: str
+
+    @classmethod
+    def create(cls, model: MorphableModel) -> SceneModel:
+        """Puts a face model's arrays on the backend's device."""
+        return cls(
+            geometry=FaceGeometry.create(model),
+            albedo_mean=ops.convert_to_tensor(model.albedo_mean.reshape(-1)),
+            albedo_basis=ops.convert_to_tensor(model.albedo.reshape(len(model.albedo), -1)),
+            albedo_scores=ops.convert_to_tensor(model.albedo_scores),
+            skin_mean=ops.convert_to_tensor(model.albedo_mean[model.inner_face].mean(0)),
+            skin_basis=ops.convert_to_tensor(model.albedo[:, model.inner_face].mean(1)),
+            normals=ops.convert_to_tensor(_mean_normals(model)),
+            corners=ops.convert_to_tensor(model.triangles[model.landmark_triangles]),
+            barycentric=ops.convert_to_tensor(model.landmark_barycentric),
+            units=ExpressionUnits.from_names(model.expression_names),
+            version=f"{model.name} {model.version}",
+        )
+
+    @property
+    def identity_count(self) -> int:
+        """I, how many identity coefficients a face has."""
+        return self.geometry.basis.shape[0] - self.units.count
+
+    @property
+    def albedo_count(self) -> int:
+        """A, how many albedo coefficients a face has."""
+        return self.albedo_basis.shape[0]
+
+
+def _mean_normals(model: MorphableModel) -> np.ndarray:
+    first, second, third = (model.mean[model.triangles[:, k]] for k in range(3))
+    areas = np.cross(second - first, third - first)
+    normals = np.zeros_like(model.mean)
+    for k in range(3):
+        np.add.at(normals, model.triangles[:, k], areas)
+    return normals / np.maximum(np.linalg.norm(normals, axis=-1, keepdims=True), 1e-9)
+
+
+class Scene(NamedTuple):
+    """Everything that decides what a batch of pictures shows.
+
+    Attributes:
+      coefficients: [B, n]; albedo_coefficients: [B, A].
+      pose: in a picture of config.image_size px.
+      inverse_distance: [B] 1/mm, 0 = weak perspective.
+      light: of [B, ...] tensors; ambient_gradient: [B, 3] camera frame.
+      effects: what lies between the face and the file.
+    """
+
+    coefficients: Any
+    albedo_coefficients: Any
+    pose: Pose
+    inverse_distance: Any
+    light: Light
+    ambient_gradient: Any
+    effects: Effects
+
+
+def draw_scene(
+    model: SceneModel, config: SynthesisConfig, noise: Noise, *, size: int | None = None
+) -> Scene:
+    """Draws random scenes.
+
+    Args:
+      model: from which faces are drawn.
+      config: the ranges.
+      noise: raw random numbers; decides how many scenes there are.
+      size: px, side of the pictures that will be rendered; config.image_size if None.
+
+    Source: paper section 6.1.
+    """
+    gradient = config.ambient_gradient.of(noise.normal("light/gradient", (3,)))
+    return Scene(
+        coefficients=draw_coefficients(model, config, noise),
+        albedo_coefficients=_draw_albedo(model, config, noise),
+        pose=_draw_pose(model, config, noise),
+        inverse_distance=config.inverse_distance.of(noise.uniform("camera/inverse_distance")),
+        light=_draw_light(config, noise),
+        ambient_gradient=gradient,
+        effects=effects.draw_effects(config, noise, size=size or config.image_size),
+    )
+
+
+def draw_coefficients(model: SceneModel, config: SynthesisConfig, noise: Noise):
+    """Draws faces: [B, n], identity N(0, 1), expression weights in [0, 1]."""
+    identity = noise.normal("identity", (model.identity_count,))
+    return ops.concatenate([identity, draw_expression(model.units, config, noise)], -1)
+
+
+def _draw_albedo(model: SceneModel, config: SynthesisConfig, noise: Noise):
+    """[B, A] coefficients: mixtures of two stored textures look like skin, Gaussians less so."""
+    jitter = noise.normal("albedo/jitter", (model.albedo_count,))
+    if not config.mixed_albedo:
+        return jitter
+    count = model.albedo_scores.shape[0]
+    chosen = ops.cast(ops.floor(noise.uniform("albedo/chosen", (2,)) * count), "int32")
+    first, second = (ops.take(model.albedo_scores, chosen[:, k], axis=0) for k in range(2))
+    share = noise.uniform("albedo/share", (1,))
+    return share * first + (1.0 - share) * second + config.albedo_jitter * jitter
+
+
+def _draw_pose(model: SceneModel, config: SynthesisConfig, noise: Noise) -> Pose:
+    turns = noise.normal("pose/angles", (3,))
+    spreads = (config.yaw_deg, config.pitch_deg, config.roll_deg)
+    yaw, pitch, roll = (np.pi / 180 * spread.of(turns[:, k]) for k, spread in enumerate(spreads))
+    rotation = transforms.euler_rotation(yaw, pitch, roll)
+    scale = _PIXEL_SCALE * config.relative_scale.of(noise.normal("pose/scale"))
+    shift_mm = config.shift_mm.of(noise.normal("pose/shift", (2,)))
+    turned = ops.einsum("bij,j->bi", rotation, model.geometry.centre)[:, :2]
+    flip = np.array([1.0, -1.0], np.float32)
+    translation = config.image_size / 2.0 + scale[:, None] * (shift_mm - turned * flip)
+    return Pose(rotation, scale, translation)
+
+
+def _draw_light(config: SynthesisConfig, noise: Noise) -> Light:
+    """Directions uniform on the part of the sphere within light_angle_deg of the view."""
+    cosine = [float(np.cos(np.deg2rad(angle))) for angle in config.light_angle_deg]
+    z = cosine[0] + (cosine[1] - cosine[0]) * noise.uniform("light/angle")
+    around = 2 * np.pi * noise.uniform("light/around")
+    across = ops.sqrt(ops.maximum(1.0 - z * z, 0.0))
+    direction = ops.stack([across * ops.cos(around), across * ops.sin(around), z], -1)
+    strengths = noise.normal("light/strengths", (3,))
+    kinds = (config.ambient, config.diffuse, config.specular)
+    ambient, diffuse, specular = (kind.of(strengths[:, k]) for k, kind in enumerate(kinds))
+    return Light(ambient, diffuse, specular, direction)
+
+
+def scene_vertices(model: SceneModel, scene: Scene):
+    """The scene's faces: [B, V, 3] mm, model space."""
+    return decode(model.geometry, scene.coefficients)
+
+
+def scene_colours(model: SceneModel, scene: Scene):
+    """Skin colours [B, V, 3], >= 0, with the gradient of the ambient light in them."""
+    offsets = ops.matmul(scene.albedo_coefficients, model.albedo_basis)
+    colours = ops.clip(model.albedo_mean + offsets, 0.0, 1.0)
+    gradient = ops.einsum("bi,bij->bj", scene.ambient_gradient, scene.pose.rotation)
+    gain = ops.maximum(1.0 + ops.einsum("bj,vj->bv", gradient, model.normals), 0.0)
+    return ops.reshape(colours, (-1, *model.normals.shape)) * gain[..., None]
+
+
+def scene_landmarks(model: SceneModel, vertices, pose: Pose, inverse_distance):
+    """Where the 478 landmarks truly are: [B, 478, 2] px."""
+    corners = ops.take(vertices, model.corners, axis=1)
+    points = ops.sum(corners * model.barycentric[:, :, None], 2)
+    return camera.project(points, pose, inverse_distance=inverse_distance)[..., :2]
+
+
+def inner_landmarks(landmarks):
+    """The 51 of 478 landmarks [B, 478, 2] that poses and fits use."""
+    return ops.take(landmarks, np.asarray(INNER_51), axis=1)

@@ -1,0 +1,193 @@
+"""Synthetic photos with exact labels: whole pictures for records, grey crops for training online.
+
+The same code draws and renders both. Records take their random numbers from (seed, index), so that
+a sample can be drawn again; training takes them from the device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from keras import ops
+
+from facemodel import camera, crop, transforms
+from facemodel.camera import Pose
+from facemodel.effects import Effects, photograph
+from facemodel.geometry import decode_landmarks
+from facemodel.landmark_noise import LandmarkNoise, draw_landmark_noise
+from facemodel.noise import DeviceNoise, Noise, PhiloxNoise
+from facemodel.recipes import ConfigError, Normal, Range, SynthesisConfig
+from facemodel.rendering import render_photo
+from facemodel.scenes import (
+    Scene,
+    SceneModel,
+    draw_coefficients,
+    draw_scene,
+    scene_colours,
+    scene_landmarks,
+    scene_vertices,
+)
+
+__all__ = [
+    "ConfigError",
+    "DeviceNoise",
+    "LandmarkNoise",
+    "Noise",
+    "Normal",
+    "OnlineBatch",
+    "PhiloxNoise",
+    "Range",
+    "Rendering",
+    "Scene",
+    "SceneModel",
+    "SynthesisConfig",
+    "detect",
+    "draw_coefficients",
+    "draw_scene",
+    "online_batch",
+    "render_scene",
+]
+
+
+class Rendering(NamedTuple):
+    """A rendered scene.
+
+    Attributes:
+      image: [B, S, S, 3] in [0, 1]; one channel if grey.
+      mask: [B, S, S] 1 on the face.
+      landmarks: [B, 478, 2] px, true.
+    """
+
+    image: Any
+    mask: Any
+    landmarks: Any
+
+
+def render_scene(
+    model: SceneModel,
+    scene: Scene,
+    *,
+    size: int,
+    pose: Pose | None = None,
+    grey: bool = False,
+    render: Callable = render_photo,
+) -> Rendering:
+    """Renders what a scene shows.
+
+    Args:
+      model: with which the scene was drawn.
+      scene: with effects drawn for this size.
+      size: px, side of the picture.
+      pose: of the faces in the picture; the scene's own if None.
+      grey: render one channel, about a third of the work; almost the luma of the coloured picture.
+      render: rendering.render_photo, or photo.render_photo_tfg, which does the same through
+        tensorflow-graphics.
+    """
+    pose = pose or scene.pose
+    vertices, colours, effects = (
+        scene_vertices(model, scene),
+        scene_colours(model, scene),
+        scene.effects,
+    )
+    if grey:
+        colours, effects = crop.luma(colours)[..., None], _grey_effects(effects)
+    face, mask = render(
+        model.geometry, vertices, colours, pose, scene.light,
+        height=size, width=size, inverse_distance=scene.inverse_distance,
+    )  # fmt: skip
+    middle = camera.project(ops.reshape(model.geometry.centre, (1, 1, 3)), pose)[:, 0, :2]
+    image = photograph(face, mask, effects, middle, pose.scale)
+    return Rendering(image, mask, scene_landmarks(model, vertices, pose, scene.inverse_distance))
+
+
+def _grey_effects(effects: Effects) -> Effects:
+    def grey(colours):
+        return crop.luma(colours)[..., None]
+
+    def overlay(value):
+        return value and value._replace(colour=grey(value.colour))
+
+    colour, coarse, fine = effects.background
+    return effects._replace(
+        hair=overlay(effects.hair),
+        occluder=overlay(effects.occluder),
+        background=(grey(colour), grey(coarse), fine),
+    )
+
+
+def detect(landmarks, scale, config: SynthesisConfig, noise: Noise, measured: LandmarkNoise):
+    """Imitates a detector.
+
+    Args:
+      landmarks: [B, L, 2] px, true.
+      scale: [B] px/mm of the faces.
+      config: says how much stronger or weaker than measured the noise may be.
+      noise: raw random numbers.
+      measured: how the real detector errs at these L landmarks.
+
+    Returns:
+      [B, L, 2] px as detected, and [B] px, the standard deviation of the error.
+    """
+    strength = scale * config.landmark_noise.of(noise.uniform("landmarks/strength"))
+    errors = draw_landmark_noise(measured, noise)
+    return landmarks + strength[:, None, None] * errors, strength * measured.sigma_mm
+
+
+class OnlineBatch(NamedTuple):
+    """What training sees.
+
+    Attributes:
+      grey: [B, S, S] in [0, 1].
+      landmarks: [B, 51, 2] px in the crop, as a detector gives them.
+      coefficients: [B, n] true.
+      sigma_px: [B] standard deviation of the landmarks' errors, px.
+    """
+
+    grey: Any
+    landmarks: Any
+    coefficients: Any
+    sigma_px: Any
+
+
+def online_batch(
+    model: SceneModel,
+    config: SynthesisConfig,
+    noise: Noise,
+    measured: LandmarkNoise,
+    *,
+    size: int = camera.CROP_SIZE,
+) -> OnlineBatch:
+    """Draws faces and renders them straight into the crop that serving would cut out.
+
+    Works inside a compiled step on any backend; all shapes are known beforehand.
+
+    Args:
+      model: from which faces are drawn.
+      config: the ranges.
+      noise: raw random numbers; decides the batch's size.
+      measured: noise of the 51 inner landmarks, LandmarkNoise.load().select(INNER_51).
+      size: px, side of the crop.
+
+    Source: paper section 5.1 (crop) and 6.1 (data).
+    """
+    scene = draw_scene(model, config, noise, size=size)
+    points = decode_landmarks(model.geometry, scene.coefficients)
+    true = camera.project(points, scene.pose, inverse_distance=scene.inverse_distance)[..., :2]
+    landmarks, sigma_px = detect(true, scene.pose.scale, config, noise, measured)
+    crop_from_image = crop_around(model, landmarks, size)
+    pose = camera.transform_pose(scene.pose, crop_from_image)
+    rendering = render_scene(model, scene, size=size, pose=pose, grey=True)
+    return OnlineBatch(
+        grey=rendering.image[..., 0],
+        landmarks=transforms.apply_similarity(crop_from_image, landmarks),
+        coefficients=scene.coefficients,
+        sigma_px=sigma_px * transforms.similarity_scale(crop_from_image),
+    )
+
+
+def crop_around(model: SceneModel, landmarks, size: int):
+    """The crop around landmarks [B, 51, 2] px as serving computes it: from the mean face's pose."""
+    points = ops.broadcast_to(model.geometry.landmark_mean, (*ops.shape(landmarks)[:2], 3))
+    pose = camera.fit_pose(points, landmarks)
+    return camera.crop_from_pose(pose, model.geometry.centre, size=size)
