@@ -1,4 +1,4 @@
-"""The evaluation: the same faces whatever the batches, errors that a direct computation confirms."""
+"""The evaluation: the same faces whatever the batches, errors that direct computation confirms."""
 
 import json
 
