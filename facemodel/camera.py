@@ -75,7 +75,7 @@ def fit_pose(points, pixels) -> Pose:
 
     Source: paper section 3 (alignment) and eq. 4.
     """
-    flip = ops.convert_to_tensor(np.float32([1.0, -1.0]))
+    flip = ops.convert_to_tensor(np.array([1.0, -1.0], np.float32))
     target = pixels * flip
     mean_point = ops.mean(points, 1, keepdims=True)
     mean_target = ops.mean(target, 1, keepdims=True)

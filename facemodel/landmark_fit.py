@@ -53,7 +53,7 @@ def _project_directions(directions, pose: Pose):
     """[K, L * 3] mm seen through pose [B] without its shift -> [B, K, L * 2] px."""
     count = directions.shape[0]
     points = ops.reshape(directions, (count, -1, 3))
-    flip = ops.convert_to_tensor(np.float32([1.0, -1.0]))
+    flip = ops.convert_to_tensor(np.array([1.0, -1.0], np.float32))
     rows = pose.rotation[:, :2] * (pose.scale[:, None] * flip)[:, :, None]
     pixels = ops.einsum("klj,bij->bkli", points, rows)
     return ops.reshape(pixels, (-1, count, points.shape[1] * 2))

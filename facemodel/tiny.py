@@ -25,7 +25,7 @@ def fields(seed: int) -> dict:
         "mean": mean.astype(np.float32),
         "identity": _smooth_fields(rng, grid, count=6, size_mm=2.5),
         "expression": _smooth_fields(rng, grid, count=4, size_mm=6.0),
-        "albedo_mean": np.broadcast_to(np.float32([0.7, 0.5, 0.4]), mean.shape).copy(),
+        "albedo_mean": np.broadcast_to(np.array([0.7, 0.5, 0.4], np.float32), mean.shape).copy(),
         "albedo": _smooth_fields(rng, grid, count=5, size_mm=0.05),
         "albedo_scores": rng.normal(size=(32, 5)).astype(np.float32),
         "triangles": triangles,
