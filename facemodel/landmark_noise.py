@@ -35,6 +35,13 @@ class LandmarkNoise(NamedTuple):
         with np.load(path) as archive:
             return cls(*(archive[name].astype(np.float32) for name in cls._fields))
 
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes a file for load; it appears complete or not at all."""
+        path = pathlib.Path(path)
+        temporary = path.with_name(f".{path.name}.part.npz")
+        np.savez_compressed(temporary, **self._asdict())
+        temporary.replace(path)
+
     @classmethod
     def isotropic(cls, sd_mm: float, *, count: int = MEDIAPIPE_COUNT) -> LandmarkNoise:
         """Independent noise of one strength in both directions, for comparisons and tests."""

@@ -1,0 +1,36 @@
+"""`facerelief landmark-noise`: how far MediaPipe's landmarks are from the truth on renders."""
+
+from __future__ import annotations
+
+import pathlib
+from typing import Annotated
+
+import typer
+
+
+def command(
+    count: Annotated[int, typer.Option("--count", "-n", min=30, help="How many faces.")] = 400,
+    seed: Annotated[int, typer.Option(min=0, help="Of the faces.")] = 0,
+    recipe: Annotated[str, typer.Option(help="Of the pictures: lifelike or paper.")] = "lifelike",
+    model: Annotated[
+        pathlib.Path | None,
+        typer.Option(help="Face model, .npz; the default model if not given."),
+    ] = None,
+    save: Annotated[
+        pathlib.Path | None,
+        typer.Option(help="Write the noise that training and records draw to this .npz file."),
+    ] = None,
+) -> None:
+    """Measure detected minus true landmarks on renders, in mm at the face's scale.
+
+    Example: facerelief landmark-noise -n 400 --save facemodel/data/landmark_noise.npz
+    """
+    from facemodel.morphable import MorphableModel
+    from pipeline import landmark_noise
+
+    residuals = landmark_noise.measure(
+        MorphableModel.load(model), count=count, seed=seed, recipe=recipe
+    )
+    typer.echo(landmark_noise.as_markdown(landmark_noise.summarize(residuals)))
+    if save:
+        landmark_noise.fit(residuals).save(save)

@@ -1,0 +1,208 @@
+"""Measures how MediaPipe's landmarks differ from the truth on lifelike renders of the face model."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+import numpy as np
+
+from facemodel import landmarks, records, slices, synthesis
+from facemodel.landmark_noise import LandmarkNoise
+from facemodel.morphable import MorphableModel
+from facemodel.recipes import SynthesisConfig
+
+SHARED_COUNT = 24
+"""How many directions of shared errors are kept."""
+OUTLIER_MM = 10.0
+"""A detection whose 51 landmarks err more than this (root mean square) found something else."""
+CLIP_SD = 4.0
+_INNER = np.asarray(landmarks.INNER_51)
+_MAD_TO_SD = 1.4826
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Residuals:
+    """Detected minus true landmarks on renders.
+
+    Attributes:
+      errors_mm: [N, 478, 2] at the face's scale, image axes (y down); NaN where nothing was found.
+      places_mm: [N, 478, 2] the true landmarks, at the same scale.
+      yaw_bin: [N] as in facemodel.slices.
+    """
+
+    errors_mm: np.ndarray
+    places_mm: np.ndarray
+    yaw_bin: np.ndarray
+
+    @property
+    def detected(self) -> np.ndarray:
+        """[N] whether the face was found."""
+        size = np.sqrt((self.errors_mm[:, _INNER] ** 2).mean((1, 2)) * 2)
+        return np.isfinite(size) & (size < OUTLIER_MM)
+
+
+def measure(model: MorphableModel, *, count: int, seed: int, recipe: str = "lifelike") -> Residuals:
+    """Renders faces, detects them, and compares.
+
+    Args:
+      model: whose faces are drawn.
+      count: how many.
+      seed: of the faces.
+      recipe: of the pictures.
+    """
+    from serving.detection import FaceDetector
+
+    errors, places, bins = [], [], []
+    with FaceDetector(min_face_fraction=0.2, try_rotated=False) as detector:
+        for sample in _samples(model, SynthesisConfig.named(recipe), count=count, seed=seed):
+            true = sample["face/landmarks_true"]
+            faces = detector.detect(sample["image"])
+            found = faces[0].landmarks if faces else np.full_like(true, np.nan)
+            errors.append((found - true) / sample["pose/scale"])
+            places.append(true / sample["pose/scale"])
+            bins.append(int(sample["slice/yaw_bin"]))
+    return Residuals(np.stack(errors), np.stack(places), np.array(bins))
+
+
+def _samples(model, config: SynthesisConfig, *, count: int, seed: int) -> Iterator[dict]:
+    import tensorflow as tf
+
+    scene_model = synthesis.SceneModel.create(model)
+    size = config.image_size
+    render = tf.function(
+        lambda scene: synthesis.render_scene(scene_model, scene, size=size), autograph=False
+    )
+    exact = LandmarkNoise.isotropic(0.0)
+    for batch in range(-(-count // records.BATCH)):
+        indices = records.aligned_indices(batch)
+        samples = records.draw_samples(
+            scene_model, config, exact, seed=seed, indices=indices, render=render
+        )
+        yield from samples[: count - indices[0]]
+
+
+def fit(residuals: Residuals) -> LandmarkNoise:
+    """Describes residuals by a normal distribution: bias, shared directions, and the rest.
+
+    Robust: medians, and errors cut off at CLIP_SD of each landmark's own spread.
+    """
+    errors = residuals.errors_mm[residuals.detected]
+    middle, spread = _median_and_sd(errors)
+    centred = np.clip(errors - middle, -CLIP_SD * spread, CLIP_SD * spread)
+    flat = centred.reshape(len(centred), -1)
+    _, values, directions = np.linalg.svd(flat / np.sqrt(len(flat)), full_matrices=False)
+    shared = directions[:SHARED_COUNT].T * values[:SHARED_COUNT]
+    rest = np.sqrt(np.maximum((flat**2).mean(0) - (shared**2).sum(1), 0.0))
+    return LandmarkNoise(
+        mean=middle.astype(np.float16),
+        factor=shared.reshape(*middle.shape, -1).astype(np.float16),
+        rest_sd=rest.reshape(middle.shape).astype(np.float16),
+    )
+
+
+def _median_and_sd(errors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Robust mean and standard deviation over the first axis."""
+    middle = np.median(errors, 0)
+    return middle, _MAD_TO_SD * np.median(np.abs(errors - middle), 0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+    """What is known about the 51 inner landmarks in one group of faces, in mm unless named.
+
+    Attributes:
+      group: what the faces have in common.
+      faces, detected: how many there were, how many were found.
+      bias: root mean square of the landmarks' median errors, per coordinate.
+      sd: root mean square of their robust standard deviations.
+      total: both together.
+      shift: robust standard deviation of the whole face's displacement, x and y.
+      scale_percent, roll_deg: and of its size and its turn in the image.
+      sd_aligned: like sd, after shift, scale and roll of each face were taken out.
+    """
+
+    group: str
+    faces: int
+    detected: int
+    bias: float
+    sd: float
+    total: float
+    shift: tuple[float, float]
+    scale_percent: float
+    roll_deg: float
+    sd_aligned: float
+
+
+def summarize(residuals: Residuals) -> list[Summary]:
+    """All faces together, then by yaw."""
+    groups = [("all", np.ones(len(residuals.yaw_bin), bool))]
+    edges = (-np.inf, *slices.YAW_EDGES_DEG, np.inf)
+    for number, (low, high) in enumerate(zip(edges[:-1], edges[1:])):
+        groups.append((_yaw_name(low, high), residuals.yaw_bin == number))
+    return [
+        _summary(name, residuals, chosen)
+        for name, chosen in groups
+        if (chosen & residuals.detected).sum() >= 2
+    ]
+
+
+def _yaw_name(low: float, high: float) -> str:
+    if not np.isfinite(low):
+        return f"yaw below {high:.0f}°"
+    return f"yaw {low:.0f}° to {high:.0f}°" if np.isfinite(high) else f"yaw above {low:.0f}°"
+
+
+def _summary(name: str, residuals: Residuals, chosen: np.ndarray) -> Summary:
+    kept = chosen & residuals.detected
+    errors, places = residuals.errors_mm[kept][:, _INNER], residuals.places_mm[kept][:, _INNER]
+    middle, spread = _median_and_sd(errors)
+    shift, scale, roll, rest = _take_out_similarity(errors - middle, places)
+    _, spread_aligned = _median_and_sd(rest)
+
+    def size(values):
+        return float(np.sqrt((values**2).mean()))
+
+    _, shift_sd = _median_and_sd(shift)
+    return Summary(
+        group=name,
+        faces=int(chosen.sum()),
+        detected=int(kept.sum()),
+        bias=size(middle),
+        sd=size(spread),
+        total=float(np.hypot(size(middle), size(spread))),
+        shift=(float(shift_sd[0]), float(shift_sd[1])),
+        scale_percent=float(100 * _median_and_sd(scale)[1]),
+        roll_deg=float(np.rad2deg(_median_and_sd(roll)[1])),
+        sd_aligned=size(spread_aligned),
+    )
+
+
+def _take_out_similarity(errors: np.ndarray, places: np.ndarray):
+    """Splits errors [N, L, 2] into shift [N, 2], relative scale [N], turn [N] rad and the rest."""
+    shift = errors.mean(1)
+    arms = places - places.mean(1, keepdims=True)
+    moved = errors - shift[:, None]
+    square = (arms**2).sum((1, 2))
+    turned = np.stack([-arms[..., 1], arms[..., 0]], -1)
+    scale = (moved * arms).sum((1, 2)) / square
+    roll = (moved * turned).sum((1, 2)) / square
+    rest = moved - scale[:, None, None] * arms - roll[:, None, None] * turned
+    return shift, scale, roll, rest
+
+
+_COLUMNS = (
+    "faces", "found", "bias", "sd", "bias and sd", "shift x, y", "scale %", "roll °", "sd aligned"
+)  # fmt: skip
+
+
+def as_markdown(summaries: list[Summary]) -> str:
+    """A table, one row for each group."""
+    head = "| faces are | " + " | ".join(_COLUMNS) + " |\n|" + "---|" * (len(_COLUMNS) + 1)
+    rows = [
+        f"| {s.group} | {s.faces} | {100 * s.detected / s.faces:.0f} % | {s.bias:.2f} | {s.sd:.2f} "
+        f"| {s.total:.2f} | {s.shift[0]:.2f}, {s.shift[1]:.2f} | {s.scale_percent:.2f} "
+        f"| {s.roll_deg:.2f} | {s.sd_aligned:.2f} |"
+        for s in summaries
+    ]
+    return "\n".join([head, *rows])
