@@ -1,7 +1,8 @@
 """The photo of a face through tensorflow-graphics: the reference that data synthesis renders with.
 
-Its transforms, camera, vertex normals, interpolation and reflectance, around this project's z-buffer: its own compiled
-rasterizer does not load with current TensorFlow. rendering.render_photo gives the same picture in keras.ops.
+Its transforms, camera, vertex normals, interpolation and reflectance, around this project's
+z-buffer: its own compiled rasterizer does not load with current TensorFlow. rendering.render_photo
+gives the same picture in keras.ops.
 """
 
 from __future__ import annotations
@@ -94,9 +95,10 @@ def _framebuffer(geometry: FaceGeometry, screen, height: int, width: int):
 def _reflect(normals, albedo, light: Light):
     """Colours [B, H, W, 3] of unit normals and albedo under one light, seen from z.
 
-    tensorflow-graphics' Lambert is a BRDF, albedo / pi; its light would carry a pi of its own. Here a light of strength
-    1 that falls on a surface squarely shows its albedo, so the pi is multiplied back in. Its Phong is used as Phong wrote
-    it, without energy normalisation: the highlight's brightest point equals the specular strength.
+    tensorflow-graphics' Lambert is a BRDF, albedo / pi; its light would carry a pi of its own. Here
+    a light of strength 1 that falls on a surface squarely shows its albedo, so the pi is multiplied
+    back in. Its Phong is used as Phong wrote it, without energy normalisation: the brightest point
+    of a highlight equals the specular strength.
     """
     ambient, diffuse, specular = (
         tf.reshape(tf.convert_to_tensor(value), [-1, 1, 1, 1]) for value in light[:3]

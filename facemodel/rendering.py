@@ -22,7 +22,8 @@ class Light(NamedTuple):
       ambient: [B] share of the albedo that is seen everywhere.
       diffuse: [B] share added where the light falls on the surface squarely.
       specular: [B] brightness of the highlight, white.
-      direction: [B, 3] unit vectors towards the light, camera frame (x right, y up, z to the viewer).
+      direction: [B, 3] unit vectors towards the light, camera frame (x right, y up, z to the
+        viewer).
     """
 
     ambient: Any
@@ -45,7 +46,7 @@ def vertex_normals(geometry: FaceGeometry, vertices):
 
 
 def _summed_normals(geometry: FaceGeometry, points):
-    """[B, V, 3] sum of the normals of the triangles around each vertex, each as long as twice its area."""
+    """[B, V, 3] sums of the normals of the triangles around each vertex, by area."""
     first, second, third = rasterizer.triangle_corners(points, geometry.triangles)
     normals = ops.pad(_cross(second - first, third - first), [[0, 0], [0, 1], [0, 0]])
     around = [geometry.vertex_triangles[:, k] for k in range(geometry.vertex_triangles.shape[1])]
@@ -55,7 +56,8 @@ def _summed_normals(geometry: FaceGeometry, points):
 def render_shading(geometry: FaceGeometry, vertices, pose: Pose, *, size: int):
     """Renders what the network sees of the current geometry: frontal shading and mask.
 
-    The light comes from the viewer, so shading is the third component of the unit normal in the camera frame.
+    The light comes from the viewer, so shading is the third component of the unit normal in the
+    camera frame.
 
     Args:
       geometry: of the face model.
@@ -85,7 +87,8 @@ def render_shading(geometry: FaceGeometry, vertices, pose: Pose, *, size: int):
 def _normals_on_screen(geometry: FaceGeometry, screen, scale):
     """Unit normals [B, V, 3] in the camera frame from projected vertices, weak perspective.
 
-    The camera frame in pixels is diag(1, -1, scale) times screen space, so cross products change by its cofactors.
+    The camera frame in pixels is diag(1, -1, scale) times screen space, so cross products change by
+    its cofactors.
     """
     cofactors = ops.stack([-scale, scale, -ops.ones_like(scale)], -1)
     return _unit(_summed_normals(geometry, screen) * cofactors[:, None, :])
@@ -94,8 +97,8 @@ def _normals_on_screen(geometry: FaceGeometry, screen, scale):
 def phong(normals, albedo, light: Light, *, shininess: float = SHININESS):
     """Computes colours by Phong's formula, seen from z.
 
-    albedo (ambient + diffuse max(n.l, 0)) + specular max(r.v, 0)^shininess where n.l > 0, with r = 2 (n.l) n - l and
-    v = (0, 0, 1). There is no 1 / pi in it.
+    albedo (ambient + diffuse max(n.l, 0)) + specular max(r.v, 0)^shininess where n.l > 0, with
+    r = 2 (n.l) n - l and v = (0, 0, 1). There is no 1 / pi in it.
 
     Args:
       normals: [B, H, W, 3] unit vectors, camera frame.
@@ -158,7 +161,9 @@ def render_photo(
 def _cross(a, b):
     ax, ay, az = a[..., 0], a[..., 1], a[..., 2]
     bx, by, bz = b[..., 0], b[..., 1], b[..., 2]
-    return ops.stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx], -1)
+    components = ops.stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx])
+    # Much faster on TensorFlow's CPU than to stack along the last axis.
+    return ops.transpose(components, (1, 2, 0))
 
 
 def _unit(vectors):
