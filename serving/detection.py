@@ -10,16 +10,12 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
-import os
-import re
-import sys
-import tempfile
-from collections.abc import Iterator
 
 import numpy as np
 from typing_extensions import Self
 
 from serving import tiles
+from serving.quiet import without_notices
 
 LANDMARK_COUNT = 478
 CROP_PX = 448
@@ -29,9 +25,6 @@ CROP_MARGINS = (2.2, 1.6, 3.2)
 SAME_FACE_IOU = 0.3
 MIN_MESH_PX = 16.0
 """Smaller meshes are noise."""
-_NOISE = re.compile(
-    rb"XNNPACK delegate|inference_feedback_manager|absl::InitializeLog|gl_context|GL version"
-)
 
 _log = logging.getLogger(__name__)
 
@@ -87,7 +80,7 @@ class FaceDetector:
         self._min_score = min_score
         self._min_face_fraction, self._min_face_px = min_face_fraction, min_face_px
         self._try_rotated = try_rotated
-        with contextlib.ExitStack() as stack, _without_noise():
+        with contextlib.ExitStack() as stack, without_notices():
             self._detectors, self._mesh = _start(stack, min_score)
             self._stack = stack.pop_all()
 
@@ -213,21 +206,3 @@ def _turn_back(face: DetectedFace, shape: tuple[int, ...], quarter_turns: int) -
         3: (y, height - x),
     }
     return DetectedFace(np.stack(points[quarter_turns], -1).astype(np.float32), face.score)
-
-
-@contextlib.contextmanager
-def _without_noise() -> Iterator[None]:
-    """Holds back what native code writes to standard error, then passes on all but notices."""
-    sys.stderr.flush()
-    with tempfile.TemporaryFile() as held:
-        saved = os.dup(2)
-        os.dup2(held.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(saved, 2)
-            os.close(saved)
-            held.seek(0)
-            for line in held:
-                if not _NOISE.search(line):
-                    os.write(2, line)

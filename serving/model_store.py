@@ -1,0 +1,129 @@
+"""Finds the SavedModel to use: the one that is named, or the default one, exported at first use."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import json
+import os
+import pathlib
+import zipfile
+
+import numpy as np
+
+ARRAYS = (
+    "mean",
+    "triangles",
+    "uv",
+    "albedo_mean",
+    "regions",
+    "region_names",
+    "inner_face",
+    "landmark_triangles",
+    "landmark_barycentric",
+)
+
+
+class ModelStoreError(ValueError):
+    """A SavedModel that is missing, is not one of this project, or cannot be made."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class SavedFaceModel:
+    """A SavedModel's folder and what its assets.extra/ says about it.
+
+    Attributes:
+      path: of the version's folder.
+      facts: metadata.json.
+      arrays: model.npz: mean [V, 3] mm, triangles [T, 3], uv [V, 2], albedo_mean [V, 3], regions
+        [V], region_names, inner_face [V], landmark_triangles [478], landmark_barycentric [478, 3].
+    """
+
+    path: pathlib.Path
+    facts: dict
+    arrays: dict[str, np.ndarray]
+
+
+def read_saved_model(path: str | os.PathLike[str]) -> SavedFaceModel:
+    """Opens a SavedModel that facemodel.export wrote.
+
+    Args:
+      path: of a version's folder, or of a folder of numbered versions, of which the newest counts.
+
+    Raises:
+      ModelStoreError: if it is missing or not of this project.
+    """
+    path = pathlib.Path(path)
+    folder = path
+    if not (path / "saved_model.pb").is_file():
+        versions = [entry for entry in path.glob("*") if entry.name.isdecimal()]
+        if not versions:
+            raise ModelStoreError(f"{path}: no SavedModel in this folder")
+        folder = max(versions, key=lambda entry: int(entry.name))
+    extra = folder / "assets.extra"
+    try:
+        facts = json.loads((extra / "metadata.json").read_text())
+        with np.load(extra / "model.npz") as archive:
+            arrays = {name: archive[name] for name in ARRAYS}
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise ModelStoreError(f"{folder}: not a SavedModel of facerelief ({error})") from error
+    return SavedFaceModel(folder, facts, arrays)
+
+
+def default_model_dir() -> pathlib.Path:
+    """The default SavedModel, in the user's cache; exported there first if it is not yet.
+
+    Two processes may ask at once: both export, one result stays.
+
+    Raises:
+      ModelStoreError: if the cache cannot be written.
+    """
+    folder = cache_dir() / "models" / default_digest()[:16]
+    version = folder / "1"
+    if not version.is_dir():
+        try:
+            _export_default(folder)
+        except OSError as error:
+            raise ModelStoreError(
+                f"{folder}: cannot be written ({error.strerror or error}); "
+                "set XDG_CACHE_HOME to a folder that can"
+            ) from error
+    return version
+
+
+def _export_default(folder: pathlib.Path) -> None:
+    from facemodel import export
+    from facemodel.morphable import DEFAULT_MODEL, MorphableModel
+    from facemodel.pretrained import file_digest, load_pretrained
+    from facemodel.weights import DEFAULT_WEIGHTS
+
+    facts = {
+        "model_sha256": file_digest(DEFAULT_MODEL),
+        "weights_sha256": file_digest(DEFAULT_WEIGHTS),
+    }
+    model = MorphableModel.load()
+    try:
+        export.export_saved_model(model, load_pretrained(model), folder, facts=facts)
+    except export.ExportError:
+        if not (folder / "1").is_dir():  # otherwise another process was faster
+            raise
+
+
+def cache_dir() -> pathlib.Path:
+    """Where this project keeps what it can make again: $XDG_CACHE_HOME/facerelief."""
+    base = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
+    return pathlib.Path(base) / "facerelief"
+
+
+@functools.cache
+def default_digest() -> str:
+    """SHA-256 of what the default SavedModel is made from: face model, weights and code."""
+    import facemodel
+
+    root = pathlib.Path(facemodel.__file__).parent
+    digest = hashlib.sha256(facemodel.__version__.encode())
+    for file in sorted([*root.glob("*.py"), *root.glob("data/*")]):
+        digest.update(file.name.encode() + b"\0")
+        digest.update(hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()

@@ -1,0 +1,225 @@
+"""From a photo to 3D faces, as a library.
+
+with Reconstructor() as reconstructor:
+    faces = reconstructor.reconstruct(image)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import time
+
+import cv2
+import numpy as np
+from typing_extensions import Self
+
+from facemodel.landmarks import IBUG_68, INNER_51, embedded_points
+from serving.detection import DetectedFace, FaceDetector
+from serving.model_store import SavedFaceModel, default_model_dir, read_saved_model
+from serving.quality import Quality, assess
+from serving.quiet import without_notices
+
+WINDOW_PX = 1024
+"""Longest side of the part of the photo that is handed to the SavedModel."""
+WINDOW_MARGIN = 2.2
+"""Side of that part in sizes of the detected face."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Reconstruction:
+    """One 3D face and where it is in the photo.
+
+    A point X mm of the mesh lands at scale * diag(1, -1) R[:2] X + translation px of the photo.
+    Under weak perspective millimetres are those of an average head, not measured.
+
+    Attributes:
+      coefficients: [n] identity (standard deviations), then expression (natural units).
+      vertices: [V, 3] mm, model space (x subject's left, y up, z to the viewer).
+      triangles: [T, 3] counter-clockwise from outside.
+      rotation: [3, 3] camera_from_model.
+      scale: px/mm.
+      translation: [2] px, where the point between the eyeballs lands.
+      landmarks_68_mm: [68, 3] the iBUG points on the mesh.
+      landmarks_68_px: [68, 2] those points in the photo.
+      detection: the 478 detected landmarks, and how certain the detector was.
+      quality: measures and flags.
+      iterations: [K + 1, n] all estimates of the loop, the start first.
+      crop_from_image: [2, 3] from photo px to px of the crop.
+      crop: uint8 [S, S] what the network saw of the photo.
+      shading: uint8 [S, S] frontal shading of the result.
+      mask: uint8 [S, S] 255 on the face.
+      model: the SavedModel that was used.
+      milliseconds: that the SavedModel took for this face.
+    """
+
+    coefficients: np.ndarray
+    vertices: np.ndarray
+    triangles: np.ndarray
+    rotation: np.ndarray
+    scale: float
+    translation: np.ndarray
+    landmarks_68_mm: np.ndarray
+    landmarks_68_px: np.ndarray
+    detection: DetectedFace
+    quality: Quality
+    iterations: np.ndarray
+    crop_from_image: np.ndarray
+    crop: np.ndarray
+    shading: np.ndarray
+    mask: np.ndarray
+    model: SavedFaceModel
+    milliseconds: float
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """What makes the result less trustworthy; see serving.quality."""
+        return self.quality.flags
+
+    @property
+    def coefficient_names(self) -> tuple[str, ...]:
+        """A name for each coefficient."""
+        return tuple(self.model.facts["coefficient_names"])
+
+
+def to_photo(points: np.ndarray, rotation: np.ndarray, scale: float, translation: np.ndarray):
+    """Projects points [N, 3] mm -> [N, 2] px and their depth [N] mm towards the viewer."""
+    camera = points @ rotation.T
+    return camera[:, :2] * (scale, -scale) + translation, camera[:, 2]
+
+
+class Reconstructor:
+    """Turns photos into 3D faces with a SavedModel; loads once, then takes any number of photos.
+
+    Args:
+      model_dir: a SavedModel of this project, or a folder of numbered versions; the default model,
+        exported into the user's cache at first use, if None.
+      detector: finds the faces; a FaceDetector of its own if None, which it closes.
+    """
+
+    def __init__(
+        self,
+        model_dir: str | os.PathLike[str] | None = None,
+        *,
+        detector: FaceDetector | None = None,
+    ):
+        with without_notices():
+            import tensorflow as tf
+        self._stack = contextlib.ExitStack()
+        self.model = read_saved_model(model_dir or default_model_dir())
+        self._saved = tf.saved_model.load(str(self.model.path))
+        self._run = self._saved.signatures["serving_default"]
+        self.detector = detector or self._stack.enter_context(FaceDetector())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Frees the detector's models, unless the detector was given."""
+        self._stack.close()
+
+    def reconstruct(
+        self, image: np.ndarray, *, max_faces: int | None = None
+    ) -> list[Reconstruction]:
+        """Reconstructs all faces of a photo.
+
+        Args:
+          image: uint8 [H, W, 3] sRGB, upright.
+          max_faces: only so many, the largest; None for all.
+
+        Returns:
+          One for each face, largest first; none is an empty list.
+
+        Raises:
+          ValueError: if image is not uint8 [H, W, 3].
+        """
+        faces = self.detector.detect(image)[:max_faces]
+        return [self.reconstruct_face(image, face) for face in faces]
+
+    def reconstruct_face(self, image: np.ndarray, face: DetectedFace) -> Reconstruction:
+        """Reconstructs a face whose landmarks are known; image as in reconstruct."""
+        window, zoom, corner = cut_window(image, face)
+        began = time.perf_counter()
+        landmarks = ((face.landmarks - corner) * zoom).astype(np.float32)
+        outputs = self._run(image=window[None], landmarks=landmarks[None])
+        outputs = {name: value.numpy()[0] for name, value in outputs.items()}
+        took = time.perf_counter() - began
+        return self._result(image, face, outputs, float(zoom.mean()), corner, 1e3 * took)
+
+    def _result(self, image, face, outputs, zoom, corner, milliseconds) -> Reconstruction:
+        """Moves the SavedModel's outputs from the window to the photo and adds what follows."""
+        vertices, rotation = outputs["vertices"], outputs["rotation"]
+        scale = float(outputs["scale"]) / zoom
+        translation = outputs["translation"] / zoom + corner
+        crop_from_image = outputs["crop_from_image"].astype(np.float64)
+        crop_from_image[:, :2] *= zoom
+        crop_from_image[:, 2] -= crop_from_image[:, :2] @ corner
+        points = self._landmarks(vertices)
+        projected, _ = to_photo(points, rotation, scale, translation)
+        inner = list(INNER_51)
+        quality = assess(
+            rotation=rotation,
+            scale=scale,
+            detected_478=face.landmarks,
+            residual_px=face.landmarks[inner] - projected[inner],
+            score=face.score,
+            photo_size=image.shape[:2],
+        )
+        return Reconstruction(
+            coefficients=outputs["coefficients"],
+            vertices=vertices,
+            triangles=self.model.arrays["triangles"],
+            rotation=rotation,
+            scale=scale,
+            translation=translation,
+            landmarks_68_mm=points[list(IBUG_68)],
+            landmarks_68_px=projected[list(IBUG_68)],
+            detection=face,
+            quality=quality,
+            iterations=outputs["iterations"],
+            crop_from_image=crop_from_image,
+            crop=outputs["crop"],
+            shading=outputs["shading"],
+            mask=outputs["mask"],
+            model=self.model,
+            milliseconds=milliseconds,
+        )
+
+    def _landmarks(self, vertices: np.ndarray) -> np.ndarray:
+        """[478, 3] mm, MediaPipe's points on the mesh."""
+        arrays = self.model.arrays
+        return embedded_points(
+            vertices,
+            arrays["triangles"],
+            arrays["landmark_triangles"],
+            arrays["landmark_barycentric"],
+        )
+
+
+def cut_window(image: np.ndarray, face: DetectedFace, *, limit: int = WINDOW_PX):
+    """Cuts the part of a photo around a face that a SavedModel needs.
+
+    Args:
+      image: uint8 [H, W, 3].
+      face: in it.
+      limit: px, longest side of the result.
+
+    Returns:
+      uint8 [h, w, 3], zoom [2] and corner [2] px: window = (photo - corner) * zoom.
+    """
+    left, top, right, bottom = face.box
+    half = WINDOW_MARGIN / 2 * face.size_px
+    middle = np.array([left + right, top + bottom]) / 2
+    size = np.array(image.shape[1::-1])
+    first = np.clip(np.floor(middle - half), 0, size - 1).astype(int)
+    last = np.clip(np.ceil(middle + half), first + 1, size).astype(int)
+    window = image[first[1] : last[1], first[0] : last[0]]
+    wanted = np.maximum(1, np.round((last - first) * min(1.0, limit / (last - first).max())))
+    zoom = wanted / (last - first)
+    if (zoom < 1.0).any():
+        window = cv2.resize(window, tuple(wanted.astype(int)), interpolation=cv2.INTER_AREA)
+    return np.ascontiguousarray(window), zoom, first.astype(np.float64)
