@@ -21,9 +21,7 @@ def command(
     recipe: Annotated[
         str, typer.Option(help="Of the synthetic faces: lifelike or paper.")
     ] = "lifelike",
-    seed: Annotated[
-        int | None, typer.Option(help="Draws other faces than the usual ones.")
-    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Draws other faces than the usual ones.")] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Faces at a time.")] = 8,
     json_file: Annotated[
         pathlib.Path | None, typer.Option("--json", help="Also write the table to this file.")
