@@ -1,0 +1,211 @@
+"""How long each part takes on this machine: `facerelief bench`, about three minutes.
+
+Medians of repeated calls after a warm-up, in milliseconds. Nothing here is asserted by tests.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from rich.table import Table
+
+from facemodel import camera, crop, landmarks, network, transforms
+from facemodel.morphable import MorphableModel
+from facemodel.pretrained import load_pretrained
+from pipeline.compiling import compiled
+
+BATCHES = (1, 8)
+TRAIN_BATCH, TRAIN_SIZE = 16, 100
+SYNTHESIS_SAMPLES = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class Figure:
+    """One measured figure.
+
+    Attributes:
+      part: what was measured.
+      value: the median.
+      unit: of the value, for example "ms".
+      spread: half the distance between the quartiles, same unit; 0 for a single run.
+    """
+
+    part: str
+    value: float
+    unit: str
+    spread: float = 0.0
+
+
+def timed(function: Callable[[], object], *, repeats: int) -> tuple[float, float]:
+    """Median and half the interquartile range of a call's time, ms, after one call to warm up."""
+    function()
+    times = []
+    for _ in range(repeats):
+        begin = time.perf_counter()
+        function()
+        times.append((time.perf_counter() - begin) * 1e3)
+    first, _, third = statistics.quantiles(times, n=4) if len(times) > 1 else (0.0, 0.0, 0.0)
+    return statistics.median(times), (third - first) / 2
+
+
+def photo_figures(photo: np.ndarray, *, repeats: int) -> Iterator[Figure]:
+    """Detection and the whole way from pixels to a mesh, for one photo."""
+    from serving.detection import FaceDetector
+    from serving.reconstructor import Reconstructor
+
+    with FaceDetector() as detector:
+        yield Figure("detect the face", *_ms(lambda: detector.detect(photo), repeats))
+    with Reconstructor() as reconstructor:
+        yield Figure("whole photo", *_ms(lambda: reconstructor.reconstruct(photo), repeats))
+
+
+def loop_figures(photo: np.ndarray, points: np.ndarray, *, repeats: int) -> Iterator[Figure]:
+    """Alignment, and for one iteration the loop's own work against the network, each per image.
+
+    Args:
+      photo: uint8 [H, W, 3].
+      points: [478, 2] px, the face's landmarks in it.
+      repeats: calls for each figure.
+    """
+    model = MorphableModel.load()
+    regressor = load_pretrained(model)
+    geometry = regressor.geometry
+
+    def align(image, inner):
+        pose = camera.fit_pose(geometry.landmark_mean[None], inner)
+        crop_from_image = camera.crop_from_pose(pose, geometry.centre)
+        grey = crop.grey_crop(image, crop_from_image)
+        return grey, transforms.apply_similarity(crop_from_image, inner)
+
+    inner = points[None, list(landmarks.INNER_51)].astype(np.float32)
+    align = compiled(align)
+    yield Figure("align and crop", *_ms(lambda: align(photo[None], inner), repeats))
+    grey, inner = (np.asarray(value) for value in align(photo[None], inner))
+    own = compiled(lambda a, b, c: network.loop_image(geometry, a, b, c))
+    bare = compiled(lambda image, a: regressor.network([image, a], training=False))
+    for batch in BATCHES:
+        many, spots = np.repeat(grey, batch, 0), np.repeat(inner, batch, 0)
+        start = np.zeros((batch, model.coefficient_count), np.float32)
+        image = np.asarray(own(start, spots, many))
+        suffix = f"one iteration, batch {batch}"
+        parts = (
+            (f"pose, shading and mask, {suffix}", lambda a=start, b=spots, c=many: own(a, b, c)),
+            (f"network, {suffix}", lambda x=image, a=start: bare(x, a)),
+        )
+        for name, function in parts:
+            value, unit, spread = _ms(function, repeats)
+            yield Figure(name, value / batch, unit, spread / batch)
+
+
+def _ms(function: Callable[[], object], repeats: int) -> tuple[float, str, float]:
+    median, spread = timed(function, repeats=repeats)
+    return median, "ms", spread
+
+
+def synthesis_rate(samples: int) -> float:
+    """Samples a second that this process draws, renders, encodes and writes, start-up excluded."""
+    from components.synthesis import SynthesisJob, Synthesizer, synthesize_batch, write_atomically
+    from facemodel.recipes import SynthesisConfig
+    from facemodel.records import BATCH
+
+    synthesizer = Synthesizer(
+        SynthesisJob(SynthesisConfig.lifelike(), seed=0, count=samples + BATCH)
+    )
+    synthesize_batch(synthesizer, 0)
+    begin = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        batches = range(1, 1 + samples // BATCH)
+        records = (record for k in batches for _, record in synthesize_batch(synthesizer, k))
+        write_atomically(str(pathlib.Path(folder) / "records"), records)
+    return samples / (time.perf_counter() - begin)
+
+
+def synthesis_figure() -> Figure:
+    """The rate of one worker on one core, in a process of its own."""
+    code = f"from pipeline import benchmark; print(benchmark.synthesis_rate({SYNTHESIS_SAMPLES}))"
+    one_thread = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
+    one_thread |= {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | one_thread,
+        check=True,
+        stdout=subprocess.PIPE,
+    )
+    return Figure("synthesis, one worker, one thread", float(done.stdout), "samples/s")
+
+
+def training_figures(*, repeats: int) -> Iterator[Figure]:
+    """Samples a second of the whole training step, and of a bare step of the network."""
+    import keras
+
+    from facemodel.training import TrainingConfig, create_trainer
+    from pipeline.train import online_draw
+
+    model = MorphableModel.load()
+    config = TrainingConfig(samples=10**6, batch_size=TRAIN_BATCH, size=TRAIN_SIZE)
+    trainer = create_trainer(load_pretrained(model), config, draw=online_draw(model, config))
+    nothing = {"none": np.zeros((1, 1), np.float32)}
+    median, _ = timed(lambda: trainer.train_on_batch(nothing), repeats=repeats)
+    passes = TRAIN_BATCH * config.iterations
+    yield Figure("training step, with synthesis and loop", passes / median * 1e3, "passes/s")
+    bare = network.build_network(model.coefficient_count)
+    bare.compile(optimizer=keras.optimizers.Adam(), loss="mse", jit_compile=False)
+    image = np.zeros((TRAIN_BATCH, TRAIN_SIZE, TRAIN_SIZE, 2), np.float32)
+    target = np.zeros((TRAIN_BATCH, model.coefficient_count), np.float32)
+    median, _ = timed(lambda: bare.train_on_batch([image, target], target), repeats=repeats)
+    yield Figure("training step, bare network", TRAIN_BATCH / median * 1e3, "passes/s")
+
+
+def run(photo_path: pathlib.Path, *, repeats: int) -> list[Figure]:
+    """Measures everything, with a progress bar."""
+    from rich.progress import Progress
+
+    from serving.detection import FaceDetector
+    from serving.images import ImageError, read_photo
+
+    photo = read_photo(photo_path)
+    with FaceDetector() as detector:
+        faces = detector.detect(photo)
+    if not faces:
+        raise ImageError(f"{photo_path}: no face found")
+    stages = (
+        ("photo", lambda: photo_figures(photo, repeats=repeats)),
+        ("loop", lambda: loop_figures(photo, faces[0].landmarks, repeats=repeats)),
+        ("synthesis", lambda: iter([synthesis_figure()])),
+        ("training", lambda: training_figures(repeats=repeats)),
+    )
+    figures: list[Figure] = []
+    with Progress(transient=True) as progress:
+        task = progress.add_task("", total=len(stages))
+        for name, stage in stages:
+            progress.update(task, description=f"Measuring {name}")
+            figures.extend(stage())
+            progress.advance(task)
+    return figures
+
+
+def as_table(figures: list[Figure]) -> Table:
+    """The figures as a table for a terminal."""
+    table = Table(title="Medians on this machine")
+    for heading in ("part", "median", "±", "unit"):
+        table.add_column(heading, justify="right" if heading in ("median", "±") else "left")
+    for figure in figures:
+        table.add_row(figure.part, f"{figure.value:.1f}", f"{figure.spread:.1f}", figure.unit)
+    return table
+
+
+def write_json(figures: list[Figure], path: pathlib.Path) -> None:
+    """Writes the figures; the file appears under its name only when complete."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(json.dumps([dataclasses.asdict(figure) for figure in figures], indent=2))
+    partial.replace(path)
