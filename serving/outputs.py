@@ -21,6 +21,14 @@ from serving.reconstructor import Reconstruction
 SUFFIXES = (*FORMATS, "json", "png")
 """What is written for each face: meshes, description, overview picture."""
 FORMAT_NAME = "facerelief-face/1"
+MODEL_FACTS = (
+    "model_name",
+    "model_version",
+    "model_sha256",
+    "weights_sha256",
+    "iterations",
+    "start",
+)
 
 
 def encode_face(
@@ -69,12 +77,7 @@ def describe(face: Reconstruction, *, photo_name: str, photo_size: tuple[int, in
         "format": FORMAT_NAME,
         "photo": {"name": photo_name, "width": int(width), "height": int(height)},
         "facerelief_version": facemodel.__version__,
-        "model": {
-            key: facts[key]
-            for key in ("model_name", "model_version", "model_sha256", "weights_sha256")
-            + ("iterations", "start")
-            if key in facts
-        },
+        "model": {key: facts[key] for key in MODEL_FACTS if key in facts},
         "units": {
             "vertices": "mm of an average head: one photo does not show absolute size",
             "files": {"obj": "mm", "ply": "mm", "glb": "m"},

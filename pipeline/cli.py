@@ -1,0 +1,77 @@
+"""The command `facerelief`: one subcommand for each module of pipeline.commands.
+
+Starting it imports no TensorFlow; each command imports what it needs when it runs.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+from typing import Annotated
+
+import typer
+
+COMMANDS = {
+    "reconstruct": "reconstruct",
+    "synthesize": "synthesize",
+    "train": "train",
+    "evaluate": "evaluate",
+    "export": "export",
+    "bench": "bench",
+    "landmark-noise": "landmark_noise",
+    "model": "model",
+    "adopt": "adopt",
+    "doctor": "doctor",
+}
+"""Command name -> module, in the order of the help text."""
+
+
+def make_app() -> typer.Typer:
+    """Puts the commands together."""
+    app = typer.Typer(
+        help="One photo in, a textured 3D face out.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_options)
+    for name, module in COMMANDS.items():
+        path = f"pipeline.commands.{module}"
+        if importlib.util.find_spec(path):
+            app.command(name)(importlib.import_module(path).command)
+    return app
+
+
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            help="Say which versions of package, face model and weights these are.",
+            callback=lambda wanted: _show_version(wanted),
+            is_eager=True,
+        ),
+    ] = False,
+) -> None:
+    pass
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from pipeline import versions
+
+        for line in versions.describe():
+            typer.echo(line)
+        raise typer.Exit
+
+
+def main() -> None:
+    """Runs the command line."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
+    make_app()()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,62 @@
+"""`facerelief export`: the SavedModel that TensorFlow Serving loads."""
+
+from __future__ import annotations
+
+import pathlib
+from typing import Annotated
+
+import typer
+
+
+def command(
+    output: Annotated[
+        pathlib.Path,
+        typer.Option("--output", "-o", help="Folder, named as the served model will be."),
+    ],
+    model: Annotated[
+        pathlib.Path | None,
+        typer.Option(help="Face model, .npz; the default model if not given."),
+    ] = None,
+    weights: Annotated[
+        pathlib.Path | None,
+        typer.Option(help="Network weights, .npz; the shipped ones if not given."),
+    ] = None,
+    level: Annotated[
+        int, typer.Option(min=0, max=2, help="Subdivision level of the mesh that is put out.")
+    ] = 1,
+    iterations: Annotated[int, typer.Option(min=0, help="K of the loop.")] = 3,
+    start: Annotated[str, typer.Option(help="Of the loop: zero or landmark_fit.")] = "zero",
+    landmark_noise_mm: Annotated[
+        float, typer.Option(help="That the landmark fit expects of the detector.")
+    ] = 1.0,
+    version: Annotated[int, typer.Option(min=1, help="Of the served model.")] = 1,
+) -> None:
+    """Write a SavedModel with alignment, crop and loop in its graph.
+
+    Example: facerelief export -o out/facerelief --start landmark_fit
+    """
+    from serving.quiet import without_notices
+
+    with without_notices():
+        from facemodel import export
+        from facemodel.morphable import DEFAULT_MODEL, ModelError, MorphableModel
+        from facemodel.pretrained import file_digest, load_pretrained
+        from facemodel.weights import DEFAULT_WEIGHTS, WeightsError
+
+    try:
+        config = export.ExportConfig(start=start, landmark_noise_mm=landmark_noise_mm)
+        face_model = MorphableModel.load(model, level=level)
+        regressor = load_pretrained(
+            face_model, weights=weights, model_path=model, iterations=iterations
+        )
+        facts = {
+            "model_sha256": file_digest(model or DEFAULT_MODEL),
+            "weights_sha256": file_digest(weights or DEFAULT_WEIGHTS),
+        }
+        written = export.export_saved_model(
+            face_model, regressor, output, config=config, version=version, facts=facts
+        )
+    except (export.ExportError, ModelError, WeightsError, OSError) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2) from None
+    typer.echo(f"wrote {written}")

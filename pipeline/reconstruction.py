@@ -1,0 +1,182 @@
+"""Photos and folders to files: what `facerelief reconstruct` does."""
+
+from __future__ import annotations
+
+import pathlib
+import re
+import tempfile
+import time
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
+
+from serving.images import ImageError, find_photos, read_photo, unique_names
+from serving.quiet import without_notices
+
+MESH_FORMATS = ("obj", "ply", "glb")
+
+
+class ReconstructionError(ValueError):
+    """Something that stops the whole command, or one photo; one line."""
+
+
+def run(
+    inputs: Sequence[pathlib.Path],
+    output: pathlib.Path,
+    *,
+    model: pathlib.Path | None = None,
+    overwrite: bool = False,
+    max_faces: int | None = None,
+    formats: Sequence[str] = MESH_FORMATS,
+) -> int:
+    """Reconstructs all faces of all photos and writes their files.
+
+    Args:
+      inputs: photos and folders of photos.
+      output: folder, made if missing.
+      model: a SavedModel's folder; the default model if None.
+      overwrite: replace files that exist.
+      max_faces: of each photo, the largest; None for all.
+      formats: of the meshes.
+
+    Returns:
+      How many inputs failed; each has had its line on standard error.
+    """
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    try:
+        photos, missing = _list_photos(inputs, output)
+        _check_formats(formats)
+        _check_output(output)
+    except (ReconstructionError, ImageError) as error:
+        console.print(f"error: {error}", markup=False)
+        return 1
+    for line in missing:
+        console.print(f"error: {line}", markup=False)
+    job = _Job(output, overwrite, max_faces, tuple(formats), console)
+    return len(missing) + job.run(photos, model)
+
+
+def _list_photos(inputs: Sequence[pathlib.Path], output: pathlib.Path):
+    """The photos, and a line for each input without any."""
+    photos, missing = [], []
+    for path in inputs:
+        found = find_photos([path], leave_out=output)
+        if not found:
+            missing.append(f"{path}: no photo in this folder")
+        photos += found
+    return find_photos(photos), missing
+
+
+def _check_formats(formats: Sequence[str]) -> None:
+    unknown = [name for name in formats if name not in MESH_FORMATS]
+    if unknown:
+        raise ReconstructionError(
+            f"--formats: unknown format {unknown[0]!r}; known are {', '.join(MESH_FORMATS)}"
+        )
+
+
+def _check_output(output: pathlib.Path) -> None:
+    """Makes the folder, and a file in it, to fail before any work is done."""
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=output):
+            pass
+    except OSError as error:
+        raise ReconstructionError(f"{output}: cannot be written ({error.strerror})") from error
+
+
+class _Job:
+    """One run of the command over a list of photos."""
+
+    def __init__(self, output, overwrite, max_faces, formats, console):
+        self._output, self._overwrite, self._max_faces = output, overwrite, max_faces
+        self._formats, self._console = formats, console
+        self._suffixes = (*formats, "json", "png")
+
+    def run(self, photos: list[pathlib.Path], model: pathlib.Path | None) -> int:
+        """Works through the photos; returns how many failed."""
+        if not photos:
+            return 0
+        began, faces, failed = time.monotonic(), 0, 0
+        with self._progress() as progress:
+            task = progress.add_task("starting", total=len(photos))
+            try:
+                reconstructor = _start(model)
+            except ValueError as error:
+                progress.console.print(f"error: {error}", markup=False)
+                return len(photos)
+            with reconstructor:
+                for photo, name in zip(photos, unique_names(photos), strict=True):
+                    progress.update(task, description=photo.name)
+                    try:
+                        faces += self._one(reconstructor, photo, name)
+                    except (ValueError, OSError) as error:
+                        failed += 1
+                        progress.console.print(f"error: {_line(photo, error)}", markup=False)
+                    progress.advance(task)
+        self._console.print(_summary(faces, photos, failed, self._output, began), markup=False)
+        return failed
+
+    def _progress(self) -> Progress:
+        columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeElapsedColumn())
+        return Progress(*columns, console=self._console, transient=True)
+
+    def _one(self, reconstructor, photo: pathlib.Path, name: str) -> int:
+        """All faces of one photo; returns how many. Nothing is written unless all were made."""
+        from serving.outputs import encode_face, write_face
+
+        self._refuse_existing(photo, name)
+        image = read_photo(photo)
+        found = reconstructor.reconstruct(image, max_faces=self._max_faces)
+        if not found:
+            raise ReconstructionError(f"{photo}: no face found")
+        made = {
+            f"{name}_{k}": encode_face(
+                image, face, name=f"{name}_{k}", photo_name=photo.name, formats=self._formats
+            )
+            for k, face in enumerate(found)
+        }
+        for face_name, files in made.items():
+            write_face(self._output, face_name, files)
+        return len(found)
+
+    def _refuse_existing(self, photo: pathlib.Path, name: str) -> None:
+        """Raises if a file of any face of this photo exists and must not be replaced."""
+        if self._overwrite:
+            return
+        pattern = re.compile(rf"{re.escape(name)}_\d+\.({'|'.join(self._suffixes)})")
+        existing = sorted(
+            entry.name for entry in self._output.iterdir() if pattern.fullmatch(entry.name)
+        )
+        if existing:
+            raise ReconstructionError(
+                f"{photo}: {self._output / existing[0]} exists already; "
+                "--overwrite replaces such files"
+            )
+
+
+def _start(model: pathlib.Path | None):
+    """Loads the SavedModel and the detector."""
+    with without_notices():
+        from serving.reconstructor import Reconstructor
+
+        return Reconstructor(model)
+
+
+def _line(photo: pathlib.Path, error: Exception) -> str:
+    """One line that begins with the file's name."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{photo}: {error.filename or ''} {error.strerror}".replace("  ", " ")
+    text = " ".join(str(error).split())
+    return text if text.startswith(str(photo)) else f"{photo}: {text}"
+
+
+def _summary(faces: int, photos: list, failed: int, output: pathlib.Path, began: float) -> str:
+    """The closing line."""
+    done = len(photos) - failed
+    parts = [f"{faces} face{'s' * (faces != 1)} from {done} photo{'s' * (done != 1)} in {output}"]
+    if failed:
+        parts.append(f"{failed} failed")
+    parts.append(f"{time.monotonic() - began:.1f} s")
+    return ", ".join(parts)
