@@ -190,6 +190,11 @@ class RegressorTrainer(keras.Model):
             metric.update_state(y_pred[k])
         return self.get_metrics_result()
 
+    def reset_metrics(self):
+        """Starts the means afresh."""
+        super().reset_metrics()
+        _commit(self.metrics_variables)
+
     def get_metrics_result(self):
         """The means since the last reset: loss in mm^2, rms_k in mm."""
         results = {metric.name: ops.sqrt(metric.result()) for metric in self.errors}
@@ -254,6 +259,7 @@ def train(
     done, total = int(trainer.step.value), trainer.config.steps
     if done >= total:
         return
+    _commit([*trainer.variables, *trainer.optimizer.variables])
     trainer.fit(
         _numbers() if batches is None else batches,
         steps_per_epoch=steps_per_round,
@@ -262,6 +268,15 @@ def train(
         callbacks=[StopAt(total), *callbacks],
         verbose=0,
     )
+
+
+def _commit(variables: Iterable[Any]) -> None:
+    """On JAX, ties variables to their device as the step's results are: else it compiles the step three times."""
+    if keras.backend.backend() == "jax":
+        import jax
+
+        for variable in variables:
+            variable.assign(jax.device_put(variable.value, jax.devices()[0]))
 
 
 def _numbers() -> Iterator[tuple]:
