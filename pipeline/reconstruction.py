@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import pathlib
 import re
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
@@ -19,6 +21,10 @@ MESH_FORMATS = ("obj", "ply", "glb")
 
 class ReconstructionError(ValueError):
     """Something that stops the whole command, or one photo; one line."""
+
+
+class _CannotStart(Exception):
+    """The model cannot be loaded: nothing can be reconstructed."""
 
 
 def run(
@@ -96,25 +102,21 @@ class _Job:
 
     def run(self, photos: list[pathlib.Path], model: pathlib.Path | None) -> int:
         """Works through the photos; returns how many failed."""
-        if not photos:
-            return 0
         began, faces, failed = time.monotonic(), 0, 0
-        with self._progress() as progress:
-            task = progress.add_task("starting", total=len(photos))
-            try:
-                reconstructor = _start(model)
-            except ValueError as error:
-                progress.console.print(f"error: {error}", markup=False)
-                return len(photos)
-            with reconstructor:
-                for photo, name in zip(photos, unique_names(photos), strict=True):
-                    progress.update(task, description=photo.name)
-                    try:
-                        faces += self._one(reconstructor, photo, name)
-                    except (ValueError, OSError) as error:
-                        failed += 1
-                        progress.console.print(f"error: {_line(photo, error)}", markup=False)
-                    progress.advance(task)
+        with self._progress() as progress, contextlib.ExitStack() as stack:
+            start = functools.cache(lambda: stack.enter_context(_start(model)))
+            task = progress.add_task("", total=len(photos))
+            for photo, name in zip(photos, unique_names(photos), strict=True):
+                progress.update(task, description=photo.name)
+                try:
+                    faces += self._one(start, photo, name)
+                except _CannotStart as error:
+                    progress.console.print(f"error: {error}", markup=False)
+                    return len(photos)
+                except (ValueError, OSError) as error:
+                    failed += 1
+                    progress.console.print(f"error: {_line(photo, error)}", markup=False)
+                progress.advance(task)
         self._console.print(_summary(faces, photos, failed, self._output, began), markup=False)
         return failed
 
@@ -122,15 +124,15 @@ class _Job:
         columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeElapsedColumn())
         return Progress(*columns, console=self._console, transient=True)
 
-    def _one(self, reconstructor, photo: pathlib.Path, name: str) -> int:
+    def _one(self, start: Callable, photo: pathlib.Path, name: str) -> int:
         """All faces of one photo; returns how many. Nothing is written unless all were made."""
-        from serving.outputs import encode_face, write_face
-
         self._refuse_existing(photo, name)
         image = read_photo(photo)
-        found = reconstructor.reconstruct(image, max_faces=self._max_faces)
+        found = start().reconstruct(image, max_faces=self._max_faces)
         if not found:
             raise ReconstructionError(f"{photo}: no face found")
+        from serving.outputs import encode_face, write_face
+
         made = {
             f"{name}_{k}": encode_face(
                 image, face, name=f"{name}_{k}", photo_name=photo.name, formats=self._formats
@@ -157,11 +159,14 @@ class _Job:
 
 
 def _start(model: pathlib.Path | None):
-    """Loads the SavedModel and the detector."""
-    with without_notices():
-        from serving.reconstructor import Reconstructor
+    """Loads the SavedModel and the detector; only once a photo needs them."""
+    try:
+        with without_notices():
+            from serving.reconstructor import Reconstructor
 
-        return Reconstructor(model)
+            return Reconstructor(model)
+    except ValueError as error:
+        raise _CannotStart(str(error)) from error
 
 
 def _line(photo: pathlib.Path, error: Exception) -> str:
