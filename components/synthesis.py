@@ -57,7 +57,7 @@ class Synthesizer:
     def __init__(self, job: SynthesisJob):
         import tensorflow as tf
 
-        from facemodel import rendering, synthesis
+        from facemodel import photo, synthesis
 
         self._job = job
         self._model = synthesis.SceneModel.create(job.load_model())
@@ -67,7 +67,7 @@ class Synthesizer:
         @tf.function(autograph=False)
         def render(scene):
             return synthesis.render_scene(
-                self._model, scene, size=size, render=rendering.render_photo
+                self._model, scene, size=size, render=photo.render_photo_tfg
             )
 
         self._render = render
@@ -222,7 +222,10 @@ def pipeline_options(workers: int):
 
     mode = "in_memory" if workers == 1 else "multi_processing"
     return PipelineOptions(
-        runner="DirectRunner", direct_running_mode=mode, direct_num_workers=workers
+        flags=[],  # not this process's arguments
+        runner="DirectRunner",
+        direct_running_mode=mode,
+        direct_num_workers=workers,
     )
 
 

@@ -11,7 +11,7 @@ from keras import ops
 from facemodel.noise import Noise
 from facemodel.recipes import Range, SynthesisConfig
 
-_HAIR_LINE_MM = Range(45.0, 100.0)
+_HAIR_LINE_MM = Range(58.0, 105.0)
 _HAIR_SLOPE = Range(-0.35, 0.35)
 _HAIR_DROP_PER_MM = Range(0.004, 0.02)
 _HAIR_LOWEST_MM = -60.0

@@ -148,6 +148,6 @@ def decode_images(encoded) -> tf.Tensor:
     """PNG files string [B], all of one size -> uint8 [B, H, W, 3]."""
     return tf.map_fn(
         lambda data: tf.io.decode_png(data, channels=3),
-        encoded,
+        tf.convert_to_tensor(encoded),
         fn_output_signature=tf.TensorSpec([None, None, 3], tf.uint8),
     )

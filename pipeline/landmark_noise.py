@@ -1,8 +1,9 @@
-"""Measures how MediaPipe's landmarks differ from the truth on lifelike renders of the face model."""
+"""Measures how MediaPipe's landmarks differ from the truth on lifelike renders."""
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Iterator
 
 import numpy as np
@@ -138,7 +139,7 @@ def summarize(residuals: Residuals) -> list[Summary]:
     """All faces together, then by yaw."""
     groups = [("all", np.ones(len(residuals.yaw_bin), bool))]
     edges = (-np.inf, *slices.YAW_EDGES_DEG, np.inf)
-    for number, (low, high) in enumerate(zip(edges[:-1], edges[1:])):
+    for number, (low, high) in enumerate(itertools.pairwise(edges)):
         groups.append((_yaw_name(low, high), residuals.yaw_bin == number))
     return [
         _summary(name, residuals, chosen)

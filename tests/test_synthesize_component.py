@@ -1,0 +1,145 @@
+"""Synthesis on Beam: equal to the function, the same bytes however it is split, atomic files."""
+
+import functools
+import hashlib
+import json
+
+import apache_beam as beam
+import numpy as np
+import pytest
+import tensorflow as tf
+from apache_beam.testing.test_pipeline import TestPipeline
+from apache_beam.testing.util import assert_that, equal_to
+
+from components import synthesis
+from facemodel.morphable import MorphableModel
+from facemodel.recipes import Normal, SynthesisConfig
+from pipeline import datasets
+
+CONFIG = SynthesisConfig.lifelike(image_size=48, relative_scale=Normal(0.22, 0.01, 0.2, 0.25))
+JOB = synthesis.SynthesisJob(CONFIG, seed=5, count=20, load_model=MorphableModel.tiny)
+
+
+def records_of(paths):
+    return [record.numpy() for record in tf.data.TFRecordDataset([str(path) for path in paths])]
+
+
+def digest(records):
+    return hashlib.sha256(b"".join(records)).hexdigest()
+
+
+@pytest.fixture(scope="module")
+def expected():
+    """All records, made by the plain function, batch by batch."""
+    synthesizer = synthesis.Synthesizer(JOB)
+    batches = range(JOB.batch_count)
+    return [pair for batch in batches for pair in synthesis.synthesize_batch(synthesizer, batch)]
+
+
+def test_the_function_makes_every_index_once(expected):
+    assert [index for index, _ in expected] == list(range(20))
+
+
+def test_beam_and_the_function_agree(expected):
+    with TestPipeline() as pipeline:
+        pairs = pipeline | beam.Create([2, 0, 1]) | synthesis.Synthesize(JOB)
+        assert_that(pairs, equal_to(expected))
+
+
+def test_a_sample_has_the_same_bytes_whatever_the_count(expected):
+    longer = synthesis.Synthesizer(synthesis.SynthesisJob(CONFIG, 5, 200, MorphableModel.tiny))
+    assert synthesis.synthesize_batch(longer, 2)[:4] == expected[16:]
+
+
+@pytest.mark.parametrize("shards", [1, 3])
+def test_shards_hold_the_same_records_in_order(tmp_path, expected, shards):
+    files = synthesis.ShardFiles(str(tmp_path), "train", shards)
+    counters = synthesis.write_dataset(JOB, files)
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == [f"train-{k:05d}-of-{shards:05d}.tfrecord" for k in range(shards)]
+    assert records_of(tmp_path / name for name in names) == [record for _, record in expected]
+    assert counters["batches_in"] == 3
+    assert counters["samples_out"] == 20
+    assert counters["bytes_out"] == sum(len(record) for _, record in expected)
+
+
+def test_a_failed_shard_leaves_nothing(tmp_path):
+    def records():
+        yield b"half"
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        synthesis.write_atomically(str(tmp_path / "x.tfrecord"), records())
+    assert not list(tmp_path.iterdir())
+
+
+def plan(workers=1):
+    return datasets.Plan(JOB, workers, seconds=1.0, size=1000)
+
+
+def test_a_dataset_folder_is_complete_and_repeatable(tmp_path, expected):
+    sizes = []
+    for name in ("a", "b"):
+        datasets.write(plan(), tmp_path / name, progress=sizes.append)
+    first, second = (sorted((tmp_path / name).iterdir()) for name in ("a", "b"))
+    assert [path.name for path in first] == [
+        "contact_sheet.png",
+        "dataset.json",
+        "train-00000-of-00001.tfrecord",
+    ]
+    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
+    description = json.loads(first[1].read_text())
+    assert description["splits"]["train"]["count"] == 20
+    assert SynthesisConfig.from_json(json.dumps(description["config"])) == CONFIG
+    assert description["model_version"] == "tiny seed-0"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
+
+
+def test_an_existing_folder_is_kept_unless_overwritten(tmp_path):
+    folder = tmp_path / "faces"
+    folder.mkdir()
+    (folder / "mine.txt").write_text("mine")
+    with pytest.raises(datasets.DatasetError, match="exists already"):
+        datasets.write(plan(), folder)
+    with pytest.raises(datasets.DatasetError, match="holds no data set"):
+        datasets.write(plan(), folder, overwrite=True)
+    (folder / datasets.DESCRIPTION).write_text("{}")
+    datasets.write(plan(), folder, overwrite=True)
+    assert not (folder / "mine.txt").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["faces"]
+
+
+def test_a_failed_run_leaves_the_old_data_and_nothing_new(tmp_path):
+    folder = tmp_path / "faces"
+    folder.mkdir()
+    (folder / datasets.DESCRIPTION).write_text("old")
+    missing = functools.partial(MorphableModel.load, tmp_path / "none.npz")
+    broken = datasets.Plan(synthesis.SynthesisJob(CONFIG, 5, 20, missing), 1, 1.0, 1000)
+    with pytest.raises(Exception, match=r"none\.npz"):
+        datasets.write(broken, folder, overwrite=True)
+    assert (folder / datasets.DESCRIPTION).read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["faces"]
+
+
+def test_a_full_disk_is_an_error_beforehand(tmp_path):
+    with pytest.raises(datasets.DatasetError, match="MB are needed"):
+        datasets.check_target(tmp_path / "faces", 10**18, overwrite=False)
+
+
+def test_one_sample_alone_is_the_stored_one(expected):
+    sample = datasets.draw_one(JOB, 17)
+    stored = tf.train.Example.FromString(expected[17][1]).features.feature["image/encoded"]
+    np.testing.assert_array_equal(
+        tf.io.decode_png(stored.bytes_list.value[0]).numpy(), sample["image"]
+    )
+
+
+@pytest.mark.slow
+def test_one_and_two_workers_write_the_same_bytes(tmp_path):
+    """Two processes with one thread each against this process."""
+    for workers in (1, 2):
+        files = synthesis.ShardFiles(str(tmp_path / str(workers)), "train", 2)
+        (tmp_path / str(workers)).mkdir()
+        synthesis.write_dataset(JOB, files, workers=workers)
+    one, two = (records_of(sorted((tmp_path / str(k)).iterdir())) for k in (1, 2))
+    assert digest(one) == digest(two)
