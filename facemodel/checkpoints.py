@@ -27,7 +27,8 @@ class CheckpointError(ValueError):
 
 def checkpoint_steps(directory: str | os.PathLike[str]) -> dict[int, pathlib.Path]:
     """The complete checkpoints in a directory: step -> file, oldest first."""
-    found = ((_PATTERN.fullmatch(path.name), path) for path in pathlib.Path(directory).glob("*.npz"))
+    paths = pathlib.Path(directory).glob("*.npz")
+    found = ((_PATTERN.fullmatch(path.name), path) for path in paths)
     steps = {int(match[1]): path for match, path in found if match}
     return dict(sorted(steps.items()))
 
@@ -35,8 +36,9 @@ def checkpoint_steps(directory: str | os.PathLike[str]) -> dict[int, pathlib.Pat
 def save_checkpoint(
     trainer: RegressorTrainer, directory: str | os.PathLike[str], *, keep: int = 3
 ) -> pathlib.Path:
-    """Writes everything a run needs to go on: weights, their running mean, the optimizer's state and the step.
+    """Writes everything a run needs to go on.
 
+    That is the weights, their running mean, the optimizer's state and the step.
     The file appears under its name only when complete; the oldest beyond `keep` are deleted.
     """
     directory = pathlib.Path(directory)
@@ -119,9 +121,11 @@ class KeepCheckpoints(keras.callbacks.Callback):
 
 
 class WriteCurve(keras.callbacks.Callback):
-    """Appends a row for each round to a CSV file: step, samples, samples_per_s, loss and rms_0 .. rms_K.
+    """Appends a row for each round to a CSV file.
 
-    Rows after the step at which training starts are dropped, so that a resumed run leaves one curve.
+    Its columns are step, samples, samples_per_s, loss and rms_0 .. rms_K.
+    Rows after the step at which training starts are dropped, so that a resumed run leaves one
+    curve.
     """
 
     def __init__(self, path: str | os.PathLike[str]):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import pathlib
+from typing import Any
 
 from facemodel.geometry import FaceGeometry
 from facemodel.morphable import DEFAULT_MODEL, MorphableModel
@@ -37,6 +38,31 @@ def load_pretrained(
     network = build_network(model.coefficient_count)
     load_weights(network, path)
     return IterativeRegressor(FaceGeometry.create(model), network, iterations=iterations)
+
+
+def weights_meta(
+    model: MorphableModel,
+    model_path: str | os.PathLike[str] | None = None,
+    *,
+    iterations: int = ITERATIONS,
+    provenance: str,
+) -> dict[str, Any]:
+    """What a weights file says of itself, and load_pretrained checks.
+
+    Args:
+      model: that the weights are for.
+      model_path: the file that model was read from; the default model's if None.
+      iterations: K of the loop in training.
+      provenance: where the weights come from, in words.
+    """
+    return {
+        "model_name": model.name,
+        "model_version": model.version,
+        "model_sha256": file_digest(model_path or DEFAULT_MODEL),
+        "coefficient_count": model.coefficient_count,
+        "iterations": iterations,
+        "provenance": provenance,
+    }
 
 
 def _check_model(

@@ -1,8 +1,8 @@
 """Training the iterative regressor: the loop unrolled in one step, on any Keras backend.
 
-Each step draws (or is given) a batch of faces, chooses where the loop starts, runs it K times and lowers the mean loss
-of its K estimates. Gradients do not flow from one iteration into the previous one, so the network learns to correct
-whatever states its own loop visits.
+Each step draws (or is given) a batch of faces, chooses where the loop starts, runs it K times and
+lowers the mean loss of its K estimates. Gradients do not flow from one iteration into the previous
+one, so the network learns to correct whatever states its own loop visits.
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ class TrainingConfig:
       clip_norm: largest norm of each variable's gradient.
       average_decay: of the running mean of the weights, which is what training returns.
       landmark_fit_starts: share of faces whose loop starts at the landmark fit.
-      zero_starts: share whose loop starts at the mean face; the rest start between a random face and the truth.
+      zero_starts: share whose loop starts at the mean face; the rest start between a random face
+        and the truth.
       seed: of everything random.
 
     Raises:
@@ -113,7 +114,8 @@ def draw_starts(
       config: with the shares of the three kinds of start.
 
     Returns:
-      [B, n] coefficients: the landmark fit, zero, or uniformly between another face of the batch and the truth.
+      [B, n] coefficients: the landmark fit, zero, or uniformly between another face of the batch
+      and the truth.
 
     Source: paper section 6.2 (mixtures) and 5.3 (zero).
     """
@@ -129,14 +131,15 @@ def draw_starts(
 class RegressorTrainer(keras.Model):
     """An iterative regressor with its train step.
 
-    Its inputs are the fields of an OnlineBatch, or anything without them (such as the step's number) if the trainer
-    draws its faces itself. What is drawn depends on the seed and on how many steps were trained, so a resumed run goes on
-    exactly as if it had not been interrupted.
+    Its inputs are the fields of an OnlineBatch, or anything without them (such as the step's
+    number) if the trainer draws its faces itself. What is drawn depends on the seed and on how many
+    steps were trained, so a resumed run goes on exactly as if it had not been interrupted.
 
     Args:
       regressor: what is trained.
       config: how.
-      draw: draws a batch inside the compiled step from raw random numbers; None if batches are given.
+      draw: draws a batch inside the compiled step from raw random numbers; None if batches are
+        given.
     """
 
     def __init__(
@@ -154,15 +157,14 @@ class RegressorTrainer(keras.Model):
         self.built = True
 
     def call(self, inputs, training=False):
-        """Runs the loop on a batch: the mean squared vertex distance [K + 1] mm^2 of its start and its K estimates.
+        """Runs the loop on a batch.
 
+        Returns the mean squared vertex distances [K + 1] mm^2 of its start and its K estimates.
         While training, the loop starts where draw_starts says, otherwise at the mean face.
         """
         noise = self._noise()
-        if "grey" in inputs:
-            batch = OnlineBatch(**inputs)
-        else:
-            batch = self.draw(noise)
+        given = self.draw is None or "grey" in inputs
+        batch = OnlineBatch(**inputs) if given else self.draw(noise)  # type: ignore[misc]
         batch = OnlineBatch(*(ops.stop_gradient(field) for field in batch))
         geometry = self.regressor.geometry
         start = ops.zeros_like(batch.coefficients)
@@ -248,11 +250,13 @@ def train(
 ) -> None:
     """Trains from the trainer's step to the end of its config.
 
-    Callbacks see a round of steps as an epoch. At the end the network holds the running mean of the weights.
+    Callbacks see a round of steps as an epoch. At the end the network holds the running mean of the
+    weights.
 
     Args:
       trainer: from create_trainer, perhaps restored from a checkpoint.
-      batches: a tf.data.Dataset or endless iterable of tuples with one dict of OnlineBatch fields; None if the trainer draws them.
+      batches: a tf.data.Dataset of dicts with the fields of OnlineBatch, or an endless iterator of
+        tuples with one such dict; None if the trainer draws them.
       callbacks: of Keras; any of them may set trainer.stop_training.
       steps_per_round: after how many steps metrics are read and callbacks of epochs run.
     """
@@ -271,7 +275,7 @@ def train(
 
 
 def _commit(variables: Iterable[Any]) -> None:
-    """On JAX, ties variables to their device as the step's results are: else it compiles the step three times."""
+    """On JAX, ties variables to their device, as results are: else the step compiles thrice."""
     if keras.backend.backend() == "jax":
         import jax
 
@@ -287,7 +291,8 @@ def _numbers() -> Iterator[tuple]:
 class StopAt(keras.callbacks.Callback):
     """Stops after a given step of the whole training, also in the middle of a round.
 
-    It acts before a batch, not after it: Keras runs what comes after a batch late, in another thread, on JAX.
+    It acts before a batch, not after it: Keras runs what comes after a batch late, in another
+    thread, on JAX.
     """
 
     def __init__(self, total: int):

@@ -1,4 +1,4 @@
-"""Network weights in a small .npz file: float16 arrays in the network's own order, and where they come from."""
+"""Network weights in a small .npz file: float16 arrays in the network's order, and their origin."""
 
 from __future__ import annotations
 
@@ -23,12 +23,15 @@ class WeightsError(ValueError):
 
 
 def weight_names(network: keras.Model) -> tuple[str, ...]:
-    """A stable name for each of network.weights: position, layer and variable, as in "102_dense.kernel".
+    """A stable name for each of network.weights, such as "102_dense.kernel".
 
-    Layers are numbered within their kind in the order of the network, so that the names do not depend on what else the
-    process has built.
+    It says position, layer and variable.
+    Layers are numbered within their kind in the order of the network, so that the names do not
+    depend on what else the process has built.
     """
-    owners = {id(weight): name for name, layer in _named_layers(network) for weight in layer.weights}
+    owners = {
+        id(weight): name for name, layer in _named_layers(network) for weight in layer.weights
+    }
     return tuple(f"{k:03d}_{owners[id(w)]}.{w.name}" for k, w in enumerate(network.weights))
 
 
@@ -40,10 +43,13 @@ def _named_layers(network: keras.Model) -> Iterator[tuple[str, keras.Layer]]:
         seen[kind] += 1
 
 
-def save_weights(network: keras.Model, path: str | os.PathLike[str], meta: Mapping[str, Any]) -> None:
+def save_weights(
+    network: keras.Model, path: str | os.PathLike[str], meta: Mapping[str, Any]
+) -> None:
     """Writes a network's weights as float16.
 
-    The same weights and meta give the same bytes. The file appears under its name only when complete.
+    The same weights and meta give the same bytes. The file appears under its name only when
+    complete.
 
     Args:
       network: any Keras model.

@@ -1,17 +1,15 @@
 """Rewrites trained weights for a face model with other basis vectors of the same span.
 
-A network trained to correct coefficients of one basis corrects those of another after a linear change of its last layer
-alone: exact where both bases span the same faces, least squares otherwise. The shipped weights came about like this,
-see docs/training.md.
+A network trained to correct coefficients of one basis corrects those of another after a linear
+change of its last layer alone: exact where both bases span the same faces, least squares otherwise.
+The shipped weights came about like this, see docs/training.md.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import logging
 import os
-import pathlib
 from typing import NamedTuple
 
 import keras
@@ -19,8 +17,9 @@ import numpy as np
 from scipy import sparse
 
 from facemodel.geometry import EXPRESSION_SD, IDENTITY_SD
-from facemodel.morphable import DEFAULT_MODEL, MorphableModel
-from facemodel.network import ITERATIONS, build_network
+from facemodel.morphable import MorphableModel
+from facemodel.network import build_network
+from facemodel.pretrained import file_digest, weights_meta
 from facemodel.weights import WeightsError, read_weights, save_weights, weight_names
 
 _log = logging.getLogger(__name__)
@@ -42,7 +41,8 @@ class BasisChange:
       inverse: [n, n] source_from_target.
       offset: [n] target coefficients of the source's mean face.
       mean_residual_mm: RMS over vertices of what the target cannot reach of the source's mean.
-      basis_residual_mm: RMS over vertices and over faces drawn from the prior, of what it cannot reach of their offsets.
+      basis_residual_mm: RMS over vertices and over faces drawn from the prior, of what it cannot
+        reach of their offsets.
     """
 
     matrix: np.ndarray
@@ -55,8 +55,8 @@ class BasisChange:
 def read_reference(path: str | os.PathLike[str]) -> LinearFaces:
     """Reads the geometry on which the reference weights were trained, at subdivision level 1.
 
-    Identity vectors are taken as mm per standard deviation, as they are in the file (their lengths follow a PCA with
-    weighted vertices, so its id_std does not apply to them again).
+    Identity vectors are taken as mm per standard deviation, as they are in the file: its id_std
+    (of the whole head) has been multiplied in already.
 
     Raises:
       WeightsError: if the file lacks an array.
@@ -67,7 +67,9 @@ def read_reference(path: str | os.PathLike[str]) -> LinearFaces:
                 tuple(archive[f"L1_{part}"] for part in ("data", "indices", "indptr")),
                 shape=(len(archive["L1_indptr"]) - 1, len(archive["mean"])),
             )
-            control = np.concatenate([archive["mean"][None], archive["id_basis"], archive["exp_basis"]])
+            control = np.concatenate(
+                [archive["mean"][None], archive["id_basis"], archive["exp_basis"]]
+            )
     except (OSError, KeyError, ValueError) as error:
         raise WeightsError(f"{path}: not a reference geometry ({error})") from error
     faces = np.stack([operator @ vertices for vertices in control.astype(np.float64)])
@@ -88,7 +90,9 @@ def basis_change(source: LinearFaces, target: LinearFaces, deviations: np.ndarra
     if source.basis.shape != target.basis.shape:
         raise ValueError(f"geometries differ: {source.basis.shape} against {target.basis.shape}")
     count, vertex_count = source.basis.shape[:2]
-    source_flat, target_flat = (_shift_free(faces.basis).reshape(count, -1) for faces in (source, target))
+    source_flat, target_flat = (
+        _shift_free(faces.basis).reshape(count, -1) for faces in (source, target)
+    )
     difference = _shift_free(source.mean - target.mean).reshape(-1)
     goals = np.concatenate([source_flat, difference[None]])
     solved = np.linalg.lstsq(target_flat.T, goals.T, rcond=None)[0]
@@ -137,7 +141,9 @@ def adopt_weights(
     network = build_network(coefficient_count)
     names = weight_names(network)
     if tuple(arrays) != names:
-        raise WeightsError(f"reference weights do not fit the network: {sorted(set(arrays) ^ set(names))}")
+        raise WeightsError(
+            f"reference weights do not fit the network: {sorted(set(arrays) ^ set(names))}"
+        )
     *_, kernel_name, bias_name = names
     arrays = {name: array.astype(np.float32) for name, array in arrays.items()}
     arrays[kernel_name], arrays[bias_name] = rebase_last_layer(
@@ -169,11 +175,13 @@ def adopt(
     """
     model = MorphableModel.load(model_path)
     target = LinearFaces(model.mean, model.basis)
-    deviations = np.repeat([IDENTITY_SD, EXPRESSION_SD], [model.identity_count, model.expression_count])
+    deviations = np.repeat(
+        [IDENTITY_SD, EXPRESSION_SD], [model.identity_count, model.expression_count]
+    )
     change = basis_change(read_reference(geometry_path), target, deviations)
     arrays, _ = read_weights(weights_path)
     network = adopt_weights(arrays, change, coefficient_count=model.coefficient_count)
-    meta = weights_meta(model, model_path or DEFAULT_MODEL, provenance=provenance) | {
+    meta = weights_meta(model, model_path, provenance=provenance) | {
         "reference_geometry_sha256": file_digest(geometry_path),
         "reference_weights_sha256": file_digest(weights_path),
         "basis_residual_mm": round(change.basis_residual_mm, 4),
@@ -182,26 +190,3 @@ def adopt(
     save_weights(network, output_path, meta)
     _log.info("residual %.4f mm (mean %.4f)", change.basis_residual_mm, change.mean_residual_mm)
     return change
-
-
-def weights_meta(
-    model: MorphableModel,
-    model_path: str | os.PathLike[str],
-    *,
-    provenance: str,
-    iterations: int = ITERATIONS,
-) -> dict:
-    """What a weights file says about itself: the face model it is for, the loop and where it comes from."""
-    return {
-        "model_name": model.name,
-        "model_version": model.version,
-        "model_sha256": file_digest(model_path),
-        "coefficient_count": model.coefficient_count,
-        "iterations": iterations,
-        "provenance": provenance,
-    }
-
-
-def file_digest(path: str | os.PathLike[str]) -> str:
-    """SHA-256 of a file's bytes."""
-    return hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()

@@ -1,0 +1,89 @@
+"""`facerelief train`: trains the network from nothing, or further."""
+
+from __future__ import annotations
+
+import pathlib
+from typing import Annotated
+
+import typer
+
+
+def command(
+    out: Annotated[
+        pathlib.Path,
+        typer.Option("--out", "-o", help="Folder for checkpoints, curve.csv and weights."),
+    ] = pathlib.Path("out/train"),
+    data: Annotated[
+        pathlib.Path | None,
+        typer.Option(help="Folder with records; faces are drawn on the way if not given."),
+    ] = None,
+    online: Annotated[
+        bool, typer.Option("--online", help="Draw faces on the way (so it is without --data).")
+    ] = False,
+    samples: Annotated[int, typer.Option("--samples", "-n", min=1, help="In all.")] = 3_400_000,
+    batch_size: Annotated[int, typer.Option(min=1, help="Faces in a step.")] = 128,
+    size: Annotated[int, typer.Option(min=16, help="Side of the crops, px.")] = 100,
+    learning_rate: Annotated[float, typer.Option(help="Of Adam, at its highest.")] = 1e-3,
+    warmup_steps: Annotated[int, typer.Option(min=0, help="Until it is reached.")] = 300,
+    seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 0,
+    minutes: Annotated[
+        float | None, typer.Option(help="Stop after so long, even if samples are left.")
+    ] = None,
+    recipe: Annotated[str, typer.Option(help="Of faces drawn on the way.")] = "lifelike",
+    model: Annotated[
+        pathlib.Path | None,
+        typer.Option(help="Face model, .npz; the default model if not given."),
+    ] = None,
+    init: Annotated[
+        pathlib.Path | None, typer.Option(help="Weights to start from, .npz; else untrained.")
+    ] = None,
+    precision: Annotated[
+        str, typer.Option(help="float32, or mixed_bfloat16 for a GPU.")
+    ] = "float32",
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in OUT.")] = False,
+) -> None:
+    """Train the network on synthetic faces.
+
+    Ctrl-C saves and stops; --resume with the same options goes on exactly there. The backend is
+    KERAS_BACKEND, tensorflow or jax; OUT/regressor_float16.npz are the weights.
+
+    Example: facerelief train --out out/first --samples 20000 --batch-size 32 --size 64
+    """
+    import logging
+
+    from facemodel.training import TrainingConfig
+    from pipeline import train
+
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    if online and data:
+        _fail("--online draws faces, --data reads them: give one of the two")
+    try:
+        config = TrainingConfig(
+            samples=samples,
+            batch_size=batch_size,
+            size=size,
+            learning_rate=learning_rate,
+            warmup_steps=warmup_steps,
+            seed=seed,
+        )
+        weights = train.run(
+            train.TrainOptions(
+                out=out,
+                config=config,
+                data=data,
+                recipe=recipe,
+                model=model,
+                init=init,
+                minutes=minutes,
+                precision=precision,
+                resume=resume,
+            )
+        )
+    except (ValueError, OSError) as error:
+        _fail(str(error))
+    typer.echo(f"wrote {weights}")
+
+
+def _fail(message: str) -> None:
+    typer.echo(f"error: {message}", err=True)
+    raise typer.Exit(2)

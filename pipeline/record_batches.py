@@ -1,0 +1,67 @@
+"""Records as batches for training: the crop is cut as serving cuts it. The reader needs TensorFlow."""
+
+from __future__ import annotations
+
+import pathlib
+
+import tensorflow as tf
+from keras import ops
+
+from facemodel import camera, examples, transforms
+from facemodel.crop import grey_crop
+from facemodel.geometry import FaceGeometry
+from facemodel.scenes import inner_landmarks
+from facemodel.training import RegressorTrainer
+
+SHUFFLE = 2048
+
+
+class RecordsError(ValueError):
+    """A folder without usable records."""
+
+
+def record_batches(
+    folder: pathlib.Path, trainer: RegressorTrainer, *, skip: int = 0
+) -> tf.data.Dataset:
+    """Reads, shuffles and crops records without end; the order depends on the config's seed.
+
+    Args:
+      folder: with *.tfrecord* files from `facerelief synthesize` or the pipeline.
+      trainer: says the face model, batch size, crop size and seed.
+      skip: batches to leave out, those that a resumed run has seen.
+
+    Raises:
+      RecordsError: if the folder has no such file.
+    """
+    files = sorted(str(path) for path in pathlib.Path(folder).rglob("*.tfrecord*"))
+    if not files:
+        raise RecordsError(f"{folder}: holds no .tfrecord file")
+    config, geometry = trainer.config, trainer.regressor.geometry
+    compression = "GZIP" if files[0].endswith(".gz") else ""
+    records = tf.data.TFRecordDataset(files, compression_type=compression)
+    batches = (
+        records.shuffle(SHUFFLE, seed=config.seed)
+        .repeat()
+        .batch(config.batch_size, drop_remainder=True)
+        .skip(skip)
+    )
+    return batches.map(
+        lambda serialized: training_batch(serialized, geometry, size=config.size),
+        num_parallel_calls=tf.data.AUTOTUNE,
+        deterministic=True,
+    ).prefetch(tf.data.AUTOTUNE)
+
+
+def training_batch(serialized, geometry: FaceGeometry, *, size: int) -> dict[str, tf.Tensor]:
+    """Turns records string [B] into the fields of an OnlineBatch, with crops of side `size` px."""
+    sample = examples.parse(serialized, coefficient_count=geometry.basis.shape[0])
+    landmarks = inner_landmarks(sample["face/landmarks"])
+    mean = ops.broadcast_to(geometry.landmark_mean, ops.shape(landmarks)[:1] + (51, 3))
+    pose = camera.fit_pose(mean, landmarks)
+    crop_from_image = camera.crop_from_pose(pose, geometry.centre, size=size)
+    return {
+        "grey": grey_crop(sample["image"], crop_from_image, size=size),
+        "landmarks": transforms.apply_similarity(crop_from_image, landmarks),
+        "coefficients": sample["face/coefficients"],
+        "sigma_px": sample["landmark/sigma_px"] * transforms.similarity_scale(crop_from_image),
+    }

@@ -1,0 +1,323 @@
+"""Trains the regressor from faces drawn on the way or from records, and writes its weights.
+
+`facerelief train` runs it. So does `python -m pipeline.train`, which needs no more than keras, jax,
+numpy and scipy and takes the fields of TrainOptions as name=value:
+
+    KERAS_BACKEND=jax python -m pipeline.train out=out/first samples=3400000 \\
+        precision=mixed_bfloat16
+
+docs/training.md says how long that takes and what it reaches.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import importlib.util
+import json
+import logging
+import pathlib
+import signal
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+from facemodel import checkpoints, training
+from facemodel.landmark_noise import LandmarkNoise
+from facemodel.landmarks import INNER_51
+from facemodel.morphable import MorphableModel
+from facemodel.network import IterativeRegressor, build_network
+from facemodel.pretrained import weights_meta
+from facemodel.scenes import SceneModel
+from facemodel.synthesis import SynthesisConfig, online_batch
+from facemodel.training import RegressorTrainer, TrainingConfig
+from facemodel.weights import load_weights, save_weights
+
+PRECISIONS = ("float32", "mixed_bfloat16")
+WEIGHTS_NAME = "regressor_float16.npz"
+
+_log = logging.getLogger(__name__)
+
+
+class TrainError(ValueError):
+    """Options that make no sense together, or an output folder that holds another run."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainOptions:
+    """One training run.
+
+    Attributes:
+      out: folder for checkpoints, curve.csv and the weights.
+      config: of the training itself.
+      data: folder with records; faces are drawn on the way if None.
+      recipe: of the faces drawn on the way, lifelike or paper.
+      model: face model; the default one if None.
+      init: weights to start from; untrained if None.
+      minutes: to stop after, even if samples are left; no limit if None.
+      precision: float32, or mixed_bfloat16 for a GPU.
+      resume: go on with the run in the folder.
+      steps_per_round: after how many steps the curve gets a point.
+    """
+
+    out: pathlib.Path
+    config: TrainingConfig = dataclasses.field(default_factory=TrainingConfig)
+    data: pathlib.Path | None = None
+    recipe: str = "lifelike"
+    model: pathlib.Path | None = None
+    init: pathlib.Path | None = None
+    minutes: float | None = None
+    precision: str = "float32"
+    resume: bool = False
+    steps_per_round: int = 50
+
+    @property
+    def checkpoint_folder(self) -> pathlib.Path:
+        """Where the checkpoints are."""
+        return self.out / "checkpoints"
+
+    def check(self) -> None:
+        """Raises TrainError unless this run can start."""
+        if self.precision not in PRECISIONS:
+            raise TrainError(
+                f"precision should be one of {', '.join(PRECISIONS)}, got {self.precision!r}"
+            )
+        if self.data and keras.backend.backend() != "tensorflow":
+            raise TrainError("records are read by TensorFlow; on another backend train online")
+        if self.minutes is not None and self.minutes <= 0:
+            raise TrainError(f"minutes should be above 0, got {self.minutes}")
+        found = checkpoints.checkpoint_steps(self.checkpoint_folder)
+        if found and not self.resume:
+            raise TrainError(f"{self.out}: holds a training run; --resume goes on with it")
+        if self.resume and not found:
+            raise TrainError(f"{self.out}: holds no checkpoint to resume from")
+
+
+def run(options: TrainOptions) -> pathlib.Path:
+    """Trains, and writes checkpoints, the curve and the weights.
+
+    Returns:
+      The weights' path.
+
+    Raises:
+      TrainError: if the options make no sense.
+      WeightsError, ModelError, CheckpointError: if a file cannot be used.
+    """
+    options.check()
+    options.out.mkdir(parents=True, exist_ok=True)
+    model = MorphableModel.load(options.model)
+    trainer = build_trainer(model, options)
+    start = int(trainer.step.value)
+    batches = None
+    if options.data:
+        from pipeline.record_batches import record_batches
+
+        batches = record_batches(options.data, trainer, skip=start)
+    training.train(
+        trainer,
+        batches=batches,
+        callbacks=_callbacks(options),
+        steps_per_round=options.steps_per_round,
+    )
+    return _write_weights(trainer, model, options)
+
+
+def build_trainer(model: MorphableModel, options: TrainOptions) -> RegressorTrainer:
+    """Builds network, loop and optimizer, and puts in initial weights or the last checkpoint."""
+    prepare_backend()
+    keras.utils.set_random_seed(options.config.seed)
+    scenes = SceneModel.create(model)
+    with _dtype_policy(options.precision):
+        network = build_network(model.coefficient_count)
+    if options.init:
+        load_weights(network, options.init)
+    regressor = IterativeRegressor(scenes.geometry, network, iterations=options.config.iterations)
+    draw = None if options.data else _drawing(scenes, options)
+    trainer = training.create_trainer(regressor, options.config, draw=draw)
+    if options.resume:
+        *_, newest = checkpoints.checkpoint_steps(options.checkpoint_folder).values()
+        checkpoints.restore_checkpoint(trainer, newest)
+        _log.info("going on from %s", newest)
+    return trainer
+
+
+def prepare_backend() -> None:
+    """Gives newer JAX what Keras 3.6 asks of it: fit() enters jax.spmd_mode, which is gone."""
+    if keras.backend.backend() == "jax":
+        import jax
+
+        if not hasattr(jax, "spmd_mode"):
+            jax.spmd_mode = contextlib.nullcontext
+
+
+@contextlib.contextmanager
+def _dtype_policy(name: str):
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def _drawing(scenes: SceneModel, options: TrainOptions) -> Callable:
+    recipe = SynthesisConfig.named(options.recipe)
+    measured, size = LandmarkNoise.load().select(INNER_51), options.config.size
+    return lambda noise: online_batch(scenes, recipe, noise, measured, size=size)
+
+
+def _callbacks(options: TrainOptions) -> list[keras.callbacks.Callback]:
+    limit_s = float("inf") if options.minutes is None else 60.0 * options.minutes
+    found: list[keras.callbacks.Callback] = [
+        StopEarly(limit_s),
+        checkpoints.WriteCurve(options.out / "curve.csv"),
+        checkpoints.KeepCheckpoints(options.checkpoint_folder),
+        ShowProgress() if importlib.util.find_spec("rich") else LogProgress(),
+    ]
+    # On JAX this callback would make every step wait for the one before.
+    if keras.backend.backend() == "tensorflow":
+        folder = str(options.out / "tensorboard")
+        found.append(keras.callbacks.TensorBoard(folder, write_graph=False))
+    return found
+
+
+def _write_weights(
+    trainer: RegressorTrainer, model: MorphableModel, options: TrainOptions
+) -> pathlib.Path:
+    config, step = options.config, int(trainer.step.value)
+    facts = {
+        "samples": step * config.batch_size,
+        "training": dataclasses.asdict(config),
+        "recipe": options.recipe,
+        "data": options.data and options.data.name,
+        "init": options.init and options.init.name,
+        "precision": options.precision,
+        "backend": keras.backend.backend(),
+    }
+    meta = weights_meta(
+        model, options.model, iterations=config.iterations, provenance="pipeline.train"
+    )
+    path = options.out / WEIGHTS_NAME
+    save_weights(trainer.regressor.network, path, meta | facts)
+    _log.info("%s: after %d of %d steps", path, step, config.steps)
+    return path
+
+
+class StopEarly(keras.callbacks.Callback):
+    """Ends training after some time, or at Ctrl-C, with everything saved; a second Ctrl-C kills."""
+
+    def __init__(self, limit_s: float):
+        super().__init__()
+        self._limit_s, self._interrupted = limit_s, False
+
+    def on_train_begin(self, logs=None):
+        self._deadline = time.monotonic() + self._limit_s
+        self._before: Any = signal.signal(signal.SIGINT, self._interrupt)
+
+    def _interrupt(self, number, frame):
+        self._interrupted = True
+        _log.warning("stopping after this step and saving; Ctrl-C again kills")
+        signal.signal(signal.SIGINT, self._before)
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if self._interrupted or time.monotonic() > self._deadline:
+            self.model.stop_training = True
+
+    def on_train_end(self, logs=None):
+        signal.signal(signal.SIGINT, self._before)
+
+
+class ShowProgress(keras.callbacks.Callback):
+    """A bar with samples, rate, time left and the errors of the last round."""
+
+    def on_train_begin(self, logs=None):
+        from rich import progress
+
+        config = self.model.config
+        self._bar = progress.Progress(
+            "[progress.description]{task.description}",
+            progress.BarColumn(),
+            progress.TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+            progress.TextColumn("{task.fields[rate]:.0f}/s"),
+            progress.TimeRemainingColumn(),
+        )
+        done = int(self.model.step.value) * config.batch_size
+        self._task = self._bar.add_task(
+            "compiling", total=config.steps * config.batch_size, completed=done, rate=0.0
+        )
+        self._bar.start()
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._began, self._steps = time.monotonic(), 0
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if batch:
+            self._steps += 1
+            self._bar.advance(self._task, self.model.config.batch_size)
+
+    def on_epoch_end(self, epoch, logs=None):
+        batch_size = self.model.config.batch_size
+        rate = self._steps * batch_size / max(time.monotonic() - self._began, 1e-9)
+        done = int(self.model.step.value) * batch_size
+        self._bar.update(self._task, description=summary(logs), completed=done, rate=rate)
+
+    def on_train_end(self, logs=None):
+        self._bar.stop()
+
+
+class LogProgress(keras.callbacks.Callback):
+    """A line for each round, where rich is not installed."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        step, total = int(self.model.step.value), self.model.config.steps
+        _log.info("step %d of %d: %s", step, total, summary(logs))
+
+
+def summary(logs: dict[str, Any] | None) -> str:
+    """The errors of a round in words: "loss 4.12 mm2, rms 4.3 2.2 2.0 2.0 mm"."""
+    values = {name: float(value) for name, value in (logs or {}).items()}
+    errors = " ".join(f"{value:.2f}" for name, value in values.items() if name.startswith("rms"))
+    return f"loss {values.get('loss', float('nan')):.3f} mm2, rms {errors} mm"
+
+
+def parse_options(arguments: list[str]) -> TrainOptions:
+    """Reads name=value arguments; names are those of TrainOptions and TrainingConfig.
+
+    Raises:
+      TrainError: for an unknown name or a value of the wrong type.
+    """
+    values: dict[str, Any] = {}
+    for argument in arguments:
+        name, _, text = argument.partition("=")
+        try:
+            values[name] = json.loads(text)
+        except ValueError:
+            values[name] = text
+    inner = {field.name for field in dataclasses.fields(TrainingConfig)}
+    outer = {field.name for field in dataclasses.fields(TrainOptions)} - {"config"}
+    if unknown := sorted(set(values) - inner - outer):
+        raise TrainError(f"unknown option: {', '.join(unknown)}")
+    if "out" not in values:
+        raise TrainError("out=FOLDER is needed")
+    config = TrainingConfig(**{name: values.pop(name) for name in sorted(inner & set(values))})
+    paths = ("out", "data", "model", "init")
+    values |= {name: pathlib.Path(values[name]) for name in paths if values.get(name)}
+    return TrainOptions(config=config, **values)
+
+
+def main(arguments: list[str]) -> int:
+    """Runs `python -m pipeline.train`; returns the exit code."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    try:
+        run(parse_options(arguments))
+    except (ValueError, OSError) as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
