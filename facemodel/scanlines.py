@@ -17,6 +17,7 @@ EDGE_TOLERANCE = 1e-6
 """Edges are moved out by this times the squared span (px) over their length: a few float32
 roundings, so that a pixel centre on the edge between two triangles always falls into one."""
 _FAR = 1e9
+"""More pixels than any picture has."""
 _LEVEL = 1e-20
 """Stands for a slope of zero where something is divided by it."""
 
@@ -92,7 +93,8 @@ def draw_in_pieces(corners, height, width):
     def step(start, nearest, triangle):
         pixel, depth, which = _test_piece(found, start, pixels, width)
         nearer = ops.maximum(nearest, ops.segment_max(depth, pixel, num_segments=pixels))
-        candidate = ops.where(depth == ops.take(nearer, pixel, axis=0), which % count, -1)
+        is_nearest = (depth > -np.inf) & (depth == ops.take(nearer, pixel, axis=0))
+        candidate = ops.where(is_nearest, which % count, -1)
         latest = ops.segment_max(candidate, pixel, num_segments=pixels)
         triangle = ops.maximum(latest, ops.where(nearer > nearest, -1, triangle))
         return start + pixels, nearer, triangle
@@ -150,8 +152,9 @@ def _list_rows(found: _Triangles, width) -> _Rows:
     lowest, highest = 0.0, columns - 1.0
     for k in range(0, len(crossings), 3):
         slope, start, side = values[k : k + 3]
-        x = slope * down + start
-        lowest, highest = ops.maximum(lowest, x + side), ops.minimum(highest, x + (side + _FAR))
+        x = ops.clip(slope * down + start, -_FAR, _FAR)
+        lowest = ops.maximum(lowest, x + side)
+        highest = ops.minimum(highest, x + (side + 3.0 * _FAR))
     first = ops.minimum(ops.ceil(lowest), columns)
     pixel = ops.take(found.pixel, which, axis=0) + row * width + ops.cast(first, "int32")
     count = ops.cast(ops.maximum(ops.floor(highest) - first + 1.0, 0.0), "int32")
@@ -159,10 +162,10 @@ def _list_rows(found: _Triangles, width) -> _Rows:
 
 
 def _crossing(edge):
-    """Where an edge function is 0 in a row, x = slope * down + start; 0 if it enters there, or -far."""
+    """Where an edge function is 0 in a row: x = slope * down + start, and which side is inside."""
     right, down, value = edge
     right = ops.where(ops.abs(right) < _LEVEL, _LEVEL, right)
-    return -down / right, -value / right, ops.where(right > 0.0, 0.0, -_FAR)
+    return -down / right, -value / right, ops.where(right > 0.0, 0.0, -3.0 * _FAR)
 
 
 def _list_pixels(rows: _Rows):
