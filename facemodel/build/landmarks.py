@@ -1,0 +1,221 @@
+"""Where MediaPipe's 478 landmarks lie on the mesh.
+
+The mean face is drawn from many views, a detector finds the landmarks in each picture, each found
+point is cast onto the surface that is seen there, and the median over the views is kept as a place
+in a triangle.
+
+On a closed mouth the upper and the lower inner lip are one line. So that these points part when the
+jaw opens, they are found on pictures with an open jaw, whose triangles are the same.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable
+
+import numpy as np
+import scipy.ndimage
+from scipy.spatial import cKDTree
+
+from facemodel.build import portrait, zbuffer
+
+Detector = Callable[[np.ndarray], "np.ndarray | None"]
+"""Finds the face in an image, uint8 [H, W, 3]: [478, 2] px (pixel centres at +0.5), or None."""
+
+COUNT = 478
+UPPER_INNER_LIP = (191, 80, 81, 82, 13, 312, 311, 310, 415)
+LOWER_INNER_LIP = (95, 88, 178, 87, 14, 317, 402, 318, 324)
+INNER_LIPS = (*UPPER_INNER_LIP, *LOWER_INNER_LIP)
+
+VIEWS_DEG = tuple((yaw, pitch) for yaw in (-30, -20, -10, 0, 10, 20, 30) for pitch in (-10, 0, 10))
+_FEWEST_VIEWS = 3
+_NEAREST_TRIANGLES = 48
+_BEST_SHARE = 0.5
+_ROUNDS = 4
+_LARGEST_GAP_PX = 10
+
+
+class LandmarkError(RuntimeError):
+    """The detector did not find the face in enough pictures."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class LocatedLandmarks:
+    """Landmarks on a surface.
+
+    Attributes:
+      points: [478, 3] mm.
+      spread_mm: [478] root mean square distance of the views from the median.
+    """
+
+    points: np.ndarray
+    spread_mm: np.ndarray
+
+
+def locate(
+    vertices: np.ndarray,
+    triangles: np.ndarray,
+    outside: np.ndarray,
+    draw_colours: Callable[[], np.ndarray],
+    detect: Detector,
+    *,
+    views_deg: Iterable[tuple[float, float]] = VIEWS_DEG,
+) -> LocatedLandmarks:
+    """Finds the landmarks of one face from many views.
+
+    Args:
+      vertices: [V, 3] mm, model space.
+      triangles: [T, 3].
+      outside: [T] bool, the triangles on which landmarks may lie.
+      draw_colours: returns [V, 3] sRGB in [0, 1], other ones for each picture, as eyebrows differ.
+      detect: finds [478, 2] px in an image.
+      views_deg: (yaw, pitch) of the head in each picture.
+
+    Raises:
+      LandmarkError: if too few pictures show a landmark.
+    """
+    views, points = [], []
+    for yaw, pitch in views_deg:
+        picture = portrait.draw(vertices, triangles, draw_colours(), yaw=yaw, pitch=pitch)
+        found = detect(picture.image)
+        if found is not None:
+            views.append(zbuffer.rotation_deg(yaw, pitch)[2])
+            points.append(cast(picture, found, vertices, triangles, outside))
+    if len(views) < _FEWEST_VIEWS:
+        raise LandmarkError(f"the detector found the face in {len(views)} pictures only")
+    seen = np.isfinite(points).all(-1).sum(0)
+    if (seen < _FEWEST_VIEWS).any():
+        raise LandmarkError(f"landmark {seen.argmin()} was seen in {seen.min()} pictures only")
+    surface = np.unique(triangles[outside])
+    normals = portrait.vertex_normals(vertices, triangles)[surface]
+    return _robust_centres(np.stack(points), np.stack(views), vertices[surface], normals)
+
+
+def cast(
+    picture: portrait.Portrait,
+    pixels: np.ndarray,
+    vertices: np.ndarray,
+    triangles: np.ndarray,
+    outside: np.ndarray,
+) -> np.ndarray:
+    """Casts picture points onto the visible surface.
+
+    A point that just misses the surface, between parted lips or beyond the outline, moves to the
+    closest pixel that shows it.
+
+    Args:
+      picture: of the mesh.
+      pixels: [L, 2] (x, y) px.
+      vertices: [V, 3] mm.
+      triangles: [T, 3].
+      outside: [T] bool, the triangles of the face's surface; others only hide what is behind them.
+
+    Returns:
+      [L, 3] mm; NaN where the surface is not seen.
+    """
+    usable = np.append(outside & _faces_viewer(picture.corners), False)[picture.triangle_ids]
+    gaps, (rows, columns) = scipy.ndimage.distance_transform_edt(~usable, return_indices=True)
+    x, y = np.floor(pixels).astype(int).clip(0, len(usable) - 1).T
+    near = gaps[y, x] <= _LARGEST_GAP_PX
+    near &= (pixels >= 0).all(1) & (pixels < len(usable)).all(1)
+    row, column = rows[y, x][near], columns[y, x][near]
+    ids = picture.triangle_ids[row, column]
+    missed = gaps[y, x][near, None] > 0
+    shown = np.where(missed, np.stack([column, row], axis=1) + 0.5, pixels[near])
+    weights = zbuffer.barycentric(shown, picture.corners[ids])
+    points = np.full((len(pixels), 3), np.nan)
+    points[near] = (vertices[triangles[ids]] * weights[..., None]).sum(1)
+    return points
+
+
+def embed(
+    points: np.ndarray, vertices: np.ndarray, triangles: np.ndarray, allowed: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Finds the closest places on a mesh.
+
+    Args:
+      points: [L, 3] mm.
+      vertices: [V, 3] mm.
+      triangles: [T, 3].
+      allowed: [T] bool, which triangles may be used.
+
+    Returns:
+      [L] int32 triangle and [L, 3] float32 barycentric coordinates, not negative, summing to 1.
+    """
+    usable = np.flatnonzero(allowed)
+    corners = vertices[triangles[usable]]
+    count = min(_NEAREST_TRIANGLES, len(usable))
+    _, near = cKDTree(corners.mean(1)).query(points, k=count)
+    near = near.reshape(len(points), count)
+    places = closest_barycentric(points[:, None], corners[near])
+    met = (corners[near] * places[..., None]).sum(-2)
+    best = np.linalg.norm(met - points[:, None], axis=-1).argmin(1)
+    rows = np.arange(len(points))
+    chosen = usable[near[rows, best]].astype(np.int32)
+    return chosen, places[rows, best].astype(np.float32)
+
+
+def closest_barycentric(points: np.ndarray, corners: np.ndarray) -> np.ndarray:
+    """Barycentric coordinates of the closest point of a triangle.
+
+    Args:
+      points: [..., 3].
+      corners: [..., 3, 3] corner, then axis.
+
+    Returns:
+      [..., 3], not negative, summing to 1.
+    """
+    a, b, c = (corners[..., corner, :] for corner in range(3))
+    inner = _plane_barycentric(points - a, b - a, c - a)
+    candidates = [np.where((inner >= 0).all(-1, keepdims=True), inner, np.nan)]
+    for first, second in ((0, 1), (1, 2), (2, 0)):
+        start, stop = corners[..., first, :], corners[..., second, :]
+        along = ((points - start) * (stop - start)).sum(-1) / ((stop - start) ** 2).sum(-1)
+        along = along.clip(0, 1)
+        edge = np.zeros(inner.shape)
+        edge[..., first], edge[..., second] = 1 - along, along
+        candidates.append(edge)
+    options = np.stack(candidates, axis=-2)
+    met = np.einsum("...ok,...kd->...od", options, np.broadcast_to(corners, (*inner.shape, 3)))
+    distance = np.linalg.norm(met - points[..., None, :], axis=-1)
+    best = np.where(np.isnan(distance), np.inf, distance).argmin(-1)
+    return np.take_along_axis(options, best[..., None, None], axis=-2)[..., 0, :]
+
+
+def _plane_barycentric(offset: np.ndarray, side: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Weights of a triangle's corners at the foot of the perpendicular from a point."""
+    aa, ab, bb = (side * side).sum(-1), (side * other).sum(-1), (other * other).sum(-1)
+    pa, pb = (offset * side).sum(-1), (offset * other).sum(-1)
+    area = np.maximum(aa * bb - ab * ab, 1e-12)
+    second, third = (bb * pa - ab * pb) / area, (aa * pb - ab * pa) / area
+    return np.stack([1 - second - third, second, third], axis=-1)
+
+
+def _faces_viewer(corners: np.ndarray) -> np.ndarray:
+    """[T] whether triangles on the screen, [T, 3, 3] with y down, show their front."""
+    a, b, c = (corners[:, corner] for corner in range(3))
+    return np.cross(b - a, c - a)[:, 2] < 0
+
+
+def _robust_centres(
+    points: np.ndarray, views: np.ndarray, surface: np.ndarray, normals: np.ndarray
+) -> LocatedLandmarks:
+    """Medians over the views that look straightest at each point.
+
+    Elsewhere a point near the outline slides along it, so the choice of views follows the estimate.
+
+    Args:
+      points: [N, L, 3] mm as each view has them, NaN where not seen.
+      views: [N, 3] direction towards each viewer.
+      surface: [S, 3] mm, vertices.
+      normals: [S, 3] their unit normals.
+    """
+    tree = cKDTree(surface)
+    seen = np.isfinite(points).all(-1)
+    centres = np.nanmedian(points, axis=0)
+    for _ in range(_ROUNDS):
+        facing = np.where(seen, views @ normals[tree.query(centres)[1]].T, np.nan)
+        best = facing >= np.nanquantile(facing, 1 - _BEST_SHARE, axis=0)
+        centres = np.nanmedian(np.where(best[..., None], points, np.nan), axis=0)
+    squared = np.where(best, ((points - centres) ** 2).sum(-1), np.nan)
+    return LocatedLandmarks(points=centres, spread_mm=np.sqrt(np.nanmean(squared, axis=0)))

@@ -1,0 +1,87 @@
+"""Small pictures of a mesh, good enough for a landmark detector."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from facemodel.build import zbuffer
+
+_CENTRE_MM = np.array([0.0, -28.0, -30.0])
+_LIGHT = np.array([0.0, 0.4, 1.0])
+_AMBIENT, _DIFFUSE = 0.5, 0.5
+_BACKGROUND = 0.5
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Portrait:
+    """A picture and what is seen in each of its pixels.
+
+    Attributes:
+      image: [S, S, 3] uint8 sRGB.
+      triangle_ids: [S, S], -1 for background.
+      corners: [T, 3, 3] the triangles' corners on the screen (x px, y px, depth mm).
+      mm_per_px: scale.
+    """
+
+    image: np.ndarray
+    triangle_ids: np.ndarray
+    corners: np.ndarray
+    mm_per_px: float
+
+
+def draw(
+    vertices: np.ndarray,
+    triangles: np.ndarray,
+    colours: np.ndarray,
+    *,
+    yaw: float = 0.0,
+    pitch: float = 0.0,
+    size: int = 512,
+    mm_per_px: float = 0.55,
+) -> Portrait:
+    """Draws a mesh under a lamp, with an orthographic camera.
+
+    Args:
+      vertices: [V, 3] mm, model space.
+      triangles: [T, 3].
+      colours: [V, 3] sRGB in [0, 1].
+      yaw: turn of the head about y, degrees.
+      pitch: then about x, degrees.
+      size: S, px.
+      mm_per_px: scale.
+    """
+    turned = (vertices - _CENTRE_MM) @ zbuffer.rotation_deg(yaw, pitch).T
+    screen = zbuffer.to_screen(turned, mm_per_px=mm_per_px, size=size)
+    corners = screen[triangles]
+    ids = zbuffer.triangle_ids(screen, triangles, height=size, width=size)
+    rows, columns = np.nonzero(ids >= 0)
+    seen = ids[rows, columns]
+    weights = zbuffer.barycentric(np.stack([columns, rows], axis=1) + 0.5, corners[seen])
+    normals = _mix(vertex_normals(turned, triangles), triangles[seen], weights)
+    normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)
+    lamp = _LIGHT / np.linalg.norm(_LIGHT)
+    brightness = _AMBIENT + _DIFFUSE * np.clip(normals @ lamp, 0, 1)
+    picture = np.full((size, size, 3), _BACKGROUND)
+    picture[rows, columns] = _mix(colours, triangles[seen], weights) * brightness[:, None]
+    image = np.round(np.clip(picture, 0, 1) * 255).astype(np.uint8)
+    return Portrait(image=image, triangle_ids=ids, corners=corners, mm_per_px=mm_per_px)
+
+
+def vertex_normals(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
+    """[V, 3] unit normals, means of the triangles' weighted by area."""
+    a, b, c = (vertices[triangles[:, corner]] for corner in range(3))
+    faces = np.cross(b - a, c - a)
+    sums = np.stack(
+        [
+            np.bincount(triangles.ravel(), np.repeat(faces[:, axis], 3), minlength=len(vertices))
+            for axis in range(3)
+        ],
+        axis=1,
+    )
+    return sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)
+
+
+def _mix(values: np.ndarray, corners: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    return (values[corners] * weights[..., None]).sum(1)

@@ -1,0 +1,41 @@
+"""Builds the default face model with this project's own face detector."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from collections.abc import Callable
+
+import numpy as np
+
+from facemodel import build
+
+DEFAULT_CACHE = pathlib.Path("out") / "face-model-sources"
+"""Where the two source packages are kept between builds."""
+
+
+def build_model(
+    output: str | os.PathLike[str],
+    *,
+    cache_dir: str | os.PathLike[str] = DEFAULT_CACHE,
+    progress: Callable[[str, float], None] | None = None,
+) -> build.BuildReport:
+    """Builds the default face model; see facemodel.build.build_default_model.
+
+    Args:
+      output: the .npz file to write.
+      cache_dir: folder for the downloaded packages.
+      progress: called with what comes next and the share of the work done.
+    """
+    from serving.detection import FaceDetector
+
+    # The pictures show one large upright face: small and turned ones need no search.
+    with FaceDetector(min_face_fraction=0.2, try_rotated=False) as detector:
+
+        def detect(image: np.ndarray) -> np.ndarray | None:
+            faces = detector.detect(image)
+            return faces[0].landmarks.astype(np.float64) if faces else None
+
+        return build.build_default_model(
+            output, cache_dir=cache_dir, detect=detect, progress=progress
+        )
