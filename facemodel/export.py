@@ -29,6 +29,8 @@ from facemodel.rendering import render_shading
 
 STARTS = ("zero", "landmark_fit")
 LANDMARK_NOISE_MM = 1.0
+MAX_ZOOM = 100.0
+"""Crop pixels per image pixel, and the reverse, beyond which landmarks give no crop."""
 METADATA_FILE, ARRAYS_FILE = "metadata.json", "model.npz"
 
 
@@ -79,23 +81,34 @@ class FaceServer(tf.Module):
 
     @_function(input_signature=[tf.TensorSpec([None, 478, 2], tf.float32)])
     def align(self, landmarks_478):
-        """[B, 478, 2] px -> crop_from_image [B, 2, 3], inner landmarks in the crop [B, 51, 2]."""
+        """[B, 478, 2] px -> crop_from_image [B, 2, 3], inner landmarks in the crop [B, 51, 2].
+
+        Also tells for which faces that worked, [B] bool; the others get those of the mean face, so
+        that they disturb nobody else in the batch.
+        """
         inner = tf.gather(landmarks_478, np.asarray(landmarks.INNER_51), axis=1)
-        mean = tf.broadcast_to(
-            self._geometry.landmark_mean[None], [tf.shape(inner)[0], inner.shape[1], 3]
-        )
-        pose = camera.fit_pose(mean, inner)
+        mean = self._geometry.landmark_mean[None]
+        pose = camera.fit_pose(tf.broadcast_to(mean, [tf.shape(inner)[0], *mean.shape[1:]]), inner)
         crop_from_image = camera.crop_from_pose(pose, tf.convert_to_tensor(self._geometry.centre))
-        return crop_from_image, transforms.apply_similarity(crop_from_image, inner)
+        inside = transforms.apply_similarity(crop_from_image, inner)
+        zoom = transforms.similarity_scale(crop_from_image)
+        finite = tf.reduce_all(tf.math.is_finite(crop_from_image), [1, 2])
+        usable = finite & (zoom > 1.0 / MAX_ZOOM) & (zoom < MAX_ZOOM)
+        choose = usable[:, None, None]
+        frontal = camera.CROP_SCALE * mean[..., :2] * (1.0, -1.0) + camera.CROP_SIZE / 2
+        identity = tf.eye(2, 3, batch_shape=[1])
+        crop_from_image = tf.where(choose, crop_from_image, identity)
+        return crop_from_image, tf.where(choose, inside, frontal), usable
 
     @_function(
         input_signature=[
             tf.TensorSpec([None, camera.CROP_SIZE, camera.CROP_SIZE], tf.float32),
             tf.TensorSpec([None, 51, 2], tf.float32),
             tf.TensorSpec([None, 2, 3], tf.float32),
+            tf.TensorSpec([None], tf.bool),
         ]
     )
-    def reconstruct(self, grey, crop_landmarks, crop_from_image):
+    def reconstruct(self, grey, crop_landmarks, crop_from_image, usable):
         """Runs the loop on grey crops [B, S, S] in [0, 1]; names its results as signatures do."""
         geometry = FaceGeometry(*(_value(array) for array in self._geometry))
         regressor = IterativeRegressor(
@@ -110,7 +123,7 @@ class FaceServer(tf.Module):
         crop_pose = camera.fit_pose(decode_landmarks(geometry, coefficients), crop_landmarks)
         shading, mask = render_shading(geometry, vertices, crop_pose, size=camera.CROP_SIZE)
         pose = camera.transform_pose(crop_pose, transforms.invert_similarity(crop_from_image))
-        return {
+        outputs = {
             "coefficients": coefficients,
             "vertices": vertices,
             "rotation": pose.rotation,
@@ -122,6 +135,7 @@ class FaceServer(tf.Module):
             "mask": _to_uint8(mask),
             "crop": _to_uint8(grey),
         }
+        return {name: _blank_unless(usable, value) for name, value in outputs.items()}
 
     def _start(self, geometry: FaceGeometry, crop_landmarks):
         if self._config.start == "zero":
@@ -139,8 +153,9 @@ class FaceServer(tf.Module):
     )
     def serving_default(self, image, landmarks):
         """Pictures of one size as pixels."""
-        crop_from_image, crop_landmarks = self.align(landmarks)
-        return self.reconstruct(grey_crop(image, crop_from_image), crop_landmarks, crop_from_image)
+        crop_from_image, crop_landmarks, usable = self.align(landmarks)
+        grey = grey_crop(image, crop_from_image)
+        return self.reconstruct(grey, crop_landmarks, crop_from_image, usable)
 
     @_function(
         input_signature=[
@@ -150,9 +165,9 @@ class FaceServer(tf.Module):
     )
     def encoded(self, image_bytes, landmarks):
         """Pictures as JPEG or PNG files, each of its own size."""
-        crop_from_image, crop_landmarks = self.align(landmarks)
+        crop_from_image, crop_landmarks, usable = self.align(landmarks)
         grey = _decoded_crops(image_bytes, crop_from_image)
-        return self.reconstruct(grey, crop_landmarks, crop_from_image)
+        return self.reconstruct(grey, crop_landmarks, crop_from_image, usable)
 
     @_function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
     def examples(self, examples):
@@ -186,6 +201,13 @@ def _shared(array):
 
 def _value(array):
     return tf.convert_to_tensor(array) if isinstance(array, tf.Variable) else array
+
+
+def _blank_unless(usable, values):
+    """Replaces floats by not-a-number and pixels by 0 where usable [B] is false."""
+    blank = tf.constant(np.nan if values.dtype.is_floating else 0, values.dtype)
+    choose = tf.reshape(usable, [-1, *([1] * (values.shape.rank - 1))])
+    return tf.where(choose, values, blank)
 
 
 def _decoded_crops(image_bytes, crop_from_image):
