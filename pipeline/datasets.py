@@ -67,8 +67,9 @@ def plan(
     workers: int = 1,
     model: pathlib.Path | None = None,
 ) -> Plan:
-    """Says what synthesizing count samples takes."""
+    """Says what synthesizing count samples takes; raises ModelError if the model is bad."""
     load = functools.partial(MorphableModel.load, model) if model else MorphableModel.load
+    load()  # a bad file is found before any worker starts
     job = synthesis.SynthesisJob(config, seed, count, load)
     pixels = config.image_size**2
     bytes_each = _BYTES_PER_PIXEL * pixels + _BYTES_PER_LABELS

@@ -143,3 +143,22 @@ def test_one_and_two_workers_write_the_same_bytes(tmp_path):
         synthesis.write_dataset(JOB, files, workers=workers)
     one, two = (records_of(sorted((tmp_path / str(k)).iterdir())) for k in (1, 2))
     assert digest(one) == digest(two)
+
+
+def test_bad_requests_are_one_line_on_stderr(tmp_path):
+    from typer.testing import CliRunner
+
+    from pipeline import cli
+
+    (tmp_path / "faces").mkdir()
+    bad = {
+        "exists already": ["-o", str(tmp_path / "faces")],
+        "recipe should be one of": ["-o", str(tmp_path / "new"), "--recipe", "cartoon"],
+        "no such face model": ["-o", str(tmp_path / "new"), "--model", str(tmp_path / "none.npz")],
+    }
+    for message, arguments in bad.items():
+        result = CliRunner().invoke(cli.make_app(), ["synthesize", *arguments])
+        assert result.exit_code == 2
+        assert message in result.stderr
+        assert result.stderr.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["faces"]

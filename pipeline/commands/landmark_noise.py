@@ -25,12 +25,17 @@ def command(
 
     Example: facerelief landmark-noise -n 400 --save facemodel/data/landmark_noise.npz
     """
-    from facemodel.morphable import MorphableModel
+    from facemodel.morphable import ModelError, MorphableModel
+    from facemodel.recipes import ConfigError
     from pipeline import landmark_noise
 
-    residuals = landmark_noise.measure(
-        MorphableModel.load(model), count=count, seed=seed, recipe=recipe
-    )
+    try:
+        residuals = landmark_noise.measure(
+            MorphableModel.load(model), count=count, seed=seed, recipe=recipe
+        )
+    except (ConfigError, ModelError) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2) from None
     typer.echo(landmark_noise.as_markdown(landmark_noise.summarize(residuals)))
     if save:
         landmark_noise.fit(residuals).save(save)

@@ -35,16 +35,21 @@ def command(
     from components import synthesis
 
     synthesis.single_threaded()
-    from facemodel.recipes import SynthesisConfig
+    from facemodel.morphable import ModelError
+    from facemodel.recipes import ConfigError, SynthesisConfig
     from pipeline import datasets
 
-    plan = datasets.plan(
-        SynthesisConfig.named(recipe), count=count, seed=seed, workers=workers, model=model
-    )
-    if index is not None:
-        _draw_one(plan.job, index, out, overwrite=overwrite)
-    else:
-        _write(plan, out, overwrite=overwrite)
+    try:
+        plan = datasets.plan(
+            SynthesisConfig.named(recipe), count=count, seed=seed, workers=workers, model=model
+        )
+        if index is not None:
+            _draw_one(plan.job, index, out, overwrite=overwrite)
+        else:
+            _write(plan, out, overwrite=overwrite)
+    except (ConfigError, ModelError, OSError, datasets.DatasetError) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2) from None
 
 
 def _draw_one(job, index: int, path: pathlib.Path, *, overwrite: bool) -> None:
