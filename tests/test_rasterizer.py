@@ -290,7 +290,7 @@ def test_both_backends_draw_the_same(tmp_path, default_model, tiny_model, random
     """Also compiled by JAX. Where float32 holds all coordinates exactly not one pixel differs."""
     rng = np.random.default_rng(9)
     scenes = {}
-    for spread in (2.0, 500.0):
+    for spread in (6.0, 500.0):
         screen, triangles = random_soup(rng, count=300, size=64, spread=spread)
         scenes[f"soup_{spread:.0f}"] = screen[None], triangles, (40, 64)
     level = np.repeat(rng.permutation(300), 3).astype(np.float32)
@@ -318,6 +318,6 @@ def test_both_backends_draw_the_same(tmp_path, default_model, tiny_model, random
     for name in scenes:
         agree = (ours[name] == theirs[name]).mean()
         assert agree == 1 if name == "exact" else agree >= 0.9995, name
-        assert (ours[name] >= 0).mean() > 0.1
+        assert (ours[name] >= 0).mean() > 0.05
     np.testing.assert_array_equal(ours["mask"], theirs["mask"])
     np.testing.assert_allclose(ours["shading"], theirs["shading"], atol=1e-4)
