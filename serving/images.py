@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import stat
 import struct
 import warnings
 import zlib
@@ -40,8 +41,7 @@ def read_photo(path: str | os.PathLike[str]) -> np.ndarray:
     """
     path = pathlib.Path(path)
     try:
-        if path.stat().st_size == 0 and path.is_file():
-            raise ImageError(f"{path}: the file is empty")
+        _check_file(path.stat(), path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(path) as picture:
@@ -63,6 +63,15 @@ def _reason(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"cannot be read ({error.strerror})"
     return f"damaged image ({' '.join(str(error).split())})"
+
+
+def _check_file(status: os.stat_result, path: pathlib.Path) -> None:
+    if stat.S_ISDIR(status.st_mode):
+        raise ImageError(f"{path}: is a folder, not a photo")
+    if not stat.S_ISREG(status.st_mode):
+        raise ImageError(f"{path}: not a regular file")
+    if status.st_size == 0:
+        raise ImageError(f"{path}: the file is empty")
 
 
 def _check_size(size: tuple[int, int], path: pathlib.Path) -> None:

@@ -294,8 +294,9 @@ def test_a_turned_scaled_and_shifted_photo_gives_the_same_face(signatures, reque
     np.testing.assert_allclose(result["rotation"][0], turned @ reference["rotation"][0], atol=0.02)
 
 
-def test_start_from_the_landmark_fit(regressor, request_arrays):
+def test_start_from_the_landmark_fit(request_arrays):
     images, points = request_arrays
+    regressor = make_regressor(TINY, iterations=0)
     config = export.ExportConfig(start="landmark_fit", landmark_noise_mm=1.5)
     server = export.FaceServer(TINY, regressor, config)
 
@@ -357,7 +358,8 @@ def test_an_existing_version_is_left_alone(regressor, folder):
     assert (folder / "saved_model.pb").read_bytes() == before
 
 
-def test_nothing_is_left_of_an_export_that_failed(regressor, tmp_path):
+def test_nothing_is_left_of_an_export_that_failed(tmp_path):
+    regressor = make_regressor(TINY, iterations=0)
     with pytest.raises(TypeError):
         export.export_saved_model(TINY, regressor, tmp_path / "model", facts={"bad": object()})
     assert list((tmp_path / "model").iterdir()) == []
