@@ -1,4 +1,4 @@
-"""Records as batches for training: the crop is cut as serving cuts it. The reader needs TensorFlow."""
+"""Records as batches for training, cropped as serving crops photos. Needs TensorFlow."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from keras import ops
 from facemodel import camera, examples, transforms
 from facemodel.crop import grey_crop
 from facemodel.geometry import FaceGeometry
+from facemodel.morphable import MorphableModel
 from facemodel.scenes import inner_landmarks
-from facemodel.training import RegressorTrainer
+from facemodel.training import TrainingConfig
 
 SHUFFLE = 2048
 
@@ -21,13 +22,14 @@ class RecordsError(ValueError):
 
 
 def record_batches(
-    folder: pathlib.Path, trainer: RegressorTrainer, *, skip: int = 0
+    folder: pathlib.Path, model: MorphableModel, config: TrainingConfig, *, skip: int = 0
 ) -> tf.data.Dataset:
     """Reads, shuffles and crops records without end; the order depends on the config's seed.
 
     Args:
       folder: with *.tfrecord* files from `facerelief synthesize` or the pipeline.
-      trainer: says the face model, batch size, crop size and seed.
+      model: the face model that the records show.
+      config: with batch size, crop size and seed.
       skip: batches to leave out, those that a resumed run has seen.
 
     Raises:
@@ -36,7 +38,8 @@ def record_batches(
     files = sorted(str(path) for path in pathlib.Path(folder).rglob("*.tfrecord*"))
     if not files:
         raise RecordsError(f"{folder}: holds no .tfrecord file")
-    config, geometry = trainer.config, trainer.regressor.geometry
+    counts = (model.coefficient_count, len(model.albedo))
+    geometry = FaceGeometry.create(model)
     compression = "GZIP" if files[0].endswith(".gz") else ""
     records = tf.data.TFRecordDataset(files, compression_type=compression)
     batches = (
@@ -46,17 +49,29 @@ def record_batches(
         .skip(skip)
     )
     return batches.map(
-        lambda serialized: training_batch(serialized, geometry, size=config.size),
+        lambda serialized: training_batch(serialized, geometry, counts=counts, size=config.size),
         num_parallel_calls=tf.data.AUTOTUNE,
         deterministic=True,
     ).prefetch(tf.data.AUTOTUNE)
 
 
-def training_batch(serialized, geometry: FaceGeometry, *, size: int) -> dict[str, tf.Tensor]:
-    """Turns records string [B] into the fields of an OnlineBatch, with crops of side `size` px."""
-    sample = examples.parse(serialized, coefficient_count=geometry.basis.shape[0])
+def training_batch(
+    serialized, geometry: FaceGeometry, *, counts: tuple[int, int], size: int
+) -> dict[str, tf.Tensor]:
+    """Turns records into what training takes.
+
+    Args:
+      serialized: string [B].
+      geometry: of the face model.
+      counts: how many coefficients and albedo coefficients a face has.
+      size: px, side of the crops.
+
+    Returns:
+      The fields of an OnlineBatch.
+    """
+    sample = examples.parse(serialized, coefficient_count=counts[0], albedo_count=counts[1])
     landmarks = inner_landmarks(sample["face/landmarks"])
-    mean = ops.broadcast_to(geometry.landmark_mean, ops.shape(landmarks)[:1] + (51, 3))
+    mean = ops.broadcast_to(geometry.landmark_mean, (*ops.shape(landmarks)[:1], 51, 3))
     pose = camera.fit_pose(mean, landmarks)
     crop_from_image = camera.crop_from_pose(pose, geometry.centre, size=size)
     return {

@@ -3,8 +3,7 @@
 `facerelief train` runs it. So does `python -m pipeline.train`, which needs no more than keras, jax,
 numpy and scipy and takes the fields of TrainOptions as name=value:
 
-    KERAS_BACKEND=jax python -m pipeline.train out=out/first samples=3400000 \\
-        precision=mixed_bfloat16
+    KERAS_BACKEND=jax python -m pipeline.train out=out/a precision=mixed_bfloat16 samples=3400000
 
 docs/training.md says how long that takes and what it reaches.
 """
@@ -96,8 +95,12 @@ class TrainOptions:
             raise TrainError(f"{self.out}: holds no checkpoint to resume from")
 
 
-def run(options: TrainOptions) -> pathlib.Path:
+def run(options: TrainOptions, *, model: MorphableModel | None = None) -> pathlib.Path:
     """Trains, and writes checkpoints, the curve and the weights.
+
+    Args:
+      options: of the run.
+      model: the face model; read from options.model if None.
 
     Returns:
       The weights' path.
@@ -108,14 +111,14 @@ def run(options: TrainOptions) -> pathlib.Path:
     """
     options.check()
     options.out.mkdir(parents=True, exist_ok=True)
-    model = MorphableModel.load(options.model)
+    model = model or MorphableModel.load(options.model)
     trainer = build_trainer(model, options)
     start = int(trainer.step.value)
     batches = None
     if options.data:
         from pipeline.record_batches import record_batches
 
-        batches = record_batches(options.data, trainer, skip=start)
+        batches = record_batches(options.data, model, options.config, skip=start)
     training.train(
         trainer,
         batches=batches,
