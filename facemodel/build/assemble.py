@@ -95,8 +95,12 @@ def build_default_model(
     tell("locating the landmarks", 0.7)
     located, open_located = _locate_landmarks(geometry, generator, detect)
     tell("writing the model", 0.95)
+    partner = landmarks.mirror_partners(located.points)
     arrays = asset.model_arrays(
-        geometry, colours, closed=located.points, opened=open_located.points
+        geometry,
+        colours,
+        closed=landmarks.symmetric(located.points, partner),
+        opened=landmarks.symmetric(open_located.points, partner),
     )
     asset.write(pathlib.Path(output), arrays)
     return _report(os.path.getsize(output), geometry, colours, located)

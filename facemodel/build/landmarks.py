@@ -1,8 +1,8 @@
 """Where MediaPipe's 478 landmarks lie on the mesh.
 
 The mean face is drawn from many views, a detector finds the landmarks in each picture, each found
-point is cast onto the surface that is seen there, and the median over the views is kept as a place
-in a triangle.
+point is cast onto the surface that is seen there, and a robust mean over the views is kept as a
+place in a triangle.
 
 On a closed mouth the upper and the lower inner lip are one line. So that these points part when the
 jaw opens, they are found on pictures with an open jaw, whose triangles are the same.
@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 import scipy.ndimage
+import scipy.optimize
 from scipy.spatial import cKDTree
 
 from facemodel.build import portrait, zbuffer
@@ -45,7 +46,7 @@ class LocatedLandmarks:
 
     Attributes:
       points: [478, 3] mm.
-      spread_mm: [478] root mean square distance of the views from the median.
+      spread_mm: [478] root mean square distance of the views from it.
     """
 
     points: np.ndarray
@@ -128,6 +129,21 @@ def cast(
     return points
 
 
+def mirror_partners(points: np.ndarray) -> np.ndarray:
+    """[L, 3] mm on a symmetric face -> [L] which landmark is each one's mirror image.
+
+    The closest pairing of all points with all mirror images.
+    """
+    distance = np.linalg.norm(points[:, None] - points * [-1, 1, 1], axis=-1)
+    _, partner = scipy.optimize.linear_sum_assignment(distance**2)
+    return partner
+
+
+def symmetric(points: np.ndarray, partner: np.ndarray) -> np.ndarray:
+    """Averages landmarks [L, 3] mm of a symmetric face with their partners [L] across it."""
+    return (points + points[partner] * [-1, 1, 1]) / 2
+
+
 def embed(
     points: np.ndarray, vertices: np.ndarray, triangles: np.ndarray, allowed: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -200,7 +216,7 @@ def _faces_viewer(corners: np.ndarray) -> np.ndarray:
 def _robust_centres(
     points: np.ndarray, views: np.ndarray, surface: np.ndarray, normals: np.ndarray
 ) -> LocatedLandmarks:
-    """Medians over the views that look straightest at each point.
+    """Robust means over the views that look straightest at each point.
 
     Elsewhere a point near the outline slides along it, so the choice of views follows the estimate.
 
@@ -216,6 +232,13 @@ def _robust_centres(
     for _ in range(_ROUNDS):
         facing = np.where(seen, views @ normals[tree.query(centres)[1]].T, np.nan)
         best = facing >= np.nanquantile(facing, 1 - _BEST_SHARE, axis=0)
-        centres = np.nanmedian(np.where(best[..., None], points, np.nan), axis=0)
+        centres = _midmean(np.where(best[..., None], points, np.nan))
     squared = np.where(best, ((points - centres) ** 2).sum(-1), np.nan)
     return LocatedLandmarks(points=centres, spread_mm=np.sqrt(np.nanmean(squared, axis=0)))
+
+
+def _midmean(values: np.ndarray) -> np.ndarray:
+    """Mean over axis 0 of the middle half, NaN left out; of two clusters it lies between."""
+    low, high = np.nanquantile(values, [0.25, 0.75], axis=0)
+    middle = (values >= low) & (values <= high)
+    return np.nanmean(np.where(middle, values, np.nan), axis=0)
