@@ -23,6 +23,12 @@ CROP_PX = 448
 CROP_MARGINS = (2.2, 1.6, 3.2)
 """Side of that crop in face widths; the next is tried where the mesh finds nothing."""
 SAME_FACE_IOU = 0.3
+MAX_DISAGREEMENT = 0.05
+"""Two looks at a face may differ by this share of its size; what is no face moves by more."""
+SURE_SCORE = 0.8
+"""Where no face reaches this score, the photo may lie on its side or upside down."""
+EYE_CORNERS = (33, 263)
+"""MediaPipe's outer corners of the right and the left eye."""
 MIN_MESH_PX = 16.0
 """Smaller meshes are noise."""
 
@@ -65,8 +71,8 @@ class FaceDetector:
       min_face_fraction: smallest face searched for, as a share of the photo's longer side. Halving
         it takes about four times as long; 0.1 and above searches no tiles.
       min_face_px: and its smallest width in px.
-      try_rotated: look for larger faces in the photo turned by quarter turns where no upright one
-        is found.
+      try_rotated: look for larger faces in the photo turned by quarter turns, too, where no
+        upright one is certain.
     """
 
     def __init__(
@@ -111,10 +117,11 @@ class FaceDetector:
             raise ValueError(f"expected uint8 [H, W, 3], got {image.dtype} {list(image.shape)}")
         smallest = max(self._min_face_px, self._min_face_fraction * max(image.shape[:2]))
         faces = self._faces(image, smallest_face_px=smallest)
-        for quarter_turns in (1, 3, 2) if self._try_rotated and not faces else ():
-            turned = np.ascontiguousarray(np.rot90(image, quarter_turns))
-            found = self._faces(turned, smallest_face_px=np.inf)
-            faces = faces or [_turn_back(face, image.shape, quarter_turns) for face in found]
+        if self._try_rotated and max((face.score for face in faces), default=0.0) < SURE_SCORE:
+            for quarter_turns in (1, 2, 3):
+                turned = np.ascontiguousarray(np.rot90(image, quarter_turns))
+                found = self._faces(turned, smallest_face_px=np.inf)
+                faces += [_turn_back(face, image.shape, quarter_turns) for face in found]
         return sorted(
             tiles.without_doubles(faces, limit=SAME_FACE_IOU),
             key=lambda face: (-face.size_px, face.box),
@@ -139,22 +146,22 @@ class FaceDetector:
         return tiles.without_doubles(found, limit=SAME_FACE_IOU)
 
     def _mesh_of(self, image: np.ndarray, candidate: tiles.Candidate) -> DetectedFace | None:
-        """The landmarks of one candidate, from an upright crop around it."""
+        """The landmarks of one candidate, if two looks at it agree."""
         for margin in CROP_MARGINS:
-            crop, image_from_crop = tiles.upright_crop(
-                image, candidate, margin=margin, size=CROP_PX
-            )
-            meshes = self._mesh.process(crop).multi_face_landmarks or ()
-            faces = [_face(mesh, candidate.score, image_from_crop) for mesh in meshes]
-            faces = [face for face in faces if tiles.iou(face.box, candidate.box) > SAME_FACE_IOU]
-            if faces:
-                return max(faces, key=lambda face: tiles.iou(face.box, candidate.box))
-        _log.debug(
-            "no landmarks for the candidate at %s (score %.2f)",
-            candidate.box,
-            candidate.score,
-        )
+            face = self._look(image, candidate, margin)
+            again = face and self._look(image, _candidate_from(face), CROP_MARGINS[0])
+            if face and again and _disagreement(face, again) < MAX_DISAGREEMENT:
+                return again
+        _log.debug("no landmarks for the candidate at %s (%.2f)", candidate.box, candidate.score)
         return None
+
+    def _look(self, image, candidate: tiles.Candidate, margin: float) -> DetectedFace | None:
+        """Runs the mesh on an upright crop around a candidate."""
+        crop, image_from_crop = tiles.upright_crop(image, candidate, margin=margin, size=CROP_PX)
+        meshes = self._mesh.process(crop).multi_face_landmarks or ()
+        faces = [_face(mesh, candidate.score, image_from_crop) for mesh in meshes]
+        faces = [face for face in faces if tiles.iou(face.box, candidate.box) > SAME_FACE_IOU]
+        return max(faces, key=lambda face: tiles.iou(face.box, candidate.box), default=None)
 
 
 def _start(stack: contextlib.ExitStack, min_score: float):
@@ -193,6 +200,19 @@ def _face(mesh, score: float, image_from_crop: np.ndarray) -> DetectedFace:
     points = np.array([(point.x, point.y) for point in mesh.landmark]) * CROP_PX
     points = points @ image_from_crop[:, :2].T + image_from_crop[:, 2]
     return DetectedFace(points.astype(np.float32), score)
+
+
+def _candidate_from(face: DetectedFace) -> tiles.Candidate:
+    """Where a face is according to its own landmarks."""
+    (right_x, right_y), (left_x, left_y) = face.landmarks[list(EYE_CORNERS)].tolist()
+    roll = float(np.arctan2(left_y - right_y, left_x - right_x))
+    return tiles.Candidate(face.score, face.box, roll)
+
+
+def _disagreement(first: DetectedFace, second: DetectedFace) -> float:
+    """Mean distance of two sets of landmarks, as a share of the face's size."""
+    distances = np.linalg.norm(first.landmarks - second.landmarks, axis=1)
+    return float(distances.mean() / max(second.size_px, 1e-6))
 
 
 def _turn_back(face: DetectedFace, shape: tuple[int, ...], quarter_turns: int) -> DetectedFace:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Protocol, TypeVar
 
 import cv2
@@ -75,19 +76,14 @@ def tiles(shape: tuple[int, int], *, smallest_face_px: float) -> list[Tile]:
         Tile(0, 0, width, height, whole=True),
         Tile(-margin, -margin, width + 2 * margin, height + 2 * margin, whole=True),
     ]
-    if smallest_face_px >= VISIBLE_FRACTION * max(height, width):
-        return result
-    side = (
-        min(height, width)
-        if max(height, width) > 1.4 * min(height, width)
-        else max(height, width) / 2
-    )
-    while side * VISIBLE_FRACTION * 2 > smallest_face_px:
-        size = int(np.ceil(side))
+    covered, shorter = max(height, width), min(height, width)
+    side = shorter if covered > 1.4 * shorter else covered / 2
+    while smallest_face_px < VISIBLE_FRACTION * covered:
+        size = math.ceil(side)
         result += [
             Tile(x, y, size, size) for y in _starts(height, size) for x in _starts(width, size)
         ]
-        side /= 2
+        covered, side = side, side / 2
     return result
 
 
