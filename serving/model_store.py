@@ -81,14 +81,14 @@ def default_model_dir() -> pathlib.Path:
     """
     folder = cache_dir() / "models" / default_digest()[:16]
     version = folder / "1"
-    if not version.is_dir():
-        try:
+    try:
+        if not version.is_dir():
             _export_default(folder)
-        except OSError as error:
-            raise ModelStoreError(
-                f"{folder}: cannot be written ({error.strerror or error}); "
-                "set XDG_CACHE_HOME to a folder that can"
-            ) from error
+    except OSError as error:
+        raise ModelStoreError(
+            f"{folder}: cannot be written ({error.strerror or error}); "
+            "set XDG_CACHE_HOME to a folder that can"
+        ) from error
     return version
 
 

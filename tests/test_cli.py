@@ -1,0 +1,109 @@
+"""The command line: it starts light, knows its commands and versions, and the doctor works."""
+
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from pipeline import checks, cli, versions
+
+
+@pytest.fixture
+def run():
+    return lambda *words: CliRunner().invoke(cli.make_app(), words, catch_exceptions=False)
+
+
+def test_help_lists_every_command(run):
+    result = run("--help")
+    assert result.exit_code == 0
+    for name in cli.COMMANDS:
+        assert name in result.stdout
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_every_command_explains_itself_with_an_example(name, run):
+    result = run(name, "--help")
+    assert result.exit_code == 0
+    assert f"facerelief {name}" in " ".join(result.stdout.split())
+
+
+def test_version_names_package_model_and_weights(run):
+    result = run("--version")
+    assert result.exit_code == 0
+    package, model, weights = result.stdout.splitlines()
+    assert re.fullmatch(r"facerelief \d+\.\d+\.\d+", package)
+    assert re.search(r"sha256 [0-9a-f]{12}", model)
+    assert re.search(r"sha256 [0-9a-f]{12}", weights)
+
+
+def test_unknown_commands_and_missing_arguments_are_errors(run):
+    assert run("reconstrct").exit_code == 2
+    assert run("reconstruct").exit_code == 2
+
+
+LIGHT = """
+import sys
+from pipeline.cli import make_app
+make_app()
+heavy = {"tensorflow", "keras", "mediapipe", "apache_beam", "tfx", "numpy"}
+print(sorted(heavy & set(sys.modules)))
+"""
+
+
+def test_starting_imports_nothing_heavy():
+    done = subprocess.run([sys.executable, "-c", LIGHT], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout.replace("'", '"')) == []
+
+
+def test_quick_doctor_gives_a_line_for_each_thing(run):
+    result = run("doctor", "--quick")
+    lines = result.stdout.splitlines()
+    states = {line.split()[0] for line in lines}
+    assert states <= {"ok", "warn", "fail"}
+    assert (result.exit_code != 0) == ("fail" in states)
+    for name in ("python", "packages", "face model", "weights", *checks.OPTIONAL_TOOLS):
+        assert any(name in line for line in lines)
+
+
+@pytest.mark.e2e
+def test_doctor_exports_and_detects(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    result = run("doctor")
+    assert result.exit_code == 0, result.stdout
+    assert "signatures encoded, examples, metadata, serving_default" in result.stdout
+    assert "1 face in demo.jpg" in result.stdout
+
+
+def test_doctor_reports_what_raises(monkeypatch, tmp_path):
+    monkeypatch.setattr(versions, "MODEL_FILE", tmp_path / "missing.npz")
+    (failure,) = (check for check in checks.run_all(quick=True) if check.name == "face model")
+    assert failure.status is checks.Status.FAIL
+    assert "No such file" in failure.message
+
+
+def test_version_says_what_is_unusable(monkeypatch, tmp_path):
+    (tmp_path / "weights.npz").write_bytes(b"spoiled")
+    monkeypatch.setattr(versions, "WEIGHTS_FILE", tmp_path / "weights.npz")
+    assert versions.describe()[2].startswith("weights unusable: weights.npz")
+
+
+def test_pins_are_read_from_a_lock():
+    lock = """
+# made by a tool
+absl-py==1.4.0
+    # via something
+numpy==1.26.4 \\
+    --hash=sha256:abc
+colorama==0.4.6 ; sys_platform == 'win32'
+tomli==2.0.1 ; python_version < '3.11'
+jax[cpu]==0.4.34  # pinned
+"""
+    assert checks.read_pins(lock) == {
+        "absl-py": "1.4.0",
+        "numpy": "1.26.4",
+        "tomli": "2.0.1",
+        "jax": "0.4.34",
+    }

@@ -1,0 +1,401 @@
+"""From a photo to files: the library, the command with good and bad inputs, and the whole path."""
+
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+import tensorflow as tf
+import trimesh
+from PIL import Image
+from typer.testing import CliRunner
+
+from facemodel import export
+from facemodel.landmarks import IBUG_68, INNER_51
+from facemodel.morphable import MorphableModel
+from facemodel.pretrained import load_pretrained
+from pipeline.cli import make_app
+from serving import colours, model_store, quality
+from serving.images import read_photo
+from serving.outputs import describe
+from serving.reconstructor import Reconstructor, cut_window, to_photo
+
+DEMO = pathlib.Path("docs/images/demo.jpg")
+SUFFIXES = ("obj", "ply", "glb", "json", "png")
+
+
+@pytest.fixture(scope="module")
+def model_dir(tmp_path_factory):
+    """The shipped model with its coarse mesh."""
+    model = MorphableModel.load(level=0)
+    folder = tmp_path_factory.mktemp("model") / "coarse"
+    export.export_saved_model(model, load_pretrained(model), folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def reconstructor(model_dir):
+    with Reconstructor(model_dir) as reconstructor:
+        yield reconstructor
+
+
+@pytest.fixture(scope="module")
+def photo():
+    return read_photo(DEMO)
+
+
+@pytest.fixture(scope="module")
+def face(reconstructor, photo):
+    (face,) = reconstructor.reconstruct(photo)
+    return face
+
+
+def test_the_face_lands_where_it_is_in_the_photo(face):
+    inner = list(INNER_51)
+    distance = np.linalg.norm(face.landmarks_68_px[17:] - face.detection.landmarks[inner], axis=1)
+    assert np.sqrt((distance**2).mean()) / face.scale < quality.POOR_FIT_MM
+    projected, _ = to_photo(face.landmarks_68_mm, face.rotation, face.scale, face.translation)
+    np.testing.assert_allclose(projected, face.landmarks_68_px)
+    np.testing.assert_allclose(face.rotation @ face.rotation.T, np.eye(3), atol=1e-5)
+    assert abs(face.quality.yaw_deg) < 15 and abs(face.quality.pitch_deg) < 20
+    assert face.flags == ()
+    assert face.iterations.shape == (4, 284)
+    assert len(face.coefficient_names) == 284
+
+
+def test_the_crop_is_the_photo_seen_through_its_transform(face, photo):
+    matrix = face.crop_from_image.copy()
+    matrix[:, 2] += matrix[:, :2] @ [0.5, 0.5] - 0.5
+    grey = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)
+    expected = cv2.warpAffine(grey, matrix, face.crop.shape[::-1], flags=cv2.INTER_LINEAR)
+    assert np.abs(expected.astype(int) - face.crop).mean() < 2.0
+
+
+def test_the_window_changes_nothing(face, photo, reconstructor):
+    """The SavedModel on the whole photo gives the same as on the part that is cut out for it."""
+    saved = tf.saved_model.load(str(reconstructor.model.path))
+    landmarks = face.detection.landmarks[None]
+    whole = saved.signatures["serving_default"](image=photo[None], landmarks=landmarks)
+    for name in ("coefficients", "vertices", "rotation", "crop_from_image"):
+        np.testing.assert_allclose(getattr(face, name), whole[name][0], atol=2e-3, err_msg=name)
+    np.testing.assert_allclose(face.scale, whole["scale"][0], rtol=1e-4)
+    np.testing.assert_allclose(face.translation, whole["translation"][0], atol=0.01)
+
+
+def test_a_large_photo_gives_the_same_face_in_its_own_pixels(face, photo, reconstructor):
+    large = cv2.resize(photo, (4096, 4096), interpolation=cv2.INTER_CUBIC)
+    detection = type(face.detection)(face.detection.landmarks * 8, face.detection.score)
+    window, _, _ = cut_window(large, detection)
+    assert max(window.shape) == 1024
+    result = reconstructor.reconstruct_face(large, detection)
+    np.testing.assert_allclose(result.landmarks_68_px, 8 * face.landmarks_68_px, atol=4.0)
+    assert np.linalg.norm(result.vertices - face.vertices, axis=1).mean() < 0.3
+
+
+def test_a_face_cut_by_the_border_is_flagged(photo, reconstructor):
+    (cut,) = reconstructor.reconstruct(np.ascontiguousarray(photo[:, 205:]))
+    assert "cut_by_border" in cut.flags
+    assert cut.quality.outside_fraction > 0.05
+
+
+def test_a_small_face_is_flagged(photo, reconstructor):
+    canvas = np.full((600, 600, 3), 128, np.uint8)
+    canvas[100:300, 100:300] = cv2.resize(photo, (200, 200), interpolation=cv2.INTER_AREA)
+    (small,) = reconstructor.reconstruct(canvas)
+    assert "small_face" in small.flags
+
+
+def test_only_the_largest_faces_if_asked(photo, reconstructor):
+    half = cv2.resize(photo, (256, 256), interpolation=cv2.INTER_AREA)
+    pair = np.concatenate([photo, np.pad(half, ((0, 256), (0, 0), (0, 0)))], 1)
+    assert len(reconstructor.reconstruct(pair)) == 2
+    (largest,) = reconstructor.reconstruct(pair, max_faces=1)
+    assert largest.detection.landmarks[:, 0].max() < 512
+
+
+FRONTAL = {
+    "rotation": np.eye(3),
+    "scale": 1.0,
+    "detected_478": np.array([[100.0, 100.0], [250.0, 280.0]]),
+    "residual_px": np.zeros((51, 2)),
+    "score": 0.9,
+    "photo_size": (400, 400),
+}
+
+
+def turned(yaw, pitch, roll):
+    from facemodel.transforms import euler_rotation
+
+    return np.asarray(euler_rotation(*np.float32(np.radians([yaw, pitch, roll]))), np.float64)
+
+
+@pytest.mark.parametrize(
+    ("changes", "flags"),
+    [
+        ({}, ()),
+        ({"rotation": turned(50, 0, 0)}, ("extreme_pose",)),
+        ({"rotation": turned(0, -30, 0)}, ("extreme_pose",)),
+        ({"rotation": turned(20, 10, 90)}, ()),
+        ({"scale": 0.4}, ("small_face",)),
+        ({"photo_size": (270, 400)}, ("cut_by_border",)),
+        ({"photo_size": (400, 251)}, ("cut_by_border",)),
+        ({"score": 0.55}, ("low_confidence",)),
+        ({"residual_px": np.full((51, 2), 5.0)}, ("poor_fit",)),
+    ],
+)
+def test_quality_flags(changes, flags):
+    assert quality.assess(**{**FRONTAL, **changes}).flags == flags
+
+
+@pytest.mark.parametrize("angles", [(10.0, -20.0, 30.0), (-60.0, 5.0, -100.0), (0.0, 0.0, 0.0)])
+def test_angles_are_read_off_a_rotation(angles):
+    np.testing.assert_allclose(np.degrees(quality.euler_angles(turned(*angles))), angles, atol=1e-3)
+
+
+def test_colours_come_from_where_the_photo_shows_the_vertex(face):
+    """A photo that is red left of the nose and blue right of it colours the mesh so."""
+    painted = np.zeros((512, 512, 3), np.uint8)
+    middle = round(face.translation[0])
+    painted[:, :middle, 0] = 200
+    painted[:, middle:, 2] = 200
+    result, seen = colours.photo_colours(painted, face)
+    clear = seen > 0.95
+    assert 0.2 < clear.mean() < 0.9
+    camera = face.vertices @ face.rotation.T
+    left, right = clear & (camera[:, 0] < -15), clear & (camera[:, 0] > 15)
+    assert (np.abs(result[left].astype(int) - (200, 0, 0)) < 25).all()
+    assert (np.abs(result[right].astype(int) - (0, 0, 200)) < 25).all()
+    normals = colours.vertex_normals(face.vertices, face.triangles) @ face.rotation.T
+    assert (seen[normals[:, 2] < 0] == 0).all()
+
+
+def test_vertices_behind_others_are_hidden(face):
+    far = face.vertices - (0, 0, 50)
+    both = np.concatenate([face.vertices, far])
+    triangles = np.concatenate([face.triangles, face.triangles + len(far)])
+    normals = np.tile(colours.vertex_normals(face.vertices, face.triangles), (2, 1))
+    pixels, depth = to_photo(both, np.eye(3), 1.0, np.array([150.0, 150.0]))
+    seen = colours.visibility(pixels, depth, normals, triangles, size=(300, 300))
+    front, behind = np.split(seen, 2)
+    assert (front > 0).mean() > 0.5
+    assert (behind > 0).mean() < 0.02
+
+
+def test_the_description_says_everything(face):
+    described = describe(face, photo_name="demo.jpg", photo_size=(512, 512))
+    described = json.loads(json.dumps(described))
+    assert described["model"]["model_name"] == face.model.facts["model_name"]
+    assert list(described["coefficients"]) == list(face.coefficient_names)
+    values = list(described["coefficients"].values())
+    np.testing.assert_allclose(values, face.coefficients, rtol=1e-6)
+    pose = described["pose"]
+    points = np.array(described["landmarks_68_mm"]) @ np.array(pose["rotation"]).T
+    pixels = points[:, :2] * (1, -1) * pose["scale_px_per_mm"] + pose["translation_px"]
+    np.testing.assert_allclose(pixels, described["landmarks_68_px"], atol=1e-3)
+    detected = np.array(described["detected_landmarks_68_px"])
+    np.testing.assert_allclose(detected, face.detection.landmarks[list(IBUG_68)], rtol=1e-6)
+    assert described["quality"]["flags"] == []
+
+
+@pytest.fixture
+def run(model_dir):
+    def run(*arguments):
+        words = ["reconstruct", *map(str, arguments), "--model", str(model_dir)]
+        return CliRunner().invoke(make_app(), words, catch_exceptions=False)
+
+    return run
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def error_lines(result):
+    return [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+
+
+def test_command_writes_all_files_of_a_face(run, tmp_path):
+    result = run(DEMO, "-o", tmp_path / "out" / "deep")
+    assert result.exit_code == 0, result.stderr
+    assert "1 face from 1 photo" in result.stderr
+    assert names(tmp_path / "out" / "deep") == sorted(f"demo_0.{suffix}" for suffix in SUFFIXES)
+    described = json.loads((tmp_path / "out" / "deep" / "demo_0.json").read_text())
+    assert described["photo"] == {"name": "demo.jpg", "width": 512, "height": 512}
+    mesh = trimesh.load(tmp_path / "out" / "deep" / "demo_0.ply", process=False)
+    assert len(mesh.vertices) == len(MorphableModel.load(level=0).mean)
+    skin = mesh.visual.vertex_colors[:, :3].mean(0)
+    assert skin[0] > skin[1] > skin[2] > 40
+    with Image.open(tmp_path / "out" / "deep" / "demo_0.png") as overview:
+        assert overview.width > 1500 and overview.height > 400
+
+
+def test_command_is_repeatable_and_overwrites_only_when_told(run, tmp_path):
+    out = tmp_path / "out"
+    assert run(DEMO, "-o", out, "--formats", "obj,glb").exit_code == 0
+    first = {name: (out / name).read_bytes() for name in names(out)}
+    assert set(first) == {"demo_0.obj", "demo_0.glb", "demo_0.json", "demo_0.png"}
+    (out / "demo_0.obj").write_bytes(b"mine")
+    refused = run(DEMO, "-o", out)
+    assert refused.exit_code == 2
+    assert error_lines(refused) == [
+        f"error: {DEMO}: {out / 'demo_0.glb'} exists already; --overwrite replaces such files"
+    ]
+    assert (out / "demo_0.obj").read_bytes() == b"mine"
+    assert run(DEMO, "-o", out, "--formats", "obj,glb", "--overwrite").exit_code == 0
+    assert {name: (out / name).read_bytes() for name in names(out)} == first
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two photos of one stem in different folders among files that cannot be used."""
+    photos = tmp_path / "photos"
+    (photos / "more").mkdir(parents=True)
+    shutil.copy(DEMO, photos / "anna.jpg")
+    Image.open(DEMO).convert("L").save(photos / "more" / "anna.png")
+    (photos / "empty.jpg").write_bytes(b"")
+    (photos / "notes.txt").write_text("no photo")
+    (photos / "text.jpg").write_text("no photo either")
+    (photos / "truncated.jpg").write_bytes(DEMO.read_bytes()[:5000])
+    Image.new("RGB", (1, 1)).save(photos / "one_pixel.png")
+    Image.new("RGB", (300, 200), "teal").save(photos / "teal.png")
+    Image.new("1", (12_000, 12_000)).save(photos / "huge.png")
+    return photos
+
+
+def test_command_works_on_after_bad_files(run, folder):
+    out = folder / "out"
+    result = run(folder, folder / "missing.jpg", "-o", out, "--formats", "ply")
+    assert result.exit_code == 2
+    reasons = {
+        "empty.jpg": "the file is empty",
+        "huge.png": "144 megapixels",
+        "one_pixel.png": "1 x 1 px is too small",
+        "teal.png": "no face found",
+        "text.jpg": "not an image",
+        "truncated.jpg": "damaged image",
+        "missing.jpg": "No such file",
+    }
+    lines = error_lines(result)
+    assert len(lines) == len(reasons)
+    for name, reason in reasons.items():
+        (line,) = (line for line in lines if line.startswith(f"error: {folder / name}: "))
+        assert reason in line
+    assert "2 faces from 2 photos" in result.stderr and "7 failed" in result.stderr
+    expected = [
+        f"anna_{kind}_0.{suffix}" for kind in ("jpg", "png") for suffix in ("json", "ply", "png")
+    ]
+    assert names(out) == sorted(expected)
+
+
+def test_command_takes_its_own_output_folder_out_of_the_photos(run, tmp_path):
+    (tmp_path / "out").mkdir()
+    shutil.copy(DEMO, tmp_path / "out" / "anna.jpg")
+    result = run(tmp_path, "-o", tmp_path / "out")
+    assert result.exit_code == 2
+    assert error_lines(result) == [f"error: {tmp_path}: no photo in this folder"]
+
+
+@pytest.fixture
+def ordinary_user():
+    """The superuser may write everywhere, so give that up for the test."""
+    superuser = os.geteuid() == 0
+    if superuser:
+        os.seteuid(65534)
+    yield
+    if superuser:
+        os.seteuid(0)
+
+
+def test_command_refuses_a_folder_that_it_cannot_write(run, tmp_path, ordinary_user):
+    result = run(DEMO, "-o", tmp_path / "out")
+    assert result.exit_code == 2
+    assert error_lines(result) == [
+        f"error: {tmp_path / 'out'}: cannot be written (Permission denied)"
+    ]
+
+
+def test_command_refuses_a_file_in_place_of_the_folder(run, tmp_path):
+    (tmp_path / "out").write_text("mine")
+    result = run(DEMO, "-o", tmp_path / "out")
+    assert result.exit_code == 2
+    assert error_lines(result)[0].startswith(f"error: {tmp_path / 'out'}: cannot be written")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--formats", "obj,stl"], "unknown format 'stl'"),
+        (["--model", "nowhere"], "nowhere: no SavedModel in this folder"),
+    ],
+)
+def test_command_refuses_wrong_options(arguments, message, tmp_path):
+    words = ["reconstruct", str(DEMO), "-o", str(tmp_path), *arguments]
+    result = CliRunner().invoke(make_app(), words)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert names(tmp_path) == []
+
+
+def test_command_says_when_a_folder_holds_no_photo(run, tmp_path):
+    (tmp_path / "photos").mkdir()
+    result = run(tmp_path / "photos", "-o", tmp_path / "out")
+    assert result.exit_code == 2
+    assert error_lines(result) == [f"error: {tmp_path / 'photos'}: no photo in this folder"]
+
+
+def test_the_newest_version_of_a_model_counts(model_dir, tmp_path):
+    for version in (2, 10):
+        shutil.copytree(model_dir / "1", tmp_path / str(version))
+    (tmp_path / ".3-unfinished").mkdir()
+    assert model_store.read_saved_model(tmp_path).path == tmp_path / "10"
+    assert model_store.read_saved_model(tmp_path / "2").path == tmp_path / "2"
+
+
+def test_other_saved_models_are_refused(model_dir, tmp_path):
+    shutil.copytree(model_dir / "1", tmp_path / "1")
+    (tmp_path / "1" / "assets.extra" / "metadata.json").unlink()
+    with pytest.raises(model_store.ModelStoreError, match="not a SavedModel of facerelief"):
+        model_store.read_saved_model(tmp_path)
+
+
+def test_a_cache_that_cannot_be_written_is_named(tmp_path, monkeypatch, ordinary_user):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with pytest.raises(model_store.ModelStoreError, match=f"{tmp_path}.*Permission denied"):
+        model_store.default_model_dir()
+
+
+@pytest.mark.e2e
+def test_the_whole_path_in_a_process_of_its_own(tmp_path):
+    """A first run on a fresh machine: exports the shipped model into the cache, then uses it."""
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    command = [sys.executable, "-m", "pipeline.cli", "reconstruct", DEMO, "-o", tmp_path / "out"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert names(tmp_path / "out") == sorted(f"demo_0.{suffix}" for suffix in SUFFIXES)
+    assert [line for line in done.stderr.splitlines() if line.strip()] == [
+        line for line in done.stderr.splitlines() if "1 face from 1 photo" in line
+    ]
+
+
+EXPORT = "from serving.model_store import default_model_dir; print(default_model_dir())"
+
+
+@pytest.mark.slow
+@pytest.mark.e2e
+def test_two_processes_may_export_the_default_model_at_once(tmp_path):
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path)}
+    command = [sys.executable, "-c", EXPORT]
+    both = [
+        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    answers = {process.communicate()[0].strip() for process in both}
+    assert [process.returncode for process in both] == [0, 0]
+    (folder,) = map(pathlib.Path, answers)
+    assert names(folder.parent) == ["1"]
+    assert model_store.read_saved_model(folder).facts["iterations"] == 3
