@@ -91,11 +91,13 @@ def draw_in_pieces(corners, height, width):
     total = ops.sum(_box_sizes(found))
 
     def step(start, nearest, triangle):
-        pixel, depth, which = _test_piece(found, start, pixels, width)
+        inside, pixel, depth, which = _test_piece(found, start, pixels, width)
+        # JAX drops what goes to indices out of range, and gives NaN for what is taken there.
+        pixel = ops.where(inside, pixel, pixels)
         nearer = ops.maximum(nearest, ops.segment_max(depth, pixel, num_segments=pixels))
-        is_nearest = (depth > -np.inf) & (depth == ops.take(nearer, pixel, axis=0))
-        candidate = ops.where(is_nearest, which % count, -1)
-        latest = ops.segment_max(candidate, pixel, num_segments=pixels)
+        is_nearest = depth == ops.take(nearer, pixel, axis=0)
+        pixel = ops.where(is_nearest, pixel, pixels)
+        latest = ops.segment_max(which % count, pixel, num_segments=pixels)
         triangle = ops.maximum(latest, ops.where(nearer > nearest, -1, triangle))
         return start + pixels, nearer, triangle
 
@@ -143,8 +145,7 @@ def _pixel_range(corners, size):
 
 def _list_rows(found: _Triangles, width) -> _Rows:
     """Lists the rows of pixels inside all triangles."""
-    begins, which = _expand(found.rows)
-    row = ops.arange(ops.shape(which)[0], dtype="int32") - ops.take(begins, which, axis=0)
+    which, row = _expand(found.rows)
     down = ops.cast(row, "float32")
     crossings = [part for edge in found.edges for part in _crossing(edge)]
     values = _take_columns((*crossings, *found.depth, found.columns), which)
@@ -170,8 +171,7 @@ def _crossing(edge):
 
 def _list_pixels(rows: _Rows):
     """Lists the pixels in all rows: pixel, depth there, and which triangle it is."""
-    begins, which = _expand(rows.count)
-    right = ops.arange(ops.shape(which)[0], dtype="int32") - ops.take(begins, which, axis=0)
+    which, right = _expand(rows.count)
     depth, slope = (ops.take(part, which, axis=0) for part in (rows.depth, rows.slope))
     depth = depth + slope * ops.cast(right, "float32")
     return (
@@ -182,10 +182,12 @@ def _list_pixels(rows: _Rows):
 
 
 def _expand(counts):
-    """Repeats each index by its count: where each begins [M], and the indices [sum(counts)]."""
-    begins = ops.cumsum(counts) - counts
-    marks = ops.segment_sum(ops.ones_like(begins), begins, num_segments=ops.sum(counts) + 1)
-    return begins, ops.cumsum(marks[:-1]) - 1
+    """Counts to each of [M] numbers: which of them it is, and the count so far; [sum(counts)]."""
+    # A mask of all counts up to the largest is faster than cumulative sums, and hardly longer than
+    # the list itself if triangles are of a size, as in a mesh. This way round it broadcasts well.
+    numbers = ops.arange(ops.max(counts, initial=0), dtype="int32")
+    number, which = ops.nonzero(numbers[:, None] < counts[None, :])
+    return which, number
 
 
 def _take_columns(columns, indices):
@@ -204,7 +206,7 @@ def _test_piece(found: _Triangles, start, size, width):
     """Tests entries start to start + size of the list of all pixels in bounding boxes.
 
     Returns:
-      Pixel (0 where outside of the triangle), depth (-inf there) and triangle, each [size].
+      Whether it is inside the triangle, pixel, depth and triangle, each [size].
     """
     counts = _box_sizes(found)
     begins = ops.cumsum(counts) - counts
@@ -221,4 +223,4 @@ def _test_piece(found: _Triangles, start, size, width):
     inside = ops.minimum(ops.minimum(values[0], values[1]), values[2]) >= 0.0
     inside = inside & (offset < ops.take(counts, which, axis=0))
     pixel = ops.take(found.pixel, which, axis=0) + row * width + column
-    return ops.where(inside, pixel, 0), ops.where(inside, values[3], -np.inf), which
+    return inside, pixel, values[3], which
