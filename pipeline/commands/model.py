@@ -42,7 +42,7 @@ def command(
             )
             bar.update(task, description="done", completed=1.0)
     except (build.SourceError, build.FormatError, build.LandmarkError) as error:
-        typer.echo(f"facerelief model: {error}", err=True)
+        typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from None
     for name, value in dataclasses.asdict(report).items():
         Console().print(f"{name:20} {value}")
