@@ -153,7 +153,7 @@ def _download_command(package: Package, folder: pathlib.Path) -> list[str]:
     if package.manager == "npm":
         program = shutil.which("npm")
         if program:
-            return [program, "pack", "--silent", package.requirement]
+            return [program, "pack", "--loglevel=error", package.requirement]
     else:
         options = [
             "download",
