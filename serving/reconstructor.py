@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import os
 import time
+from collections.abc import Iterator
 
 import cv2
 import numpy as np
@@ -145,7 +146,8 @@ class Reconstructor:
         window, zoom, corner = cut_window(image, face)
         began = time.perf_counter()
         landmarks = ((face.landmarks - corner) * zoom).astype(np.float32)
-        outputs = self._run(image=window[None], landmarks=landmarks[None])
+        with _without_graph_optimizer():
+            outputs = self._run(image=window[None], landmarks=landmarks[None])
         outputs = {name: value.numpy()[0] for name, value in outputs.items()}
         took = time.perf_counter() - began
         return self._result(image, face, outputs, float(zoom.mean()), corner, 1e3 * took)
@@ -198,6 +200,20 @@ class Reconstructor:
             arrays["landmark_triangles"],
             arrays["landmark_barycentric"],
         )
+
+
+@contextlib.contextmanager
+def _without_graph_optimizer() -> Iterator[None]:
+    """Runs graphs as they are: optimizing this one takes seconds and makes it no faster."""
+    import tensorflow as tf
+
+    before = tf.config.optimizer.get_experimental_options()
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+    try:
+        yield
+    finally:
+        before.setdefault("disable_meta_optimizer", False)
+        tf.config.optimizer.set_experimental_options(before)
 
 
 def cut_window(image: np.ndarray, face: DetectedFace, *, limit: int = WINDOW_PX):
