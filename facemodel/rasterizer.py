@@ -47,11 +47,16 @@ def rasterize(screen, triangles, *, height: int, width: int):
     Returns:
       [B, H, W] int32, the triangle or -1 for the background. Of two at one depth, the later one.
     """
-    corners = triangle_corners(ops.stop_gradient(screen), triangles)
+    return rasterize_corners(triangle_corners(screen, triangles), height=height, width=width)
+
+
+def rasterize_corners(corners, *, height: int, width: int):
+    """The same from triangle_corners of the screen, for those who need these corners anyway."""
+    corners = [ops.stop_gradient(corner) for corner in corners]
     dynamic = keras.backend.backend() == "tensorflow"
     draw = scanlines.draw_at_once if dynamic else scanlines.draw_in_pieces
     nearest = ops.maximum(draw(corners, height, width), BACKGROUND)
-    return ops.reshape(nearest, (ops.shape(screen)[0], height, width))
+    return ops.reshape(nearest, (ops.shape(corners[0])[0], height, width))
 
 
 def triangle_corners(attributes, triangles):

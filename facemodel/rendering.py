@@ -42,12 +42,13 @@ def vertex_normals(geometry: FaceGeometry, vertices):
     Returns:
       [B, V, 3] unit vectors in that frame.
     """
-    return _unit(_summed_normals(geometry, vertices))
+    corners = rasterizer.triangle_corners(vertices, geometry.triangles)
+    return _unit(_summed_normals(geometry, corners))
 
 
-def _summed_normals(geometry: FaceGeometry, points):
+def _summed_normals(geometry: FaceGeometry, corners):
     """[B, V, 3] sums of the normals of the triangles around each vertex, by area."""
-    first, second, third = rasterizer.triangle_corners(points, geometry.triangles)
+    first, second, third = corners
     normals = ops.pad(_cross(second - first, third - first), [[0, 0], [0, 1], [0, 0]])
     around = [geometry.vertex_triangles[:, k] for k in range(geometry.vertex_triangles.shape[1])]
     return sum(ops.take(normals, triangle, axis=1) for triangle in around)
@@ -71,10 +72,11 @@ def render_shading(geometry: FaceGeometry, vertices, pose: Pose, *, size: int):
     Source: paper section 5.1 and figure 3.
     """
     screen = camera.project(vertices, pose)
-    triangle_id = rasterizer.rasterize(screen, geometry.triangles, height=size, width=size)
+    corners = rasterizer.triangle_corners(screen, geometry.triangles)
+    triangle_id = rasterizer.rasterize_corners(corners, height=size, width=size)
     fragments = rasterizer.find_fragments(screen, geometry.triangles, triangle_id)
     normals = rasterizer.interpolate_fragments(
-        _normals_on_screen(geometry, screen, pose.scale), fragments
+        _normals_on_screen(geometry, corners, pose.scale), fragments
     )
     shading = ops.maximum(
         normals[2] / ops.sqrt(ops.maximum(ops.sum(normals * normals, 0), _TINY)), 0.0
@@ -84,14 +86,14 @@ def render_shading(geometry: FaceGeometry, vertices, pose: Pose, *, size: int):
     )
 
 
-def _normals_on_screen(geometry: FaceGeometry, screen, scale):
-    """Unit normals [B, V, 3] in the camera frame from projected vertices, weak perspective.
+def _normals_on_screen(geometry: FaceGeometry, corners, scale):
+    """Unit normals [B, V, 3] in the camera frame from corners on the screen, weak perspective.
 
     The camera frame in pixels is diag(1, -1, scale) times screen space, so cross products change by
     its cofactors.
     """
     cofactors = ops.stack([-scale, scale, -ops.ones_like(scale)], -1)
-    return _unit(_summed_normals(geometry, screen) * cofactors[:, None, :])
+    return _unit(_summed_normals(geometry, corners) * cofactors[:, None, :])
 
 
 def phong(normals, albedo, light: Light, *, shininess: float = SHININESS):
