@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 
 from facemodel import rasterizer
@@ -48,22 +49,21 @@ def draw(
     identity = np.asarray(identity)[0]
     row, column = np.nonzero(identity >= 0)
     corners = triangles[identity[row, column]]
-    weights = _barycentric(screen[corners, :2], np.stack([column, row], -1) + 0.5)
+    weights = _barycentric(screen[corners, :2], np.float32(np.stack([column, row], -1) + 0.5))
     samples = np.zeros((rows, columns, attributes.shape[1] + 1), np.float32)
-    samples[row, column, :-1] = np.einsum("pk,pkc->pc", weights, np.float32(attributes)[corners])
+    values = np.float32(attributes)
+    samples[row, column, :-1] = sum(weights[:, k, None] * values[corners[:, k]] for k in range(3))
     samples[row, column, -1] = 1.0
-    cells = samples.reshape(height, supersample, width, supersample, -1).mean((1, 3))
+    cells = cv2.resize(samples, (width, height), interpolation=cv2.INTER_AREA)
     cover = cells[..., -1]
     return cells[..., :-1] / np.maximum(cover, 1e-6)[..., None], cover
 
 
 def _barycentric(corners: np.ndarray, points: np.ndarray) -> np.ndarray:
     """Where points [P, 2] lie in triangles [P, 3, 2] -> weights [P, 3] that sum to 1."""
-    x, y = np.moveaxis(corners - points[:, None], -1, 0)
-    areas = np.stack(
-        [x[:, i] * y[:, j] - y[:, i] * x[:, j] for i, j in ((1, 2), (2, 0), (0, 1))], -1
-    )
-    return areas / areas.sum(-1, keepdims=True)
+    x, y = ([corners[:, k, axis] - points[:, axis] for k in range(3)] for axis in range(2))
+    areas = [x[i] * y[j] - y[i] * x[j] for i, j in ((1, 2), (2, 0), (0, 1))]
+    return np.stack(areas, -1) / (areas[0] + areas[1] + areas[2])[:, None]
 
 
 def headlight(normals: np.ndarray) -> np.ndarray:
