@@ -68,16 +68,27 @@ class FaceServer(tf.Module):
       model: the face model, at the level of the vertices that are put out.
       regressor: of that face model; its network and number of iterations are used.
       config: how the loop starts.
+      description: what the signature `metadata` says in JSON besides the face model's arrays.
     """
 
-    def __init__(self, model: MorphableModel, regressor: IterativeRegressor, config: ExportConfig):
+    def __init__(
+        self,
+        model: MorphableModel,
+        regressor: IterativeRegressor,
+        config: ExportConfig,
+        *,
+        description: str = "{}",
+    ):
         super().__init__(name="facerelief")
-        self._config, self._metadata = config, _metadata_outputs(model)
+        self._config = config
+        self._metadata = _metadata_outputs(model) | {"description": np.array(description.encode())}
         geometry = FaceGeometry.create(model)
         self._geometry = FaceGeometry(*(_shared(array) for array in geometry))
-        self._regressor = regressor
         self._iterations = regressor.iterations
-        self._variables = [*self._geometry, *regressor.network.variables]
+        # Only tf.Variables may be attributes: of a Keras variable the SavedModel would hold a copy,
+        # and a TensorFlow Serving that restores the copy leaves the one that is used empty.
+        self._network = lambda: regressor.network
+        self._variables = [*self._geometry, *(v.value for v in regressor.network.variables)]
 
     @_function(input_signature=[tf.TensorSpec([None, 478, 2], tf.float32)])
     def align(self, landmarks_478):
@@ -111,9 +122,7 @@ class FaceServer(tf.Module):
     def reconstruct(self, grey, crop_landmarks, crop_from_image, usable):
         """Runs the loop on grey crops [B, S, S] in [0, 1]; names its results as signatures do."""
         geometry = FaceGeometry(*(_value(array) for array in self._geometry))
-        regressor = IterativeRegressor(
-            geometry, self._regressor.network, iterations=self._iterations
-        )
+        regressor = IterativeRegressor(geometry, self._network(), iterations=self._iterations)
         start = self._start(geometry, crop_landmarks)
         iterations = regressor(
             {"grey": grey, "landmarks": crop_landmarks, "start": start}, training=False
@@ -234,6 +243,8 @@ def _metadata_outputs(model: MorphableModel) -> dict[str, np.ndarray]:
         "coefficient_names": np.array([name.encode() for name in model.coefficient_names]),
         "triangles": model.triangles,
         "mean": model.mean,
+        "albedo_mean": model.albedo_mean,
+        "regions": model.regions,
         "landmark_triangles": model.landmark_triangles[ibug],
         "landmark_barycentric": model.landmark_barycentric[ibug],
     }
@@ -273,9 +284,10 @@ def export_saved_model(
     directory.mkdir(parents=True, exist_ok=True)
     temporary = pathlib.Path(tempfile.mkdtemp(prefix=f".{version}-", dir=directory))
     try:
-        server = FaceServer(model, regressor, config)
+        description = _describe(model, regressor, config, facts or {})
+        server = FaceServer(model, regressor, config, description=description)
         tf.saved_model.save(server, str(temporary), signatures=server.signatures())
-        _write_extra(temporary / "assets.extra", model, regressor, config, facts or {})
+        _write_extra(temporary / "assets.extra", model, description)
         temporary.chmod(0o755)
         os.rename(temporary, target)
     except BaseException:
@@ -284,8 +296,8 @@ def export_saved_model(
     return target
 
 
-def _write_extra(extra: pathlib.Path, model, regressor, config: ExportConfig, facts: dict) -> None:
-    extra.mkdir()
+def _describe(model, regressor, config: ExportConfig, facts: dict) -> str:
+    """Gives what is known about the SavedModel as JSON."""
     description = {
         "format": "facerelief-saved-model/1",
         "facerelief_version": facemodel.__version__,
@@ -299,7 +311,12 @@ def _write_extra(extra: pathlib.Path, model, regressor, config: ExportConfig, fa
         "vertex_count": model.vertex_count,
         **facts,
     }
-    (extra / METADATA_FILE).write_text(json.dumps(description, indent=1, sort_keys=True) + "\n")
+    return json.dumps(description, indent=1, sort_keys=True) + "\n"
+
+
+def _write_extra(extra: pathlib.Path, model: MorphableModel, description: str) -> None:
+    extra.mkdir()
+    (extra / METADATA_FILE).write_text(description)
     fields = ("mean", "triangles", "uv", "albedo_mean", "regions", "inner_face")
     fields += ("landmark_triangles", "landmark_barycentric")
     arrays = {field: getattr(model, field) for field in fields}

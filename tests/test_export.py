@@ -214,6 +214,20 @@ def test_saved_model_gives_what_the_steps_give_without_a_graph(regressor, reques
     assert_same(outputs, reconstruct_eagerly(regressor, *request_arrays))
 
 
+def test_a_session_that_restores_as_tensorflow_serving_does_gives_the_same(
+    folder, request_arrays, outputs
+):
+    loader = tf.compat.v1.saved_model
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        signature = loader.load(session, ["serve"], str(folder)).signature_def["serving_default"]
+        feeds = zip(("image", "landmarks"), request_arrays)
+        result = session.run(
+            {name: info.name for name, info in signature.outputs.items()},
+            {signature.inputs[name].name: value for name, value in feeds},
+        )
+    assert_same(result, outputs, tolerance=1e-3)
+
+
 def test_the_loop_does_something(outputs):
     steps = np.abs(np.diff(outputs["iterations"], axis=1)).mean((0, 2))
     assert (steps > 0.05).all()
@@ -318,7 +332,7 @@ def test_useless_landmarks_spoil_only_their_own_face(signatures, request_arrays,
         assert_same(kept, {name: value[[0, 2]] for name, value in outputs.items()})
 
 
-def test_metadata_describes_the_model_for_each_request(signatures):
+def test_metadata_describes_the_model_for_each_request(signatures, folder):
     metadata = to_numpy(signatures["metadata"](request=tf.constant(["", ""])))
     ibug = list(landmarks.IBUG_68)
     for row in range(2):
@@ -330,6 +344,10 @@ def test_metadata_describes_the_model_for_each_request(signatures):
         names = [name.decode() for name in metadata["coefficient_names"][row]]
         assert names == list(TINY.coefficient_names)
         assert metadata["model_name"][row] == b"tiny"
+        np.testing.assert_array_equal(metadata["albedo_mean"][row], TINY.albedo_mean)
+        np.testing.assert_array_equal(metadata["regions"][row], TINY.regions)
+        extra = (folder / "assets.extra" / "metadata.json").read_text()
+        assert metadata["description"][row].decode() == extra
 
 
 def test_extra_files_describe_the_model(folder):
