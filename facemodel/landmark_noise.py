@@ -55,8 +55,12 @@ class LandmarkNoise(NamedTuple):
     @property
     def sigma_mm(self) -> float:
         """Root mean square error of a coordinate."""
-        variance = self.mean**2 + (self.factor**2).sum(-1) + self.rest_sd**2
-        return float(np.sqrt(variance.mean()))
+        return float(np.sqrt((self.landmark_sigma_mm**2).mean()))
+
+    @property
+    def landmark_sigma_mm(self) -> np.ndarray:
+        """[L, 2] root mean square error of each coordinate: eyes err far less than brows."""
+        return np.sqrt(self.mean**2 + (self.factor**2).sum(-1) + self.rest_sd**2)
 
 
 def draw_landmark_noise(measured: LandmarkNoise, noise: Noise):

@@ -107,7 +107,7 @@ class SynthesisConfig:
     gain: Range = _ONE
     offset: Normal = Normal(0.0, 0.0, 0.0, 0.0)
     grain: Range = _OFF
-    landmark_noise: Range = Range(0.5, 1.5)
+    landmark_noise: Range = Range(0.3, 1.2)
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
@@ -215,8 +215,10 @@ _LIFELIKE = SynthesisConfig(
     neutral_fraction=0.2,
     mixed_albedo=True,
     albedo_jitter=0.3,
+    ambient=Normal(0.45, 0.12, 0.15, 0.8),
+    diffuse=Normal(0.6, 0.18, 0.15, 1.0),
     light_angle_deg=Range(0.0, 80.0),
-    ambient_gradient=Normal(0.0, 0.25, -0.6, 0.6),
+    ambient_gradient=Normal(0.0, 0.2, -0.5, 0.5),
     skin_blotches=Range(0.0, 0.5),
     light_blotches=Range(0.0, 0.6),
     fine_blotches=Range(0.0, 0.3),

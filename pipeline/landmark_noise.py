@@ -192,18 +192,57 @@ def _take_out_similarity(errors: np.ndarray, places: np.ndarray):
     return shift, scale, roll, rest
 
 
+_PARTS = (("brows", 10), ("nose", 9), ("eyes", 12), ("outer lips", 12), ("inner lips", 8))
+"""Parts of the 51 inner landmarks, in order."""
+
+
+@dataclasses.dataclass(frozen=True)
+class PartSummary:
+    """Errors of one part of the face over all detected faces, mm, in x and y of the image."""
+
+    part: str
+    bias: tuple[float, float]
+    sd: tuple[float, float]
+
+
+def summarize_parts(residuals: Residuals) -> list[PartSummary]:
+    """Root mean squares over each part's landmarks, like Summary's bias and sd."""
+    middle, spread = _median_and_sd(residuals.errors_mm[residuals.detected][:, _INNER])
+    ends = np.cumsum([count for _, count in _PARTS])
+    summaries = []
+    for (name, count), end in zip(_PARTS, ends):
+        bias, sd = (np.sqrt((v[end - count : end] ** 2).mean(0)) for v in (middle, spread))
+        summaries.append(PartSummary(name, (bias[0], bias[1]), (sd[0], sd[1])))
+    return summaries
+
+
 _COLUMNS = (
     "faces", "found", "bias", "sd", "bias and sd", "shift x, y", "scale %", "roll °", "sd aligned"
 )  # fmt: skip
 
 
-def as_markdown(summaries: list[Summary]) -> str:
-    """A table, one row for each group."""
-    head = "| faces are | " + " | ".join(_COLUMNS) + " |\n|" + "---|" * (len(_COLUMNS) + 1)
+def as_markdown(residuals: Residuals) -> str:
+    """Two tables: by yaw, and by part of the face."""
     rows = [
         f"| {s.group} | {s.faces} | {100 * s.detected / s.faces:.0f} % | {s.bias:.2f} | {s.sd:.2f} "
         f"| {s.total:.2f} | {s.shift[0]:.2f}, {s.shift[1]:.2f} | {s.scale_percent:.2f} "
         f"| {s.roll_deg:.2f} | {s.sd_aligned:.2f} |"
-        for s in summaries
+        for s in summarize(residuals)
     ]
-    return "\n".join([head, *rows])
+    parts = [
+        f"| {p.part} | {p.bias[0]:.2f}, {p.bias[1]:.2f} | {p.sd[0]:.2f}, {p.sd[1]:.2f} |"
+        for p in summarize_parts(residuals)
+    ]
+    return "\n".join(
+        [
+            *_head("faces are", *_COLUMNS),
+            *rows,
+            "",
+            *_head("part", "bias x, y", "sd x, y"),
+            *parts,
+        ]
+    )
+
+
+def _head(*names: str) -> list[str]:
+    return ["| " + " | ".join(names) + " |", "|" + "---|" * len(names)]

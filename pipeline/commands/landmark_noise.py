@@ -36,6 +36,6 @@ def command(
     except (ConfigError, ModelError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from None
-    typer.echo(landmark_noise.as_markdown(landmark_noise.summarize(residuals)))
+    typer.echo(landmark_noise.as_markdown(residuals))
     if save:
         landmark_noise.fit(residuals).save(save)
