@@ -18,6 +18,7 @@ COMMANDS = {
     "train": "train",
     "evaluate": "evaluate",
     "export": "export",
+    "serve": "serve",
     "bench": "bench",
     "landmark-noise": "landmark_noise",
     "model": "model",

@@ -1,0 +1,80 @@
+"""A model server as a process: what `facerelief serve` does."""
+
+from __future__ import annotations
+
+import logging
+import pathlib
+from collections.abc import Iterable, Mapping
+
+from rich.console import Console
+
+from serving.quiet import without_notices
+from serving.server import ModelServer, check_port, serve
+
+
+def read_labels(texts: Iterable[str]) -> dict[str, int]:
+    """Reads NAME=VERSION.
+
+    Raises:
+      ValueError: if one isn't like that.
+    """
+    labels = {}
+    for text in texts:
+        name, _, number = text.partition("=")
+        if not name or not (number.isascii() and number.isdecimal()):
+            raise ValueError(f"--label should be NAME=VERSION, got {text!r}")
+        labels[name] = int(number)
+    return labels
+
+
+def run(
+    model: pathlib.Path | None,
+    *,
+    name: str,
+    port: int,
+    host: str,
+    labels: Mapping[str, int],
+    poll_seconds: float,
+) -> None:
+    """Serves until it is told to stop; says on standard output when requests are taken.
+
+    Args:
+      model: folder of versions, or of one; the default model if None.
+      name: of the model.
+      port: 0 for a free one.
+      host: address to listen on.
+      labels: version numbers by label.
+      poll_seconds: between two looks for new versions.
+
+    Raises:
+      ServerStartError, ModelStoreError: if it cannot start.
+    """
+    _log_to_stderr()
+    check_port(host, port)
+    with without_notices():
+        import tensorflow as tf
+
+        tf.get_logger().setLevel(logging.ERROR)  # deprecations, otherwise
+        if model is None:
+            from serving.model_store import default_model_dir
+
+            model = default_model_dir()
+        server = ModelServer(
+            model, name=name, port=port, host=host, labels=labels, poll_seconds=poll_seconds
+        )
+    console = Console(highlight=False, soft_wrap=True)
+
+    def started() -> None:
+        versions = ", ".join(str(number) for number in server.available)
+        console.print(f"serving {name} (version {versions}) on {server.address}", markup=False)
+
+    serve(server, started=started)
+
+
+def _log_to_stderr() -> None:
+    """Shows what the server has to say, and not what libraries do."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logger = logging.getLogger("serving")
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)

@@ -1,0 +1,227 @@
+"""A small model server that speaks TensorFlow Serving's gRPC protocol.
+
+PredictionService (Predict, GetModelMetadata), ModelService (GetModelStatus) and grpc.health.v1;
+clients of this server work with tensorflow_model_server unchanged, and the other way round.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import os
+import pathlib
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent import futures
+
+import grpc
+
+from serving.versions import Versions
+
+log = logging.getLogger(__name__)
+
+LOOPBACK = "127.0.0.1"
+POLL_SECONDS = 1.0
+DRAIN_SECONDS = 30.0
+WORKERS = 16
+MAX_MESSAGE_BYTES = 2**31 - 1
+"""As tensorflow_model_server."""
+
+
+class ServerStartError(ValueError):
+    """A server that cannot start; one line."""
+
+
+class ModelServer:
+    """Serves one model until it is stopped.
+
+    Args:
+      folder: of the model's versions, or of one version.
+      name: of the model.
+      port: 0 for a free one.
+      host: address to listen on.
+      labels: version numbers by label.
+      poll_seconds: between two looks for new versions.
+    """
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        name: str = "facerelief",
+        port: int = 0,
+        host: str = LOOPBACK,
+        labels: Mapping[str, int] | None = None,
+        poll_seconds: float = POLL_SECONDS,
+    ):
+        from serving.loaded_model import LoadedModel
+
+        self.name, self._poll_seconds = name, poll_seconds
+        self._host, self._wanted_port = host, port
+        self._versions = Versions(name, pathlib.Path(folder), LoadedModel, labels=labels)
+        self._stopping = threading.Event()
+        self._poller = threading.Thread(target=self._keep_polling, name="versions", daemon=True)
+        self._server = self._health = None
+        self.port = None
+        """On which it listens, once it has started."""
+
+    @property
+    def address(self) -> str:
+        """HOST:PORT."""
+        return f"{_bracketed(self._host)}:{self.port}"
+
+    @property
+    def available(self) -> list[int]:
+        """Numbers of the versions that are served."""
+        return self._versions.available
+
+    def start(self) -> None:
+        """Loads the newest version that works, then begins to listen.
+
+        Raises:
+          ServerStartError: if there is none, or the port cannot be had.
+        """
+        if not self._versions.folder.is_dir():
+            raise ServerStartError(f"{self._versions.folder}: no such folder")
+        self._versions.poll(settled=False)
+        if not self._versions.available:
+            problems = [s.problem.message for s in self._versions.statuses if s.problem]
+            reason = f": {problems[-1]}" if problems else ""
+            raise ServerStartError(f"{self._versions.folder}: no version can be served{reason}")
+        self._server = _grpc_server()
+        self._health = _add_services(self._server, self._versions)
+        self.port = self._bind()
+        self._server.start()
+        self._poller.start()
+
+    def _bind(self) -> int:
+        try:
+            port = self._server.add_insecure_port(f"{_bracketed(self._host)}:{self._wanted_port}")
+        except RuntimeError:
+            port = 0
+        if not port:
+            raise ServerStartError(f"port {self._wanted_port} of {self._host} cannot be had")
+        return port
+
+    def _keep_polling(self) -> None:
+        while not self._stopping.wait(self._poll_seconds):
+            try:
+                self._versions.poll()
+            except Exception:
+                log.exception("looking for new versions failed; it is tried again")
+
+    def stop(self, *, seconds: float = DRAIN_SECONDS) -> None:
+        """Takes no more requests, finishes those it has and unloads the model.
+
+        Args:
+          seconds: after which unfinished requests are cancelled.
+        """
+        self._stopping.set()
+        if self._poller.is_alive():
+            self._poller.join()
+        if self._server is not None:
+            self._health.enter_graceful_shutdown()
+            self._server.stop(seconds).wait()
+        self._versions.close()
+
+
+def _grpc_server() -> grpc.Server:
+    options = [
+        ("grpc.so_reuseport", 0),  # or two servers would share a port
+        ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+        ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    ]
+    workers = futures.ThreadPoolExecutor(WORKERS, thread_name_prefix="request")
+    return grpc.server(workers, options=options)
+
+
+def _add_services(server: grpc.Server, versions: Versions):
+    """Registers all services; returns that of the health."""
+    from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+    from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
+
+    from serving.services import ModelService, PredictionService
+
+    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
+        PredictionService(versions), server
+    )
+    model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(versions), server)
+    servicer = health.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
+    for name in ("", "PredictionService", "ModelService"):
+        servicer.set(name, health_pb2.HealthCheckResponse.SERVING)
+    return servicer
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def check_port(host: str, port: int) -> None:
+    """Tries a port before anything slow is done.
+
+    Raises:
+      ServerStartError: if it is in use, or not allowed, or the host is none of this machine.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM
+        )[0]
+        with socket.socket(family, kind, protocol) as tried:
+            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            tried.bind(address)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise ServerStartError(
+                f"port {port} of {host} is in use; choose another, or 0 for a free one"
+            ) from None
+        raise ServerStartError(f"port {port} of {host}: {error.strerror or error}") from None
+
+
+def serve(server: ModelServer, *, started: Callable[[], None] = lambda: None) -> None:
+    """Runs a server in the main thread until SIGTERM or SIGINT; what it has then is finished.
+
+    A second signal ends the process at once.
+
+    Args:
+      server: not started yet.
+      started: called when requests are taken.
+
+    Raises:
+      ServerStartError: if it cannot start.
+    """
+    with _signals() as asked_to_stop:
+        try:
+            server.start()
+            if not asked_to_stop.is_set():
+                started()
+            asked_to_stop.wait()
+            log.info("stopping: requests that have begun are finished")
+        finally:
+            server.stop()
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[threading.Event]:
+    """An event that the first SIGTERM or SIGINT sets."""
+    event = threading.Event()
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before = {number: signal.getsignal(number) for number in numbers}
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def stop(*_) -> None:
+        restore()
+        event.set()
+
+    for number in numbers:
+        signal.signal(number, stop)
+    try:
+        yield event
+    finally:
+        restore()

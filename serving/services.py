@@ -1,0 +1,103 @@
+"""TensorFlow Serving's services, answered from the versions of one model."""
+
+from __future__ import annotations
+
+import functools
+import logging
+
+import grpc
+from tensorflow_serving.apis import (
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    model_service_pb2_grpc,
+    prediction_service_pb2_grpc,
+    status_pb2,
+)
+
+from serving.status import ServingError, VersionStatus, invalid
+from serving.versions import Versions
+
+log = logging.getLogger(__name__)
+SIGNATURE_DEF = "signature_def"
+"""The only metadata field that there is."""
+
+
+def _answers(method):
+    """Turns a ServingError that a method raises into the call's status."""
+
+    @functools.wraps(method)
+    def call(self, request, context):
+        try:
+            if not request.HasField("model_spec"):
+                raise invalid("Missing ModelSpec")
+            return method(self, request, context)
+        except ServingError as error:
+            log.debug("%s: %s: %s", method.__name__, error.code.name, error.message)
+            context.abort(error.code, error.message)
+
+    return call
+
+
+class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
+    """Predict and GetModelMetadata; the rest of the service answers UNIMPLEMENTED."""
+
+    def __init__(self, versions: Versions):
+        self._versions = versions
+
+    @_answers
+    def Predict(self, request, context):
+        with self._versions.use(request.model_spec) as (number, model):
+            response = model.predict(request, seconds=context.time_remaining())
+        response.model_spec.name = request.model_spec.name
+        response.model_spec.version.value = number
+        return response
+
+    @_answers
+    def GetModelMetadata(self, request, context):
+        if not request.metadata_field:
+            raise invalid("GetModelMetadataRequest must specify at least one metadata_field")
+        for field in request.metadata_field:
+            if field != SIGNATURE_DEF:
+                raise invalid(f"Metadata field {field} is not supported")
+        definitions = get_model_metadata_pb2.SignatureDefMap()
+        with self._versions.use(request.model_spec) as (number, model):
+            for name, signature in model.signatures.items():
+                definitions.signature_def[name].CopyFrom(signature)
+        response = get_model_metadata_pb2.GetModelMetadataResponse()
+        response.model_spec.name = request.model_spec.name
+        response.model_spec.version.value = number
+        response.metadata[SIGNATURE_DEF].Pack(definitions)
+        return response
+
+
+class ModelService(model_service_pb2_grpc.ModelServiceServicer):
+    """GetModelStatus; the rest of the service answers UNIMPLEMENTED."""
+
+    def __init__(self, versions: Versions):
+        self._versions = versions
+
+    @_answers
+    def GetModelStatus(self, request, context):
+        spec = request.model_spec
+        known = self._versions.statuses if spec.name == self._versions.name else []
+        if spec.HasField("version"):
+            number = spec.version.value
+            known = [status for status in known if status.number == number]
+            missing = f"Could not find version {number} of model {spec.name}"
+        else:
+            missing = f"Could not find any versions of model {spec.name}"
+        if not known:
+            raise ServingError(grpc.StatusCode.NOT_FOUND, missing)
+        return get_model_status_pb2.GetModelStatusResponse(
+            model_version_status=[_status_proto(status) for status in known]
+        )
+
+
+def _status_proto(status: VersionStatus) -> get_model_status_pb2.ModelVersionStatus:
+    proto = status_pb2.StatusProto()
+    if status.problem is not None:
+        proto.error_code = status.problem.code.value[0]
+        proto.error_message = status.problem.message
+    return get_model_status_pb2.ModelVersionStatus(
+        version=status.number, state=status.state.value, status=proto
+    )

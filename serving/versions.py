@@ -1,0 +1,220 @@
+"""The versions of a model: found in a folder, loaded, swapped without losing a request, unloaded.
+
+As in TensorFlow Serving a folder whose name is a number holds a version, the newest is served, and
+the old one goes when the new one is available. Versions with a label are kept beside the newest.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import logging
+import pathlib
+import threading
+from collections.abc import Callable, Iterator, Mapping
+
+import grpc
+
+from serving.status import ServingError, State, VersionStatus, from_error, invalid
+
+log = logging.getLogger(__name__)
+MODEL_FILE = "saved_model.pb"
+
+
+def find_versions(folder: pathlib.Path) -> dict[int, pathlib.Path]:
+    """Finds the versions of a model.
+
+    Args:
+      folder: that holds folders named by numbers, or itself a SavedModel, which then is the only
+        version.
+
+    Returns:
+      Folders with a saved_model.pb, by number.
+
+    Raises:
+      OSError: if the folder cannot be read.
+    """
+    if (folder / MODEL_FILE).is_file():
+        name = folder.resolve().name
+        return {int(name) if _is_number(name) else 1: folder}
+    children = sorted(entry for entry in folder.iterdir() if _is_number(entry.name))
+    return {int(entry.name): entry for entry in children if (entry / MODEL_FILE).is_file()}
+
+
+def _is_number(name: str) -> bool:
+    return name.isascii() and name.isdecimal()
+
+
+def _fingerprint(folder: pathlib.Path) -> frozenset:
+    """Changes when a file in the folder is added, removed or written."""
+    marks = set()
+    for path in folder.rglob("*"):
+        with contextlib.suppress(OSError):
+            status = path.stat()
+            marks.add((path, status.st_size, status.st_mtime_ns))
+    return frozenset(marks)
+
+
+@dataclasses.dataclass(eq=False)
+class _Live:
+    """A loaded version and how many requests are using it."""
+
+    model: object
+    users: int = 0
+    retired: bool = False
+
+
+class Versions:
+    """Keeps the right versions of one model loaded.
+
+    Args:
+      name: of the model, for messages.
+      folder: of its versions.
+      load: makes a model, which has close(), from a version's folder; any exception of it means
+        that the version is broken.
+      labels: version numbers by label.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        folder: pathlib.Path,
+        load: Callable[[pathlib.Path], object],
+        *,
+        labels: Mapping[str, int] | None = None,
+    ):
+        self.name, self.folder, self._load = name, folder, load
+        self._labels = dict(labels or {})
+        self._lock = threading.Lock()
+        self._live: dict[int, _Live] = {}
+        self._statuses: dict[int, VersionStatus] = {}
+        self._seen: dict[int, frozenset] = {}
+        self._broken: dict[int, frozenset] = {}
+
+    def poll(self, *, settled: bool = True) -> None:
+        """Looks into the folder once; loads what is new there and unloads what that replaces.
+
+        A version that cannot be loaded is left alone until its files change.
+
+        Args:
+          settled: load only folders that look as they did at the last poll, because the others may
+            still be being copied.
+        """
+        try:
+            found = find_versions(self.folder)
+        except OSError as error:
+            log.warning("%s cannot be read: %s", self.folder, error.strerror or error)
+            return
+        marks = {number: _fingerprint(path) for number, path in found.items()}
+        ready = {
+            number: path
+            for number, path in found.items()
+            if number in self._live
+            or self._broken.get(number) != marks[number]
+            and (not settled or self._seen.get(number) == marks[number])
+        }
+        self._seen = marks
+        wanted = {number for number in self._labels.values() if self._provide(number, ready, marks)}
+        newest = (n for n in sorted(ready, reverse=True) if self._provide(n, ready, marks))
+        for number in newest:
+            wanted.add(number)
+            self._unload_all_but(wanted)
+            break
+
+    def _provide(self, number: int, ready: Mapping, marks: Mapping) -> bool:
+        """Loads a version unless it is loaded; tells whether it then is."""
+        if number in self._live:
+            return True
+        if number not in ready or self._broken.get(number) == marks[number]:
+            return False
+        self._set_status(VersionStatus(number, State.LOADING))
+        try:
+            model = self._load(ready[number])
+        except Exception as error:
+            problem = from_error(error)
+            self._broken[number] = marks[number]
+            self._set_status(VersionStatus(number, State.END, problem))
+            log.error("%s: not loaded: %s", ready[number], problem.message)
+            return False
+        with self._lock:
+            self._live[number] = _Live(model)
+            self._statuses[number] = VersionStatus(number, State.AVAILABLE)
+        log.info("%s version %d is available", self.name, number)
+        return True
+
+    def _unload_all_but(self, wanted: set[int]) -> None:
+        with self._lock:
+            retired = {n: live for n, live in self._live.items() if n not in wanted}
+            for number, live in retired.items():
+                del self._live[number]
+                live.retired = True
+                self._statuses[number] = VersionStatus(number, State.UNLOADING)
+            idle = {number: live for number, live in retired.items() if not live.users}
+        for number, live in idle.items():
+            self._end(number, live)
+
+    def _end(self, number: int, live: _Live) -> None:
+        live.model.close()
+        self._set_status(VersionStatus(number, State.END))
+        log.info("%s version %d is unloaded", self.name, number)
+
+    def _set_status(self, status: VersionStatus) -> None:
+        with self._lock:
+            self._statuses[status.number] = status
+
+    @contextlib.contextmanager
+    def use(self, spec) -> Iterator[tuple[int, object]]:
+        """Gives the version that a ModelSpec asks for and keeps it loaded in the meantime.
+
+        Raises:
+          ServingError: INVALID_ARGUMENT for no name or an unknown label; NOT_FOUND for another
+            model or a version that isn't loaded.
+        """
+        number, live = self._take(spec)
+        try:
+            yield number, live.model
+        finally:
+            with self._lock:
+                live.users -= 1
+                unused = live.retired and not live.users
+            if unused:
+                self._end(number, live)
+
+    def _take(self, spec) -> tuple[int, _Live]:
+        if not spec.name:
+            raise invalid("ModelSpec has no name specified.")
+        choice = spec.WhichOneof("version_choice")
+        with self._lock:
+            if choice is None:
+                number, asked = max(self._live, default=None), f"Latest({spec.name})"
+            else:
+                number = self._number(spec) if choice == "version_label" else spec.version.value
+                asked = f"Specific({spec.name}, {number})"
+            if spec.name != self.name or number not in self._live:
+                raise ServingError(
+                    grpc.StatusCode.NOT_FOUND, f"Servable not found for request: {asked}"
+                )
+            live = self._live[number]
+            live.users += 1
+            return number, live
+
+    def _number(self, spec) -> int:
+        if spec.name != self.name or spec.version_label not in self._labels:
+            raise invalid(f"Unrecognized servable version label: {spec.version_label}")
+        return self._labels[spec.version_label]
+
+    @property
+    def available(self) -> list[int]:
+        """Numbers of the versions that are served, the newest last."""
+        with self._lock:
+            return sorted(self._live)
+
+    @property
+    def statuses(self) -> list[VersionStatus]:
+        """Of all versions that were ever seen, ordered by number."""
+        with self._lock:
+            return [status for _, status in sorted(self._statuses.items())]
+
+    def close(self) -> None:
+        """Unloads everything, once the requests that use it are done."""
+        self._unload_all_but(set())

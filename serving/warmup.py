@@ -1,0 +1,92 @@
+"""Requests that a server answers to itself before it calls a version available.
+
+They lie in assets.extra/tf_serving_warmup_requests of a SavedModel, a TFRecord file of
+PredictionLogs, where TensorFlow Serving looks for them, too.
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from collections.abc import Callable, Iterable
+
+import grpc
+import tensorflow as tf
+from google.protobuf.message import DecodeError
+from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
+
+from serving.status import ServingError, from_error, invalid
+
+REQUESTS_FILE = pathlib.Path("assets.extra", "tf_serving_warmup_requests")
+MAX_REQUESTS = 1000
+
+
+def replay(
+    path: str | os.PathLike[str], predict: Callable[[predict_pb2.PredictRequest], object]
+) -> int:
+    """Sends a version's warm-up requests to it.
+
+    Args:
+      path: of the version's folder.
+      predict: answers a request.
+
+    Returns:
+      How many there were; it is no error if there are none.
+
+    Raises:
+      ServingError: if a record is damaged, is no Predict request or fails, or there are more than
+        MAX_REQUESTS.
+    """
+    file = pathlib.Path(path) / REQUESTS_FILE
+    if not file.is_file():
+        return 0
+    count = 0
+    try:
+        for record in tf.data.TFRecordDataset(os.fspath(file)).as_numpy_iterator():
+            count += 1
+            if count > MAX_REQUESTS:
+                raise invalid(f"{file}: more than {MAX_REQUESTS} warm-up requests")
+            predict(_parse(record, file))
+    except tf.errors.OpError as error:
+        raise from_error(error) from None
+    return count
+
+
+def _parse(record: bytes, file: pathlib.Path) -> predict_pb2.PredictRequest:
+    try:
+        log = prediction_log_pb2.PredictionLog.FromString(record)
+    except DecodeError:
+        raise invalid(f"{file}: failed to parse a warm-up record") from None
+    kind = log.WhichOneof("log_type")
+    if kind != "predict_log":
+        raise ServingError(
+            grpc.StatusCode.UNIMPLEMENTED, f"{file}: unsupported log_type for warm-up: {kind}"
+        )
+    return log.predict_log.request
+
+
+def write_requests(
+    path: str | os.PathLike[str], requests: Iterable[predict_pb2.PredictRequest]
+) -> pathlib.Path:
+    """Puts warm-up requests into a SavedModel that no server watches yet.
+
+    Args:
+      path: of the version's folder.
+      requests: to be replayed in this order.
+
+    Returns:
+      The file's path.
+    """
+    file = pathlib.Path(path) / REQUESTS_FILE
+    file.parent.mkdir(exist_ok=True)
+    temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
+    try:
+        with tf.io.TFRecordWriter(os.fspath(temporary)) as writer:
+            for request in requests:
+                log = prediction_log_pb2.PredictionLog()
+                log.predict_log.request.CopyFrom(request)
+                writer.write(log.SerializeToString())
+        os.replace(temporary, file)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return file
