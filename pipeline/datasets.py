@@ -23,7 +23,7 @@ from facemodel.recipes import SynthesisConfig
 
 DESCRIPTION, CONTACT_SHEET = "dataset.json", "contact_sheet.png"
 SHARD_SAMPLES = 512
-_MS_PER_SAMPLE = 60.0
+_MS_PER_SAMPLE = 50.0
 _BYTES_PER_PIXEL = 1.6
 _BYTES_PER_LABELS = 12_000
 _TILE_PX = 128
@@ -55,7 +55,7 @@ class Plan:
         time = f"{self.seconds:.0f} s" if self.seconds < 120 else f"{self.seconds / 60:.0f} min"
         return (
             f"{self.job.count} samples, recipe {self.job.config.recipe}, seed {self.job.seed}: "
-            f"about {time} and {self.size / 1e6:.0f} MB"
+            f"about {time} after starting, and {self.size / 1e6:.0f} MB"
         )
 
 

@@ -21,7 +21,7 @@ def luma_by_numpy(photo):
 
 
 def crop_by_numpy(photo, crop_from_image, size, supersample):
-    """The definition for a crop that does not shrink: bilinear samples, averaged. One picture [H, W, 3]."""
+    """Means of bilinear samples, for a crop that does not shrink; one picture [H, W, 3]."""
     padded = np.pad(luma_by_numpy(photo), 1)
     steps = (np.arange(size * supersample) + 0.5) / supersample
     y, x = np.meshgrid(steps, steps, indexing="ij")

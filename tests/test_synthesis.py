@@ -117,7 +117,7 @@ def test_coefficients_and_light_follow_the_recipe(model, config):
     np.testing.assert_allclose(direction.mean(0), [0, 0, (1 + lowest) / 2], atol=0.08)
     for kind in ("ambient", "diffuse", "specular"):
         drawn, wanted = np.asarray(getattr(scene.light, kind)), getattr(config, kind)
-        assert wanted.low <= drawn.min() <= drawn.max() <= wanted.high
+        assert wanted.low - 1e-6 <= drawn.min() <= drawn.max() <= wanted.high + 1e-6
         np.testing.assert_allclose(drawn.mean(), wanted.mean, atol=0.03)
 
 

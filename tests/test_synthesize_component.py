@@ -8,7 +8,7 @@ import apache_beam as beam
 import numpy as np
 import pytest
 import tensorflow as tf
-from apache_beam.testing.test_pipeline import TestPipeline
+from apache_beam.testing import test_pipeline
 from apache_beam.testing.util import assert_that, equal_to
 
 from components import synthesis
@@ -41,7 +41,7 @@ def test_the_function_makes_every_index_once(expected):
 
 
 def test_beam_and_the_function_agree(expected):
-    with TestPipeline() as pipeline:
+    with test_pipeline.TestPipeline() as pipeline:
         pairs = pipeline | beam.Create([2, 0, 1]) | synthesis.Synthesize(JOB)
         assert_that(pairs, equal_to(expected))
 
