@@ -7,6 +7,7 @@ TensorFlow Serving loads it. Names are fixed, because clients depend on them.
 from __future__ import annotations
 
 import dataclasses
+import errno
 import functools
 import json
 import os
@@ -20,8 +21,9 @@ import tensorflow as tf
 import facemodel
 from facemodel import camera, landmarks, transforms
 from facemodel import examples as records
+from facemodel.alignment import crop_around, fit_face_pose
 from facemodel.crop import grey_crop
-from facemodel.geometry import FaceGeometry, decode, decode_landmarks
+from facemodel.geometry import FaceGeometry, decode
 from facemodel.landmark_fit import landmark_fit
 from facemodel.morphable import MorphableModel
 from facemodel.network import IterativeRegressor
@@ -32,6 +34,16 @@ LANDMARK_NOISE_MM = 1.0
 MAX_ZOOM = 100.0
 """Crop pixels per image pixel, and the reverse, beyond which landmarks give no crop."""
 METADATA_FILE, ARRAYS_FILE = "metadata.json", "model.npz"
+ARRAY_FIELDS = (
+    "mean",
+    "triangles",
+    "uv",
+    "albedo_mean",
+    "regions",
+    "inner_face",
+    "landmark_triangles",
+    "landmark_barycentric",
+)
 
 
 class ExportError(ValueError):
@@ -98,15 +110,17 @@ class FaceServer(tf.Module):
         that they disturb nobody else in the batch.
         """
         inner = tf.gather(landmarks_478, np.asarray(landmarks.INNER_51), axis=1)
-        mean = self._geometry.landmark_mean[None]
-        pose = camera.fit_pose(tf.broadcast_to(mean, [tf.shape(inner)[0], *mean.shape[1:]]), inner)
-        crop_from_image = camera.crop_from_pose(pose, tf.convert_to_tensor(self._geometry.centre))
+        geometry = FaceGeometry(*(_value(array) for array in self._geometry))
+        crop_from_image = crop_around(geometry, inner)
         inside = transforms.apply_similarity(crop_from_image, inner)
         zoom = transforms.similarity_scale(crop_from_image)
         finite = tf.reduce_all(tf.math.is_finite(crop_from_image), [1, 2])
         usable = finite & (zoom > 1.0 / MAX_ZOOM) & (zoom < MAX_ZOOM)
         choose = usable[:, None, None]
-        frontal = camera.CROP_SCALE * mean[..., :2] * (1.0, -1.0) + camera.CROP_SIZE / 2
+        frontal = (
+            camera.CROP_SCALE * geometry.landmark_mean[None, :, :2] * (1.0, -1.0)
+            + camera.CROP_SIZE / 2
+        )
         identity = tf.eye(2, 3, batch_shape=[1])
         crop_from_image = tf.where(choose, crop_from_image, identity)
         return crop_from_image, tf.where(choose, inside, frontal), usable
@@ -129,7 +143,7 @@ class FaceServer(tf.Module):
         )
         coefficients = iterations[:, -1]
         vertices = decode(geometry, coefficients)
-        crop_pose = camera.fit_pose(decode_landmarks(geometry, coefficients), crop_landmarks)
+        crop_pose = fit_face_pose(geometry, coefficients, crop_landmarks)
         shading, mask = render_shading(geometry, vertices, crop_pose, size=camera.CROP_SIZE)
         pose = camera.transform_pose(crop_pose, transforms.invert_similarity(crop_from_image))
         outputs = {
@@ -289,11 +303,21 @@ def export_saved_model(
         tf.saved_model.save(server, str(temporary), signatures=server.signatures())
         _write_extra(temporary / "assets.extra", model, description)
         temporary.chmod(0o755)
-        os.rename(temporary, target)
+        _rename(temporary, target)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
     return target
+
+
+def _rename(temporary: pathlib.Path, target: pathlib.Path) -> None:
+    """Gives a folder its name, unless another process was faster."""
+    try:
+        os.rename(temporary, target)
+    except OSError as error:
+        if error.errno in (errno.EEXIST, errno.ENOTEMPTY):
+            raise ExportError(f"{target}: exists already") from None
+        raise
 
 
 def _describe(model, regressor, config: ExportConfig, facts: dict) -> str:
@@ -317,7 +341,5 @@ def _describe(model, regressor, config: ExportConfig, facts: dict) -> str:
 def _write_extra(extra: pathlib.Path, model: MorphableModel, description: str) -> None:
     extra.mkdir()
     (extra / METADATA_FILE).write_text(description)
-    fields = ("mean", "triangles", "uv", "albedo_mean", "regions", "inner_face")
-    fields += ("landmark_triangles", "landmark_barycentric")
-    arrays = {field: getattr(model, field) for field in fields}
+    arrays = {field: getattr(model, field) for field in ARRAY_FIELDS}
     np.savez(extra / ARRAYS_FILE, region_names=np.array(model.region_names), **arrays)

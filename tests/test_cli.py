@@ -68,15 +68,6 @@ def test_quick_doctor_gives_a_line_for_each_thing(run):
         assert any(name in line for line in lines)
 
 
-@pytest.mark.e2e
-def test_doctor_exports_and_detects(run, tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    result = run("doctor")
-    assert result.exit_code == 0, result.stdout
-    assert "signatures encoded, examples, metadata, serving_default" in result.stdout
-    assert "1 face in demo.jpg" in result.stdout
-
-
 def test_doctor_reports_what_raises(monkeypatch, tmp_path):
     monkeypatch.setattr(versions, "MODEL_FILE", tmp_path / "missing.npz")
     (failure,) = (check for check in checks.run_all(quick=True) if check.name == "face model")

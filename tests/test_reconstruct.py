@@ -369,10 +369,15 @@ def test_a_cache_that_cannot_be_written_is_named(tmp_path, monkeypatch, ordinary
         model_store.default_model_dir()
 
 
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
 @pytest.mark.e2e
-def test_the_whole_path_in_a_process_of_its_own(tmp_path):
+def test_the_whole_path_in_a_process_of_its_own(cache, tmp_path):
     """A first run on a fresh machine: exports the shipped model into the cache, then uses it."""
-    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    environment = {**os.environ, "XDG_CACHE_HOME": str(cache)}
     command = [sys.executable, "-m", "pipeline.cli", "reconstruct", DEMO, "-o", tmp_path / "out"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -380,6 +385,15 @@ def test_the_whole_path_in_a_process_of_its_own(tmp_path):
     assert [line for line in done.stderr.splitlines() if line.strip()] == [
         line for line in done.stderr.splitlines() if "1 face from 1 photo" in line
     ]
+
+
+@pytest.mark.e2e
+def test_doctor_exports_and_detects(cache, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+    result = CliRunner().invoke(make_app(), ["doctor"], catch_exceptions=False)
+    assert result.exit_code == 0, result.stdout
+    assert "signatures encoded, examples, metadata, serving_default" in result.stdout
+    assert "1 face in demo.jpg" in result.stdout
 
 
 EXPORT = "from serving.model_store import default_model_dir; print(default_model_dir())"
