@@ -187,13 +187,15 @@ def reconstruct_eagerly(regressor, images, points, start=None):
     geometry = regressor.geometry
     inner = points[:, list(landmarks.INNER_51)]
     mean = np.repeat(np.asarray(geometry.landmark_mean)[None], len(inner), 0)
-    crop_from_image = camera.crop_from_pose(camera.fit_pose(mean, inner), geometry.centre)
+    weights = geometry.landmark_weights
+    mean_pose = camera.fit_pose(mean, inner, weights=weights)
+    crop_from_image = camera.crop_from_pose(mean_pose, geometry.centre)
     grey = grey_crop(images, crop_from_image)
     inside = transforms.apply_similarity(crop_from_image, inner)
     start = np.zeros((len(inner), COUNT), np.float32) if start is None else start(geometry, inside)
     iterations = regressor({"grey": grey, "landmarks": inside, "start": start}, training=False)
     last = iterations[:, -1]
-    crop_pose = camera.fit_pose(decode_landmarks(geometry, last), inside)
+    crop_pose = camera.fit_pose(decode_landmarks(geometry, last), inside, weights=weights)
     vertices = decode(geometry, last)
     shading, mask = render_shading(geometry, vertices, crop_pose, size=200)
     pose = camera.transform_pose(crop_pose, transforms.invert_similarity(crop_from_image))
@@ -261,14 +263,15 @@ def test_a_batch_is_its_pictures_one_by_one(signatures, request_arrays, outputs)
     assert_same(joined, outputs)
 
 
-def test_pose_puts_the_mesh_landmarks_where_they_were_seen(outputs, request_arrays):
+def test_pose_puts_the_mesh_landmarks_where_they_were_seen(regressor, outputs, request_arrays):
     _, points = request_arrays
     pose = camera.Pose(outputs["rotation"], outputs["scale"], outputs["translation"])
     inner = list(landmarks.INNER_51)
     at = (TINY.triangles, TINY.landmark_triangles[inner], TINY.landmark_barycentric[inner])
     on_mesh = landmarks.embedded_points(outputs["vertices"], *at)
     seen = np.asarray(camera.project(on_mesh, pose))[..., :2]
-    best = camera.fit_pose(on_mesh, points[:, inner])  # the best pose that there is in the photo
+    weights = regressor.geometry.landmark_weights
+    best = camera.fit_pose(on_mesh, points[:, inner], weights=weights)  # the best in the photo
     nearest = np.asarray(camera.project(on_mesh, best))[..., :2]
     np.testing.assert_allclose(seen, nearest, atol=0.02)
     np.testing.assert_allclose(seen, points[:, inner], atol=15 * outputs["scale"].max())
