@@ -59,7 +59,7 @@ def project(points, pose: Pose, *, inverse_distance=None):
     return ops.stack([x, y, camera[..., 2]], -1)
 
 
-def fit_pose(points, pixels) -> Pose:
+def fit_pose(points, pixels, *, weights=None) -> Pose:
     """Computes the weak-perspective pose that maps points to pixels, in closed form.
 
     Least squares gives an affine camera; its rows, made orthonormal by the symmetric square root,
@@ -67,8 +67,9 @@ def fit_pose(points, pixels) -> Pose:
     landmarks with check_landmarks first.
 
     Args:
-      points: [B, N, 3] mm, model space, not in one plane.
+      points: [B or 1, N, 3] mm, model space, not in one plane.
       pixels: [B, N, 2] px.
+      weights: [N] how much each point counts; all the same if None.
 
     Returns:
       Pose of [B, ...] tensors.
@@ -77,9 +78,12 @@ def fit_pose(points, pixels) -> Pose:
     """
     flip = ops.convert_to_tensor(np.array([1.0, -1.0], np.float32))
     target = pixels * flip
-    mean_point = ops.mean(points, 1, keepdims=True)
-    mean_target = ops.mean(target, 1, keepdims=True)
-    affine = _least_squares(points - mean_point, target - mean_target)
+    weights = ops.ones_like(points[0, :, :1]) if weights is None else weights[:, None]
+    share = weights / ops.sum(weights)
+    mean_point = ops.sum(share * points, 1, keepdims=True)
+    mean_target = ops.sum(share * target, 1, keepdims=True)
+    root = ops.sqrt(weights)
+    affine = _least_squares(root * (points - mean_point), root * (target - mean_target))
     rows, scale = _orthonormal_rows(affine)
     rotation = ops.stack([rows[:, 0], rows[:, 1], _cross(rows[:, 0], rows[:, 1])], 1)
     offset = mean_target[:, 0] - scale[:, None] * ops.sum(rows * mean_point, -1)

@@ -8,6 +8,7 @@ import numpy as np
 from keras import ops
 
 from facemodel import landmarks
+from facemodel.landmark_noise import LandmarkNoise
 from facemodel.morphable import MorphableModel
 
 IDENTITY_SD = 1.0
@@ -25,6 +26,9 @@ class FaceGeometry(NamedTuple):
       vertex_triangles: [V, D] int32, the triangles around each vertex, padded with T.
       landmark_mean: [51, 3] mm, the inner landmarks on the mean face.
       landmark_basis: [n, 51 * 3] mm.
+      landmark_weights: [51] how much each counts in a pose: one over its squared error, mean 1.
+      landmark_whitening: [102, 102] turns a detector's errors, divided by their root mean square,
+        into independent ones of variance 1.
       centre: [3] mm, middle of the mean face's bounding box; goes to the middle of a crop.
       gram_factor: [n, n] F such that |d F|^2 is the mean squared vertex distance of two faces whose
         coefficients differ by d.
@@ -38,15 +42,23 @@ class FaceGeometry(NamedTuple):
     vertex_triangles: Any
     landmark_mean: Any
     landmark_basis: Any
+    landmark_weights: Any
+    landmark_whitening: Any
     centre: Any
     gram_factor: Any
     prior_mean: Any
     prior_sd: Any
 
     @classmethod
-    def create(cls, model: MorphableModel) -> FaceGeometry:
-        """Puts a face model's arrays on the backend's device."""
+    def create(cls, model: MorphableModel, noise: LandmarkNoise | None = None) -> FaceGeometry:
+        """Puts a face model's arrays on the backend's device.
+
+        Args:
+          model: the face model.
+          noise: how a detector errs at the 478 landmarks; as measured if None.
+        """
         inner = np.asarray(landmarks.INNER_51)
+        errors = (noise or LandmarkNoise.load()).select(landmarks.INNER_51)
         at = (model.triangles, model.landmark_triangles[inner], model.landmark_barycentric[inner])
         prior_mean, prior_sd = _prior(model)
         arrays = cls(
@@ -58,6 +70,8 @@ class FaceGeometry(NamedTuple):
             landmark_basis=landmarks.embedded_points(model.basis, *at).reshape(
                 model.coefficient_count, -1
             ),
+            landmark_weights=landmark_weights(errors),
+            landmark_whitening=landmark_whitening(errors),
             centre=(model.mean.min(0) + model.mean.max(0)) / 2,
             gram_factor=gram_factor(model.basis),
             prior_mean=prior_mean,
@@ -82,6 +96,18 @@ def vertex_triangles(triangles: np.ndarray, vertex_count: int) -> np.ndarray:
     table = np.full((vertex_count, int(counts.max())), len(triangles), np.int32)
     table[corners[order], slot] = order // 3
     return table
+
+
+def landmark_weights(errors: LandmarkNoise) -> np.ndarray:
+    """[L] one over each landmark's mean squared error, scaled to mean 1."""
+    precision = 1.0 / (errors.landmark_sigma_mm.astype(np.float64) ** 2).mean(-1)
+    return (precision / precision.mean()).astype(np.float32)
+
+
+def landmark_whitening(errors: LandmarkNoise) -> np.ndarray:
+    """W [2 L, 2 L] with W M W^T = I for the second moment M of errors of root mean square 1."""
+    factor = np.linalg.cholesky(errors.second_moment / errors.sigma_mm**2)
+    return np.linalg.inv(factor).astype(np.float32)
 
 
 def gram_factor(basis: np.ndarray) -> np.ndarray:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from keras import ops
 
-from facemodel.camera import Pose, fit_pose
+from facemodel.alignment import fit_face_pose
+from facemodel.camera import Pose
 from facemodel.geometry import FaceGeometry, decode_landmarks
 
 ROUNDS = 4
@@ -14,15 +15,15 @@ ROUNDS = 4
 def landmark_fit(geometry: FaceGeometry, pixels, sigma_px, *, rounds: int = ROUNDS):
     """Finds the most probable coefficients for the 51 inner landmarks, whatever the pose.
 
-    Each round linearises the image around the current face and pose. What a small change of the
-    pose could explain is projected out, so the pose has a flat prior; the Gaussian posterior of the
-    coefficients then has a closed form, a = mu + P J^T (J P J^T + sigma^2 I)^-1 r, a system of only
-    102 unknowns.
+    Each round linearises the image around the current face and pose, in coordinates in which the
+    detector's errors are independent. What a small change of the pose could explain is projected
+    out, so the pose has a flat prior; the Gaussian posterior of the coefficients then has a closed
+    form, a = mu + P J^T (J P J^T + sigma^2 I)^-1 r, a system of only 102 unknowns.
 
     Args:
       geometry: of the face model.
       pixels: [B, 51, 2] px.
-      sigma_px: [B] standard deviation of the landmarks' noise, px.
+      sigma_px: [B] root mean square of the landmarks' errors, px.
       rounds: Gauss-Newton steps.
 
     Returns:
@@ -34,17 +35,20 @@ def landmark_fit(geometry: FaceGeometry, pixels, sigma_px, *, rounds: int = ROUN
     rest_points = ops.reshape(geometry.landmark_mean, (1, -1))
     coefficients = ops.zeros((ops.shape(pixels)[0], geometry.prior_mean.shape[0]))
     for _ in range(rounds):
-        points = decode_landmarks(geometry, coefficients)
-        pose = fit_pose(points, pixels)
+        pose = fit_face_pose(geometry, coefficients, pixels)
         jacobian = _project_directions(geometry.landmark_basis, pose)
         rest = _project_directions(rest_points, pose)[:, 0]
         expected = rest + ops.einsum("k,bkl->bl", geometry.prior_mean, jacobian)
         residual = (
             ops.reshape(pixels - pose.translation[:, None, :], (-1, rest.shape[-1])) - expected
         )
-        free = _orthonormal_rows(pose_directions(points, pose))
-        jacobian = _without(free, jacobian)
-        residual = _without(free, residual[:, None, :])[:, 0]
+        free = pose_directions(decode_landmarks(geometry, coefficients), pose)
+        free, jacobian, residual = (
+            ops.matmul(rows, ops.transpose(geometry.landmark_whitening))
+            for rows in (free, jacobian, residual[:, None, :])
+        )
+        free = _orthonormal_rows(free)
+        jacobian, residual = _without(free, jacobian), _without(free, residual)[:, 0]
         coefficients = geometry.prior_mean + _posterior(jacobian, variance, residual, sigma_px)
     return coefficients
 

@@ -62,6 +62,13 @@ class LandmarkNoise(NamedTuple):
         """[L, 2] root mean square error of each coordinate: eyes err far less than brows."""
         return np.sqrt(self.mean**2 + (self.factor**2).sum(-1) + self.rest_sd**2)
 
+    @property
+    def second_moment(self) -> np.ndarray:
+        """[2 L, 2 L] mm^2, the mean product of any two coordinates' errors."""
+        factor, mean = self.factor.reshape(2 * len(self.mean), -1), self.mean.ravel()
+        own = np.diag(self.rest_sd.ravel().astype(np.float64) ** 2)
+        return own + factor @ factor.T + np.outer(mean, mean)
+
 
 def draw_landmark_noise(measured: LandmarkNoise, noise: Noise):
     """Draws errors of detected landmarks: [B, L, 2] mm."""

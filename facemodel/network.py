@@ -5,8 +5,8 @@ from __future__ import annotations
 import keras
 from keras import layers, ops
 
-from facemodel import camera
-from facemodel.geometry import FaceGeometry, decode, decode_landmarks
+from facemodel.alignment import fit_face_pose
+from facemodel.geometry import FaceGeometry, decode
 from facemodel.rendering import render_shading
 
 ITERATIONS = 3
@@ -69,7 +69,7 @@ def loop_image(geometry: FaceGeometry, coefficients, landmarks, grey):
 
     Source: paper section 5.1 and figure 3.
     """
-    pose = camera.fit_pose(decode_landmarks(geometry, coefficients), landmarks)
+    pose = fit_face_pose(geometry, coefficients, landmarks)
     vertices = decode(geometry, coefficients)
     shading, mask = render_shading(geometry, vertices, pose, size=grey.shape[1])
     return ops.stack([grey * mask, shading], -1)

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from keras import ops
 
 from facemodel import camera, crop, transforms
+from facemodel.alignment import crop_around
 from facemodel.camera import Pose
 from facemodel.effects import Effects, photograph
 from facemodel.geometry import decode_landmarks
@@ -175,7 +176,7 @@ def online_batch(
     points = decode_landmarks(model.geometry, scene.coefficients)
     true = camera.project(points, scene.pose, inverse_distance=scene.inverse_distance)[..., :2]
     landmarks, sigma_px = detect(true, scene.pose.scale, config, noise, measured)
-    crop_from_image = crop_around(model, landmarks, size)
+    crop_from_image = crop_around(model.geometry, landmarks, size=size)
     pose = camera.transform_pose(scene.pose, crop_from_image)
     rendering = render_scene(model, scene, size=size, pose=pose, grey=True)
     return OnlineBatch(
@@ -184,10 +185,3 @@ def online_batch(
         coefficients=scene.coefficients,
         sigma_px=sigma_px * transforms.similarity_scale(crop_from_image),
     )
-
-
-def crop_around(model: SceneModel, landmarks, size: int):
-    """The crop around landmarks [B, 51, 2] px as serving computes it: from the mean face's pose."""
-    points = ops.broadcast_to(model.geometry.landmark_mean, (*ops.shape(landmarks)[:2], 3))
-    pose = camera.fit_pose(points, landmarks)
-    return camera.crop_from_pose(pose, model.geometry.centre, size=size)

@@ -19,7 +19,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from rich.table import Table
 
-from facemodel import camera, crop, landmarks, network, transforms
+from facemodel import crop, landmarks, network, transforms
+from facemodel.alignment import crop_around
 from facemodel.morphable import MorphableModel
 from facemodel.pretrained import load_pretrained
 from pipeline.compiling import compiled
@@ -82,8 +83,7 @@ def loop_figures(photo: np.ndarray, points: np.ndarray, *, repeats: int) -> Iter
     geometry = regressor.geometry
 
     def align(image, inner):
-        pose = camera.fit_pose(geometry.landmark_mean[None], inner)
-        crop_from_image = camera.crop_from_pose(pose, geometry.centre)
+        crop_from_image = crop_around(geometry, inner)
         grey = crop.grey_crop(image, crop_from_image)
         return grey, transforms.apply_similarity(crop_from_image, inner)
 

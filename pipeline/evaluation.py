@@ -14,6 +14,7 @@ import numpy as np
 from rich.table import Table
 
 from facemodel import camera, metrics, synthesis, transforms
+from facemodel.alignment import crop_around
 from facemodel.landmark_fit import landmark_fit
 from facemodel.landmarks import INNER_51
 from facemodel.morphable import MorphableModel
@@ -116,7 +117,7 @@ def draw_held_out(
     points = synthesis.decode_landmarks(model.geometry, scene.coefficients)
     exact = camera.project(points, scene.pose, inverse_distance=scene.inverse_distance)[..., :2]
     detected, _ = synthesis.detect(exact, scene.pose.scale, config, noise, measured)
-    crop_from_image = synthesis.crop_around(model, detected, size)
+    crop_from_image = crop_around(model.geometry, detected, size=size)
     return HeldOut(
         grey=batch.grey,
         landmarks=batch.landmarks,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pathlib
 
 import tensorflow as tf
-from keras import ops
 
-from facemodel import camera, examples, transforms
+from facemodel import examples, transforms
+from facemodel.alignment import crop_around
 from facemodel.crop import grey_crop
 from facemodel.geometry import FaceGeometry
 from facemodel.morphable import MorphableModel
@@ -71,9 +71,7 @@ def training_batch(
     """
     sample = examples.parse(serialized, coefficient_count=counts[0], albedo_count=counts[1])
     landmarks = inner_landmarks(sample["face/landmarks"])
-    mean = ops.broadcast_to(geometry.landmark_mean, (*ops.shape(landmarks)[:1], 51, 3))
-    pose = camera.fit_pose(mean, landmarks)
-    crop_from_image = camera.crop_from_pose(pose, geometry.centre, size=size)
+    crop_from_image = crop_around(geometry, landmarks, size=size)
     return {
         "grey": grey_crop(sample["image"], crop_from_image, size=size),
         "landmarks": transforms.apply_similarity(crop_from_image, landmarks),

@@ -62,6 +62,19 @@ def test_fit_pose_is_the_nearest_orthonormal_camera():
     np.testing.assert_allclose(fitted.scale[0], singular.mean(), rtol=1e-4)
 
 
+def test_weights_count_points_as_often_as_they_say():
+    """Weight 3 is the same as the point being there three times; weight 0 as its absence."""
+    rng = np.random.default_rng(4)
+    truth = pose_of(-0.4, 0.1, 0.3, 0.8, 50.0, 60.0)
+    pixels = np.asarray(camera.project(POINTS, truth))[..., :2] + 3 * rng.normal(size=(1, 51, 2))
+    weights = rng.integers(0, 4, 51)
+    repeated = np.repeat(np.arange(51), weights)
+    weighted = camera.fit_pose(POINTS, pixels, weights=weights.astype(np.float32))
+    counted = camera.fit_pose(POINTS[:, repeated], pixels[:, repeated])
+    for one, other in zip(weighted, counted):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-3)
+
+
 def test_perspective_tends_to_weak_perspective():
     pose = pose_of(0.4, 0.1, 0.0, 0.9, 100.0, 100.0)
     weak = np.asarray(camera.project(POINTS, pose))

@@ -5,6 +5,7 @@ import pytest
 from keras import ops
 
 from facemodel import camera, geometry, landmark_fit, landmarks, losses, metrics, transforms
+from facemodel.landmark_noise import LandmarkNoise
 from facemodel.morphable import MorphableModel
 
 MODEL = MorphableModel.tiny()
@@ -12,7 +13,7 @@ MODEL = MorphableModel.tiny()
 
 @pytest.fixture(scope="module")
 def face():
-    return geometry.FaceGeometry.create(MODEL)
+    return geometry.FaceGeometry.create(MODEL, LandmarkNoise.isotropic(1.0))
 
 
 def random_coefficients(count, seed=0):
@@ -125,12 +126,43 @@ def test_landmark_fit_explains_clean_landmarks(face):
     assert (errors < 0.3 * start).all()
 
 
-def test_landmark_fit_agrees_with_the_textbook_posterior(face):
+def correlated_noise():
+    """A detector whose errors differ between landmarks and are shared by them."""
+    rng = np.random.default_rng(12)
+    parts = rng.normal(size=(478, 2)), rng.normal(size=(478, 2, 5)), rng.uniform(0.5, 3, (478, 2))
+    return LandmarkNoise(*(part.astype(np.float32) for part in parts))
+
+
+def test_whitening_makes_errors_independent():
+    errors = correlated_noise().select(landmarks.INNER_51)
+    whitening = geometry.landmark_whitening(errors).astype(np.float64)
+    rng = np.random.default_rng(13)
+    draws = rng.normal(size=(200_000, 5)) @ errors.factor.reshape(102, 5).T
+    draws += rng.normal(size=(200_000, 102)) * errors.rest_sd.ravel()
+    white = (draws + errors.mean.ravel()) / errors.sigma_mm @ whitening.T
+    np.testing.assert_allclose(white.T @ white / len(white), np.eye(102), atol=0.03)
+
+
+def test_weights_follow_each_landmarks_error():
+    errors = correlated_noise().select(landmarks.INNER_51)
+    weights = geometry.landmark_weights(errors)
+    squared = errors.mean**2 + (errors.factor**2).sum(-1) + errors.rest_sd**2
+    np.testing.assert_allclose(
+        weights * squared.mean(-1), (weights * squared.mean(-1))[0], rtol=1e-5
+    )
+    assert weights.mean() == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("noise", [LandmarkNoise.isotropic(1.0), correlated_noise()])
+def test_landmark_fit_agrees_with_the_textbook_posterior(noise):
     """One round equals the float64 normal equations of coefficients and a pose without a prior."""
+    face = geometry.FaceGeometry.create(MODEL, noise)
+    errors = noise.select(landmarks.INNER_51)
     pixels = observed(face, random_coefficients(1, 9), noise_px=1.0)
     fitted = landmark_fit.landmark_fit(face, pixels, np.float32([1.5]), rounds=1)
     mean = np.asarray(face.landmark_mean, np.float64)
-    pose = camera.fit_pose(mean[None].astype(np.float32), pixels)
+    weights = np.asarray(face.landmark_weights)
+    pose = camera.fit_pose(mean[None].astype(np.float32), pixels, weights=weights)
     rows = (
         np.asarray(pose.rotation, np.float64)[0, :2] * float(pose.scale[0]) * np.array([[1], [-1]])
     )
@@ -140,8 +172,9 @@ def test_landmark_fit_agrees_with_the_textbook_posterior(face):
     residual = (pixels[0] - np.asarray(pose.translation)[0] - mean @ rows.T).ravel()
     precision = np.concatenate([1 / np.asarray(face.prior_sd, np.float64) ** 2, np.zeros(6)])
     prior_mean = np.concatenate([np.asarray(face.prior_mean, np.float64), np.zeros(6)])
-    left = design.T @ design / 1.5**2 + np.diag(precision)
-    right = design.T @ residual / 1.5**2 + precision * prior_mean
+    certainty = np.linalg.inv(1.5**2 * errors.second_moment / errors.sigma_mm**2)
+    left = design.T @ certainty @ design + np.diag(precision)
+    right = design.T @ certainty @ residual + precision * prior_mean
     np.testing.assert_allclose(
         fitted[0], np.linalg.solve(left, right)[: MODEL.coefficient_count], atol=5e-3
     )
