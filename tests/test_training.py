@@ -1,0 +1,363 @@
+"""The train step on tiny faces: what it minimises, that it learns, and that it resumes exactly."""
+
+import csv
+import dataclasses
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from typer.testing import CliRunner
+
+from facemodel import checkpoints, examples, records, training
+from facemodel.landmark_fit import landmark_fit
+from facemodel.landmark_noise import LandmarkNoise
+from facemodel.morphable import MorphableModel
+from facemodel.network import IterativeRegressor, build_network
+from facemodel.noise import DeviceNoise, PhiloxNoise
+from facemodel.scenes import SceneModel
+from facemodel.synthesis import Normal, Range, SynthesisConfig, online_batch, render_scene
+from facemodel.training import TrainingConfig, TrainingConfigError
+from facemodel.weights import load_weights
+from pipeline import cli, train
+from pipeline.record_batches import RecordsError, record_batches
+
+ROOT = pathlib.Path(__file__).parents[1]
+MODEL = MorphableModel.tiny()
+NOISE = LandmarkNoise.isotropic(1.0, count=51)
+EASY = SynthesisConfig.paper(
+    yaw_deg=Normal(0, 5, -15, 15),
+    pitch_deg=Normal(0, 3, -10, 10),
+    roll_deg=Normal(0, 2, -6, 6),
+    light_angle_deg=Range(0, 30),
+    landmark_noise=Range(0.2, 0.4),
+)
+SMALL = TrainingConfig(
+    samples=20, batch_size=4, size=32, iterations=1, warmup_steps=2, average_decay=0.5, seed=5
+)
+
+
+@pytest.fixture(scope="module")
+def scenes():
+    return SceneModel.create(MODEL)
+
+
+def small_network():
+    """A fast one with a layer of each kind, where figure 4 is not the point."""
+    image, coefficients = keras.Input((None, None, 2)), keras.Input((MODEL.coefficient_count,))
+    x = keras.layers.Conv2D(8, 5, 4, use_bias=False)(image)
+    x = keras.layers.ReLU()(keras.layers.BatchNormalization(momentum=0.8)(x))
+    x = keras.layers.Concatenate()([keras.layers.GlobalAveragePooling2D()(x), coefficients])
+    delta = keras.layers.Dense(MODEL.coefficient_count, kernel_initializer="zeros")(x)
+    return keras.Model([image, coefficients], delta)
+
+
+def make_trainer(scenes, config=SMALL, *, online=True, network=None, eagerly=True):
+    """A trainer; where few steps are run, compiling them would take longer than running them."""
+    keras.utils.set_random_seed(config.seed)
+    network = network or small_network()
+    regressor = IterativeRegressor(scenes.geometry, network, iterations=config.iterations)
+
+    def draw(noise):
+        return online_batch(scenes, EASY, noise, NOISE, size=config.size)
+
+    trainer = training.create_trainer(regressor, config, draw=draw if online else None)
+    trainer.run_eagerly = eagerly
+    return trainer
+
+
+def held_out(scenes, count, size):
+    batch = online_batch(scenes, EASY, PhiloxNoise(99, range(count)), NOISE, size=size)
+    return {name: np.asarray(value) for name, value in batch._asdict().items()}
+
+
+def weights_of(trainer):
+    return [np.asarray(value) for value in trainer.regressor.network.get_weights()]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("samples", 0),
+        ("batch_size", 2.5),
+        ("size", 8),
+        ("learning_rate", -1.0),
+        ("average_decay", 1.0),
+        ("zero_starts", "half"),
+        ("seed", True),
+    ],
+)
+def test_a_wrong_field_is_named(field, value):
+    with pytest.raises(TrainingConfigError, match=f"{field} should be"):
+        TrainingConfig(**{field: value})
+
+
+def test_shares_of_starts_are_at_most_one():
+    with pytest.raises(TrainingConfigError, match="landmark_fit_starts"):
+        TrainingConfig(landmark_fit_starts=0.7, zero_starts=0.4)
+
+
+def test_starts_are_fits_zeros_and_mixtures_in_their_shares(scenes):
+    count = 600
+    batch = online_batch(scenes, EASY, PhiloxNoise(1, range(count)), NOISE, size=32)
+    starts = training.draw_starts(scenes.geometry, batch, DeviceNoise(3, count), SMALL)
+    starts, truth = np.asarray(starts), np.asarray(batch.coefficients)
+    least = 0.3 * 195 / 220 * 32 / 200
+    sigma_px = np.maximum(batch.sigma_px, least)
+    fits = np.asarray(landmark_fit(scenes.geometry, batch.landmarks, sigma_px))
+    is_zero = (starts == 0).all(1)
+    is_fit = np.abs(starts - fits).max(1) < 1e-4
+    assert is_fit.mean() == pytest.approx(0.5, abs=0.07)
+    assert is_zero.mean() == pytest.approx(0.35, abs=0.07)
+    mixed = ~is_fit & ~is_zero
+    other = np.roll(truth, 1, 0)
+    way, direction = (starts - other)[mixed], (truth - other)[mixed]
+    share = (way * direction).sum(1) / (direction**2).sum(1)
+    assert share.min() >= 0 and share.max() <= 1 and share.std() > 0.15
+    np.testing.assert_allclose(way, share[:, None] * direction, atol=1e-4)
+
+
+def test_the_loss_is_the_mean_squared_vertex_distance_of_all_estimates(scenes):
+    config = dataclasses.replace(SMALL, iterations=2)
+    trainer = make_trainer(scenes, config, online=False)
+    trainer.regressor.network.layers[-1].bias.assign(np.linspace(-0.3, 0.3, 10))
+    batch = held_out(scenes, 4, SMALL.size)
+    logs = trainer.evaluate(batch, batch_size=4, return_dict=True, verbose=0)
+    start = np.zeros_like(batch["coefficients"])
+    loop = {"grey": batch["grey"], "landmarks": batch["landmarks"], "start": start}
+    estimates = np.asarray(trainer.regressor(loop))
+    distance = MODEL.vertices(estimates) - MODEL.vertices(batch["coefficients"])[:, None]
+    squared = (distance**2).sum(-1).mean(-1).mean(0)
+    np.testing.assert_allclose(logs["loss"], squared[1:].mean(), rtol=1e-3)
+    for k in range(3):
+        np.testing.assert_allclose(logs[f"rms_{k}"], np.sqrt(squared[k]), rtol=1e-3)
+
+
+def test_a_short_training_learns(scenes):
+    """On faces it has not seen, what 2000 drawn ones taught brings the mean face closer."""
+    config = dataclasses.replace(
+        SMALL, samples=2000, batch_size=16, warmup_steps=10, learning_rate=2e-3, average_decay=0.9,
+        landmark_fit_starts=0.0, zero_starts=1.0,
+    )  # fmt: skip
+    network = build_network(MODEL.coefficient_count, momentum=0.8)
+    trainer = make_trainer(scenes, config, network=network, eagerly=False)
+    training.train(trainer)
+    assert int(trainer.step.value) == config.steps
+    logs = trainer.evaluate(
+        held_out(scenes, 128, config.size), batch_size=32, return_dict=True, verbose=0
+    )
+    assert float(logs["loss"]) < 0.8 * float(logs["rms_0"]) ** 2
+
+
+class Interrupt(keras.callbacks.Callback):
+    """What Ctrl-C does, before a given batch of the first round."""
+
+    def __init__(self, batch):
+        super().__init__()
+        self._batch = batch
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if batch == self._batch:
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_a_run_that_ctrl_c_interrupted_goes_on_as_if_it_had_not(scenes, tmp_path):
+    def callbacks(folder):
+        return [
+            train.StopEarly(float("inf")),
+            checkpoints.KeepCheckpoints(folder),
+            checkpoints.WriteCurve(folder / "curve.csv"),
+        ]
+
+    whole = make_trainer(scenes)
+    training.train(whole, callbacks=callbacks(tmp_path / "whole"), steps_per_round=4)
+
+    folder = tmp_path / "interrupted"
+    first = make_trainer(scenes)
+    before = signal.getsignal(signal.SIGINT)
+    training.train(first, callbacks=[*callbacks(folder), Interrupt(1)], steps_per_round=4)
+    assert signal.getsignal(signal.SIGINT) is before
+    assert list(checkpoints.checkpoint_steps(folder)) == [3]
+
+    second = make_trainer(scenes)
+    checkpoints.restore_checkpoint(second, checkpoints.checkpoint_steps(folder)[3])
+    training.train(second, callbacks=callbacks(folder), steps_per_round=4)
+    assert int(second.step.value) == int(whole.step.value) == 5
+    for got, expected in zip(weights_of(second), weights_of(whole), strict=True):
+        np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-6)
+    with (folder / "curve.csv").open() as file:
+        assert [row["step"] for row in csv.DictReader(file)] == ["3", "5"]
+
+
+def test_the_result_is_the_running_mean_of_the_weights(scenes):
+    config = dataclasses.replace(SMALL, samples=12, average_decay=0.5)
+    biases = []
+
+    class Record(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            biases.append(np.asarray(self.model.regressor.network.layers[-1].bias))
+
+    trainer = make_trainer(scenes, config)
+    training.train(trainer, callbacks=[Record()], steps_per_round=1)
+    first, second, third = biases
+    assert np.abs(third - second).max() > 0
+    expected = ((first + second) / 2 + third) / 2
+    np.testing.assert_allclose(trainer.regressor.network.layers[-1].bias, expected, atol=1e-7)
+
+
+def test_only_the_last_checkpoints_stay_and_all_are_complete(scenes, tmp_path):
+    trainer = make_trainer(scenes)
+    for step in range(5):
+        trainer.step.assign(step)
+        checkpoints.save_checkpoint(trainer, tmp_path, keep=3)
+    assert list(checkpoints.checkpoint_steps(tmp_path)) == [2, 3, 4]
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_a_checkpoint_of_another_run_is_refused(scenes, tmp_path):
+    path = checkpoints.save_checkpoint(make_trainer(scenes), tmp_path)
+    other = make_trainer(scenes, dataclasses.replace(SMALL, seed=6))
+    with pytest.raises(checkpoints.CheckpointError, match="written with seed 5, now it is 6"):
+        checkpoints.restore_checkpoint(other, path)
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(checkpoints.CheckpointError, match=r"step-00000000.npz: not a checkpoint"):
+        checkpoints.restore_checkpoint(make_trainer(scenes), path)
+
+
+QUICK_COMPILATION = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+ONE_STEP = """
+import sys, numpy as np, keras
+sys.path.insert(0, {root!r})
+from facemodel import training
+from facemodel.geometry import FaceGeometry
+from facemodel.morphable import MorphableModel
+from facemodel.network import IterativeRegressor, build_network
+model = MorphableModel.tiny()
+batch = dict(np.load({batch!r}))
+rng = np.random.default_rng(0)
+network = build_network(model.coefficient_count)
+for weight in network.trainable_weights:
+    spread = 0.3 if weight.name == "kernel" else 0.1
+    fan = max(1, int(np.prod(weight.shape[:-1])))
+    value = weight.name == "gamma"
+    weight.assign((value + spread * rng.normal(size=weight.shape) / fan**0.5).astype(np.float32))
+config = training.TrainingConfig(
+    samples=8, batch_size=4, size=32, iterations=1, landmark_fit_starts=1.0, zero_starts=0.0
+)
+regressor = IterativeRegressor(FaceGeometry.create(model), network, iterations=1)
+trainer = training.create_trainer(regressor, config)
+logs = [trainer.train_on_batch(batch, return_dict=True) for _ in range(2)]
+names = ["loss", "rms_0", "rms_1"]
+print(keras.backend.backend(), *(float(step[name]) for step in logs for name in names))
+"""
+
+
+def test_tensorflow_and_jax_give_the_same_loss_for_one_step(scenes, tmp_path):
+    """One process each; what goes in is made by numpy and the same bytes for both."""
+    path = tmp_path / "batch.npz"
+    np.savez(path, **held_out(scenes, 4, SMALL.size))
+    code = ONE_STEP.format(root=str(ROOT), batch=str(path))
+    running = {
+        backend: subprocess.Popen(
+            [sys.executable, "-c", code],
+            env={**os.environ, "KERAS_BACKEND": backend, "XLA_FLAGS": QUICK_COMPILATION},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for backend in ("tensorflow", "jax")
+    }
+    found = {}
+    for backend, process in running.items():
+        said, *values = process.communicate()[0].split()[-7:]
+        assert said == backend
+        found[backend] = np.array(values, float)
+    np.testing.assert_allclose(found["jax"][:3], found["tensorflow"][:3], rtol=1e-3)
+    np.testing.assert_allclose(found["jax"], found["tensorflow"], rtol=0.02)
+
+
+@pytest.fixture(scope="module")
+def records_folder(scenes, tmp_path_factory):
+    """A folder with the records of eight samples, and the samples."""
+    samples = records.draw_samples(
+        scenes, EASY, LandmarkNoise.isotropic(1.0), seed=99, indices=range(records.BATCH),
+        render=lambda scene: render_scene(scenes, scene, size=EASY.image_size),
+    )  # fmt: skip
+    folder = tmp_path_factory.mktemp("records")
+    with tf.io.TFRecordWriter(str(folder / "train-00000.tfrecord")) as writer:
+        for sample in samples:
+            writer.write(examples.encode(sample))
+    return folder, samples
+
+
+def test_a_run_on_records_writes_curve_weights_and_checkpoint(records_folder, tmp_path):
+    folder, _ = records_folder
+    options = train.TrainOptions(out=tmp_path / "run", config=SMALL, data=folder)
+    weights = train.run(options, model=MODEL)
+    meta = load_weights(build_network(MODEL.coefficient_count), weights)
+    assert (meta["model_name"], meta["samples"], meta["data"]) == ("tiny", 20, folder.name)
+    assert meta["training"]["seed"] == SMALL.seed
+    with (options.out / "curve.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    assert row["samples"] == "20" and float(row["loss"]) > 0
+    assert list(checkpoints.checkpoint_steps(options.checkpoint_folder)) == [5]
+    assert (options.out / "tensorboard").is_dir()
+    with pytest.raises(train.TrainError, match="holds a training run"):
+        train.run(options, model=MODEL)
+
+
+def test_records_are_cropped_as_faces_drawn_on_the_way_are(scenes, records_folder):
+    """The crop cut from a record's picture shows what is rendered straight into the crop."""
+    folder, samples = records_folder
+    config = dataclasses.replace(SMALL, batch_size=records.BATCH, size=64)
+    (batch,) = record_batches(folder, MODEL, config).take(1)
+    truth = np.stack([sample["face/coefficients"] for sample in samples])
+    order = [np.abs(truth - face).sum(1).argmin() for face in batch["coefficients"].numpy()]
+    assert sorted(order) == list(range(records.BATCH))
+    drawn = online_batch(
+        scenes, EASY, PhiloxNoise(99, order), LandmarkNoise.isotropic(1e-3, count=51), size=64
+    )
+    np.testing.assert_allclose(batch["coefficients"], drawn.coefficients, atol=1e-5)
+    shift = np.abs(np.asarray(batch["landmarks"]) - np.asarray(drawn.landmarks))
+    assert shift.mean() < 0.6
+    inside = np.s_[:, 20:44, 24:40]
+    difference = np.asarray(batch["grey"])[inside] - np.asarray(drawn.grey)[inside]
+    assert np.abs(difference).mean() < 0.03
+
+
+def test_a_folder_without_records_is_refused(tmp_path):
+    with pytest.raises(RecordsError, match=r"holds no \.tfrecord file"):
+        record_batches(tmp_path, MODEL, SMALL)
+
+
+def test_module_arguments_are_read_by_name():
+    options = train.parse_options(["out=x/y", "samples=300", "minutes=2.5", "init=w.npz"])
+    assert options.out == pathlib.Path("x/y") and options.init == pathlib.Path("w.npz")
+    assert options.config == TrainingConfig(samples=300) and options.minutes == 2.5
+    with pytest.raises(train.TrainError, match="unknown option: speed"):
+        train.parse_options(["out=x", "speed=9"])
+    with pytest.raises(train.TrainError, match="out=FOLDER is needed"):
+        train.parse_options(["samples=3"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--resume"], "holds no checkpoint"),
+        (["--precision", "float8"], "precision should be one of"),
+        (["--online", "--data", "x"], "give one of the two"),
+        (["--learning-rate", "-1"], "learning_rate should be"),
+        (["--model", "missing.npz"], "missing.npz"),
+    ],
+)
+def test_bad_options_are_one_line_and_exit_code_2(tmp_path, arguments, message):
+    result = CliRunner().invoke(
+        cli.make_app(), ["train", "--out", str(tmp_path / "out"), *arguments]
+    )
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1
