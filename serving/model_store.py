@@ -12,6 +12,8 @@ import zipfile
 
 import numpy as np
 
+from facemodel.landmarks import IBUG_68
+
 ARRAYS = (
     "mean",
     "triangles",
@@ -31,16 +33,17 @@ class ModelStoreError(ValueError):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class SavedFaceModel:
-    """A SavedModel's folder and what its assets.extra/ says about it.
+    """What is known about a SavedModel, from its assets.extra/ or from a server that has it.
 
     Attributes:
-      path: of the version's folder.
+      path: of the version's folder; None if a server has it.
       facts: metadata.json.
-      arrays: model.npz: mean [V, 3] mm, triangles [T, 3], uv [V, 2], albedo_mean [V, 3], regions
-        [V], region_names, inner_face [V], landmark_triangles [478], landmark_barycentric [478, 3].
+      arrays: mean [V, 3] mm, triangles [T, 3], albedo_mean [V, 3], regions [V] and the iBUG points
+        landmark_triangles [68], landmark_barycentric [68, 3]; from a folder also uv [V, 2],
+        region_names and inner_face [V].
     """
 
-    path: pathlib.Path
+    path: pathlib.Path | None
     facts: dict
     arrays: dict[str, np.ndarray]
 
@@ -66,7 +69,9 @@ def read_saved_model(path: str | os.PathLike[str]) -> SavedFaceModel:
         facts = json.loads((extra / "metadata.json").read_text())
         with np.load(extra / "model.npz") as archive:
             arrays = {name: archive[name] for name in ARRAYS}
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        for name in ("landmark_triangles", "landmark_barycentric"):
+            arrays[name] = arrays[name][list(IBUG_68)]
+    except (OSError, LookupError, ValueError, zipfile.BadZipFile) as error:
         raise ModelStoreError(f"{folder}: not a SavedModel of facerelief ({error})") from error
     return SavedFaceModel(folder, facts, arrays)
 

@@ -10,22 +10,45 @@ import contextlib
 import dataclasses
 import os
 import time
-from collections.abc import Iterator
+from typing import Protocol
 
 import cv2
 import numpy as np
 from typing_extensions import Self
 
-from facemodel.landmarks import IBUG_68, INNER_51, embedded_points
+from facemodel.landmarks import INNER_51, embedded_points
 from serving.detection import DetectedFace, FaceDetector
-from serving.model_store import SavedFaceModel, default_model_dir, read_saved_model
+from serving.local_model import LocalModel
+from serving.model_store import SavedFaceModel
 from serving.quality import Quality, assess
-from serving.quiet import without_notices
 
 WINDOW_PX = 1024
 """Longest side of the part of the photo that is handed to the SavedModel."""
 WINDOW_MARGIN = 2.2
 """Side of that part in sizes of the detected face."""
+JAW_POINTS = 17
+"""Of the 68 iBUG points, the first; the other 51 are the inner ones."""
+
+
+class FaceModel(Protocol):
+    """A SavedModel in this process (LocalModel) or behind a server (client.RemoteModel)."""
+
+    @property
+    def model(self) -> SavedFaceModel:
+        """What is known of it."""
+
+    def run(
+        self, image: np.ndarray, landmarks: np.ndarray
+    ) -> tuple[dict[str, np.ndarray], SavedFaceModel]:
+        """Calls the signature serving_default.
+
+        Args:
+          image: uint8 [B, H, W, 3].
+          landmarks: float32 [B, 478, 2] px.
+
+        Returns:
+          The outputs [B, ...], and what is known of the model that made them.
+        """
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -96,6 +119,7 @@ class Reconstructor:
     Args:
       model_dir: a SavedModel of this project, or a folder of numbered versions; the default model,
         exported into the user's cache at first use, if None.
+      face_model: to be used in place of a model_dir.
       detector: finds the faces; a FaceDetector of its own if None, which it closes.
     """
 
@@ -103,15 +127,17 @@ class Reconstructor:
         self,
         model_dir: str | os.PathLike[str] | None = None,
         *,
+        face_model: FaceModel | None = None,
         detector: FaceDetector | None = None,
     ):
-        with without_notices():
-            import tensorflow as tf
         self._stack = contextlib.ExitStack()
-        self.model = read_saved_model(model_dir or default_model_dir())
-        self._saved = tf.saved_model.load(str(self.model.path))
-        self._run = self._saved.signatures["serving_default"]
+        self._face_model = face_model or LocalModel(model_dir)
         self.detector = detector or self._stack.enter_context(FaceDetector())
+
+    @property
+    def model(self) -> SavedFaceModel:
+        """What is known of the model; a server may have a newer one for the next face."""
+        return self._face_model.model
 
     def __enter__(self) -> Self:
         return self
@@ -146,13 +172,12 @@ class Reconstructor:
         window, zoom, corner = cut_window(image, face)
         began = time.perf_counter()
         landmarks = ((face.landmarks - corner) * zoom).astype(np.float32)
-        with _without_graph_optimizer():
-            outputs = self._run(image=window[None], landmarks=landmarks[None])
-        outputs = {name: value.numpy()[0] for name, value in outputs.items()}
+        outputs, model = self._face_model.run(window[None], landmarks[None])
+        outputs = {name: value[0] for name, value in outputs.items()}
         took = time.perf_counter() - began
-        return self._result(image, face, outputs, float(zoom.mean()), corner, 1e3 * took)
+        return self._result(image, face, outputs, model, float(zoom.mean()), corner, 1e3 * took)
 
-    def _result(self, image, face, outputs, zoom, corner, milliseconds) -> Reconstruction:
+    def _result(self, image, face, outputs, model, zoom, corner, milliseconds) -> Reconstruction:
         """Moves the SavedModel's outputs from the window to the photo and adds what follows."""
         vertices, rotation = outputs["vertices"], outputs["rotation"]
         scale = float(outputs["scale"]) / zoom
@@ -160,26 +185,25 @@ class Reconstructor:
         crop_from_image = outputs["crop_from_image"].astype(np.float64)
         crop_from_image[:, :2] *= zoom
         crop_from_image[:, 2] -= crop_from_image[:, :2] @ corner
-        points = self._landmarks(vertices)
+        points = _landmarks_68(vertices, model)
         projected, _ = to_photo(points, rotation, scale, translation)
-        inner = list(INNER_51)
         quality = assess(
             rotation=rotation,
             scale=scale,
             detected_478=face.landmarks,
-            residual_px=face.landmarks[inner] - projected[inner],
+            residual_px=face.landmarks[list(INNER_51)] - projected[JAW_POINTS:],
             score=face.score,
             photo_size=image.shape[:2],
         )
         return Reconstruction(
             coefficients=outputs["coefficients"],
             vertices=vertices,
-            triangles=self.model.arrays["triangles"],
+            triangles=model.arrays["triangles"],
             rotation=rotation,
             scale=scale,
             translation=translation,
-            landmarks_68_mm=points[list(IBUG_68)],
-            landmarks_68_px=projected[list(IBUG_68)],
+            landmarks_68_mm=points,
+            landmarks_68_px=projected,
             detection=face,
             quality=quality,
             iterations=outputs["iterations"],
@@ -187,33 +211,15 @@ class Reconstructor:
             crop=outputs["crop"],
             shading=outputs["shading"],
             mask=outputs["mask"],
-            model=self.model,
+            model=model,
             milliseconds=milliseconds,
         )
 
-    def _landmarks(self, vertices: np.ndarray) -> np.ndarray:
-        """[478, 3] mm, MediaPipe's points on the mesh."""
-        arrays = self.model.arrays
-        return embedded_points(
-            vertices,
-            arrays["triangles"],
-            arrays["landmark_triangles"],
-            arrays["landmark_barycentric"],
-        )
 
-
-@contextlib.contextmanager
-def _without_graph_optimizer() -> Iterator[None]:
-    """Runs graphs as they are: optimizing this one takes seconds and makes it no faster."""
-    import tensorflow as tf
-
-    before = tf.config.optimizer.get_experimental_options()
-    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
-    try:
-        yield
-    finally:
-        before.setdefault("disable_meta_optimizer", False)
-        tf.config.optimizer.set_experimental_options(before)
+def _landmarks_68(vertices: np.ndarray, model: SavedFaceModel) -> np.ndarray:
+    """[68, 3] mm, the iBUG points on the mesh."""
+    names = ("triangles", "landmark_triangles", "landmark_barycentric")
+    return embedded_points(vertices, *(model.arrays[name] for name in names))
 
 
 def cut_window(image: np.ndarray, face: DetectedFace, *, limit: int = WINDOW_PX):

@@ -109,9 +109,7 @@ class Versions:
         ready = {
             number: path
             for number, path in found.items()
-            if number in self._live
-            or self._broken.get(number) != marks[number]
-            and (not settled or self._seen.get(number) == marks[number])
+            if number in self._live or not settled or self._seen.get(number) == marks[number]
         }
         self._seen = marks
         wanted = {number for number in self._labels.values() if self._provide(number, ready, marks)}

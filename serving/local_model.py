@@ -1,0 +1,52 @@
+"""A SavedModel in this process."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+
+import numpy as np
+
+from serving.model_store import SavedFaceModel, default_model_dir, read_saved_model
+from serving.quiet import without_notices
+
+
+class LocalModel:
+    """Runs a SavedModel of this project.
+
+    Args:
+      model_dir: its folder, or a folder of numbered versions; the default model if None.
+
+    Raises:
+      ModelStoreError: if there is none.
+    """
+
+    def __init__(self, model_dir: str | os.PathLike[str] | None = None):
+        with without_notices():
+            import tensorflow as tf
+        self.model = read_saved_model(model_dir or default_model_dir())
+        self._saved = tf.saved_model.load(str(self.model.path))
+        self._run = self._saved.signatures["serving_default"]
+
+    def run(
+        self, image: np.ndarray, landmarks: np.ndarray
+    ) -> tuple[dict[str, np.ndarray], SavedFaceModel]:
+        """See reconstructor.FaceModel."""
+        with _without_graph_optimizer():
+            outputs = self._run(image=image, landmarks=landmarks)
+        return {name: value.numpy() for name, value in outputs.items()}, self.model
+
+
+@contextlib.contextmanager
+def _without_graph_optimizer() -> Iterator[None]:
+    """Runs graphs as they are: optimizing this one takes seconds and makes it no faster."""
+    import tensorflow as tf
+
+    before = tf.config.optimizer.get_experimental_options()
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+    try:
+        yield
+    finally:
+        before.setdefault("disable_meta_optimizer", False)
+        tf.config.optimizer.set_experimental_options(before)
