@@ -357,7 +357,7 @@ def test_extra_files_describe_the_model(folder):
     facts = json.loads((folder / "assets.extra" / "metadata.json").read_text())
     assert facts["model_name"] == "tiny"
     assert facts["iterations"] == ITERATIONS
-    assert facts["start"] == "zero"
+    assert facts["start"] == "landmark_fit"
     assert facts["coefficient_names"] == list(TINY.coefficient_names)
     assert facts["weights_sha256"] == "0" * 64
     with np.load(folder / "assets.extra" / "model.npz") as arrays:

@@ -25,7 +25,7 @@ def command(
         int, typer.Option(min=0, max=2, help="Subdivision level of the mesh that is put out.")
     ] = 1,
     iterations: Annotated[int, typer.Option(min=0, help="K of the loop.")] = 3,
-    start: Annotated[str, typer.Option(help="Of the loop: zero or landmark_fit.")] = "zero",
+    start: Annotated[str, typer.Option(help="Of the loop: landmark_fit or zero.")] = "landmark_fit",
     landmark_noise_mm: Annotated[
         float, typer.Option(help="That the landmark fit expects of the detector.")
     ] = 1.0,
