@@ -231,7 +231,7 @@ def test_a_checkpoint_of_another_run_is_refused(scenes, tmp_path):
 
 QUICK_COMPILATION = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 ONE_STEP = """
-import sys, numpy as np, keras
+import itertools, sys, numpy as np, keras
 sys.path.insert(0, {root!r})
 from facemodel import training
 from facemodel.geometry import FaceGeometry
@@ -251,9 +251,12 @@ config = training.TrainingConfig(
 )
 regressor = IterativeRegressor(FaceGeometry.create(model), network, iterations=1)
 trainer = training.create_trainer(regressor, config)
-logs = [trainer.train_on_batch(batch, return_dict=True) for _ in range(2)]
+steps = []
+note = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: steps.append(logs))
+given = itertools.repeat((batch,))
+training.train(trainer, batches=given, callbacks=[note], steps_per_round=1)
 names = ["loss", "rms_0", "rms_1"]
-print(keras.backend.backend(), *(float(step[name]) for step in logs for name in names))
+print(keras.backend.backend(), *(float(step[name]) for step in steps for name in names))
 """
 
 
