@@ -6,7 +6,6 @@ Starting it imports no TensorFlow; each command imports what it needs when it ru
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import os
 from typing import Annotated
 
@@ -39,9 +38,7 @@ def make_app() -> typer.Typer:
     )
     app.callback()(_options)
     for name, module in COMMANDS.items():
-        path = f"pipeline.commands.{module}"
-        if importlib.util.find_spec(path):
-            app.command(name)(importlib.import_module(path).command)
+        app.command(name)(importlib.import_module(f"pipeline.commands.{module}").command)
     return app
 
 

@@ -23,9 +23,16 @@ def command(
     """
     from rich.console import Console
 
-    from pipeline import benchmark
+    from serving.quiet import without_notices
 
-    figures = benchmark.run(photo, repeats=repeats)
-    Console().print(benchmark.as_table(figures))
-    if json_file:
-        benchmark.write_json(figures, json_file)
+    with without_notices():
+        from pipeline import benchmark
+
+    try:
+        figures = benchmark.run(photo, repeats=repeats)
+        Console().print(benchmark.as_table(figures))
+        if json_file:
+            benchmark.write_json(figures, json_file)
+    except (ValueError, OSError) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2) from None

@@ -35,16 +35,23 @@ def command(
     """
     from rich.console import Console
 
-    from pipeline import evaluation
+    from serving.quiet import without_notices
 
-    result = evaluation.run(
-        count=count,
-        weights=weights,
-        model_path=model,
-        recipe=recipe,
-        seed=evaluation.HELD_OUT_SEED if seed is None else seed,
-        batch_size=batch_size,
-    )
-    Console().print(evaluation.as_table(result))
-    if json_file:
-        result.write_json(json_file)
+    with without_notices():
+        from pipeline import evaluation
+
+    try:
+        result = evaluation.run(
+            count=count,
+            weights=weights,
+            model_path=model,
+            recipe=recipe,
+            seed=evaluation.HELD_OUT_SEED if seed is None else seed,
+            batch_size=batch_size,
+        )
+        Console().print(evaluation.as_table(result))
+        if json_file:
+            result.write_json(json_file)
+    except (ValueError, OSError) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2) from None
