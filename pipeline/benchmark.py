@@ -148,12 +148,12 @@ def training_figures(*, repeats: int) -> Iterator[Figure]:
     """Samples a second of the whole training step, and of a bare step of the network."""
     import keras
 
-    from facemodel.training import TrainingConfig, create_trainer
-    from pipeline.train import online_draw
+    from facemodel.training import TrainingConfig
+    from pipeline.train import TrainOptions, build_trainer
 
     model = MorphableModel.load()
     config = TrainingConfig(samples=10**6, batch_size=TRAIN_BATCH, size=TRAIN_SIZE)
-    trainer = create_trainer(load_pretrained(model), config, draw=online_draw(model, config))
+    trainer = build_trainer(model, TrainOptions(out=pathlib.Path(), config=config))
     nothing = {"none": np.zeros((1, 1), np.float32)}
     median, _ = timed(lambda: trainer.train_on_batch(nothing), repeats=repeats)
     passes = TRAIN_BATCH * config.iterations
