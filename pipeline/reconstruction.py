@@ -32,6 +32,8 @@ def run(
     output: pathlib.Path,
     *,
     model: pathlib.Path | None = None,
+    server: str | None = None,
+    server_model: str | None = None,
     overwrite: bool = False,
     max_faces: int | None = None,
     formats: Sequence[str] = MESH_FORMATS,
@@ -42,6 +44,8 @@ def run(
       inputs: photos and folders of photos.
       output: folder, made if missing.
       model: a SavedModel's folder; the default model if None.
+      server: HOST:PORT of a model server that is used in place of a SavedModel.
+      server_model: name of the model there; "facerelief" if None.
       overwrite: replace files that exist.
       max_faces: of each photo, the largest; None for all.
       formats: of the meshes.
@@ -53,6 +57,7 @@ def run(
     try:
         photos, missing = _list_photos(inputs, output)
         _check_formats(formats)
+        _check_choice(model, server, server_model)
         _check_output(output)
     except (ReconstructionError, ImageError) as error:
         console.print(f"error: {error}", markup=False)
@@ -60,7 +65,7 @@ def run(
     for line in missing:
         console.print(f"error: {line}", markup=False)
     job = _Job(output, overwrite, max_faces, tuple(formats), console)
-    return len(missing) + job.run(photos, model)
+    return len(missing) + job.run(photos, lambda: _start(model, server, server_model))
 
 
 def _list_photos(inputs: Sequence[pathlib.Path], output: pathlib.Path):
@@ -82,6 +87,13 @@ def _check_formats(formats: Sequence[str]) -> None:
         )
 
 
+def _check_choice(model, server, server_model) -> None:
+    if server is not None and model is not None:
+        raise ReconstructionError("--model and --server exclude each other")
+    if server is None and server_model is not None:
+        raise ReconstructionError("--server-model needs --server")
+
+
 def _check_output(output: pathlib.Path) -> None:
     """Makes the folder, and a file in it, to fail before any work is done."""
     try:
@@ -100,16 +112,16 @@ class _Job:
         self._formats, self._console = formats, console
         self._suffixes = (*formats, "json", "png")
 
-    def run(self, photos: list[pathlib.Path], model: pathlib.Path | None) -> int:
+    def run(self, photos: list[pathlib.Path], start: Callable) -> int:
         """Works through the photos; returns how many failed."""
         began, faces, failed = time.monotonic(), 0, 0
         with self._progress() as progress, contextlib.ExitStack() as stack:
-            start = functools.cache(lambda: stack.enter_context(_start(model)))
+            started = functools.cache(lambda: stack.enter_context(start()))
             task = progress.add_task("", total=len(photos))
             for photo, name in zip(photos, unique_names(photos), strict=True):
                 progress.update(task, description=photo.name)
                 try:
-                    faces += self._one(start, photo, name)
+                    faces += self._one(started, photo, name)
                 except _CannotStart as error:
                     progress.console.print(f"error: {error}", markup=False)
                     return len(photos)
@@ -124,11 +136,11 @@ class _Job:
         columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeElapsedColumn())
         return Progress(*columns, console=self._console, transient=True)
 
-    def _one(self, start: Callable, photo: pathlib.Path, name: str) -> int:
+    def _one(self, started: Callable, photo: pathlib.Path, name: str) -> int:
         """All faces of one photo; returns how many. Nothing is written unless all were made."""
         self._refuse_existing(photo, name)
         image = read_photo(photo)
-        found = start().reconstruct(image, max_faces=self._max_faces)
+        found = started().reconstruct(image, max_faces=self._max_faces)
         if not found:
             raise ReconstructionError(f"{photo}: no face found")
         from serving.outputs import encode_face, write_face
@@ -158,15 +170,21 @@ class _Job:
             )
 
 
-def _start(model: pathlib.Path | None):
-    """Loads the SavedModel and the detector; only once a photo needs them."""
-    try:
-        with without_notices():
-            from serving.reconstructor import Reconstructor
+@contextlib.contextmanager
+def _start(model: pathlib.Path | None, server: str | None, server_model: str | None):
+    """Loads the SavedModel or calls the server, and loads the detector; once a photo needs them."""
+    with contextlib.ExitStack() as stack:
+        try:
+            with without_notices():
+                from serving.client import DEFAULT_NAME, RemoteModel
+                from serving.reconstructor import Reconstructor
 
-            return Reconstructor(model)
-    except ValueError as error:
-        raise _CannotStart(str(error)) from error
+                remote = server and RemoteModel(server, name=server_model or DEFAULT_NAME)
+                face_model = stack.enter_context(remote) if remote else None
+                reconstructor = stack.enter_context(Reconstructor(model, face_model=face_model))
+        except (ValueError, ConnectionError) as error:
+            raise _CannotStart(str(error)) from error
+        yield reconstructor
 
 
 def _line(photo: pathlib.Path, error: Exception) -> str:

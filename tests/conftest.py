@@ -84,3 +84,12 @@ def golden():
         )
 
     return check
+
+
+@pytest.fixture(scope="session")
+def tiny_versions(tiny_model, tmp_path_factory):
+    """Folders of two SavedModels of the tiny face model that differ in their answers."""
+    import model_servers
+
+    folder = tmp_path_factory.mktemp("models")
+    return [model_servers.export_tiny(tiny_model, folder, version=number) for number in (1, 2)]

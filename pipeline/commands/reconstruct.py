@@ -25,6 +25,14 @@ def command(
         pathlib.Path | None,
         typer.Option(metavar="DIR", help="SavedModel; the shipped model if not given."),
     ] = None,
+    server: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Model server to use in place of a SavedModel."),
+    ] = None,
+    server_model: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Of the model there; facerelief if not given."),
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace results that exist already.")
     ] = False,
@@ -50,6 +58,8 @@ def command(
         inputs,
         output,
         model=model,
+        server=server,
+        server_model=server_model,
         overwrite=overwrite,
         max_faces=max_faces,
         formats=[part.strip().lower() for part in formats.split(",") if part.strip()],
