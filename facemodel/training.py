@@ -8,6 +8,7 @@ one, so the network learns to correct whatever states its own loop visits.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
@@ -255,8 +256,8 @@ def train(
 
     Args:
       trainer: from create_trainer, perhaps restored from a checkpoint.
-      batches: a tf.data.Dataset of dicts with the fields of OnlineBatch, or an endless iterator of
-        tuples with one such dict; None if the trainer draws them.
+      batches: endless dicts with the fields of OnlineBatch, for example a tf.data.Dataset; None if
+        the trainer draws them.
       callbacks: of Keras; any of them may set trainer.stop_training.
       steps_per_round: after how many steps metrics are read and callbacks of epochs run.
     """
@@ -265,7 +266,7 @@ def train(
         return
     _commit([*trainer.variables, *trainer.optimizer.variables])
     trainer.fit(
-        _numbers() if batches is None else batches,
+        batches if hasattr(batches, "element_spec") else _in_tuples(batches),
         steps_per_epoch=steps_per_round,
         initial_epoch=done // steps_per_round,
         epochs=done // steps_per_round + math.ceil((total - done) / steps_per_round),
@@ -283,9 +284,11 @@ def _commit(variables: Iterable[Any]) -> None:
             variable.assign(jax.device_put(variable.value, jax.devices()[0]))
 
 
-def _numbers() -> Iterator[tuple]:
-    while True:
-        yield ({"none": np.zeros((1, 1), np.float32)},)
+def _in_tuples(batches: Iterable[Any] | None) -> Iterator[tuple]:
+    """What fit() takes, and for a trainer that draws, nothing in endless batches of one."""
+    nothing = {"nothing": np.zeros((1, 1), np.float32)}
+    for batch in itertools.repeat(nothing) if batches is None else batches:
+        yield (batch,)
 
 
 class StopAt(keras.callbacks.Callback):

@@ -253,7 +253,7 @@ regressor = IterativeRegressor(FaceGeometry.create(model), network, iterations=1
 trainer = training.create_trainer(regressor, config)
 steps = []
 note = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: steps.append(logs))
-given = itertools.repeat((batch,))
+given = itertools.repeat(batch)
 training.train(trainer, batches=given, callbacks=[note], steps_per_round=1)
 names = ["loss", "rms_0", "rms_1"]
 print(keras.backend.backend(), *(float(step[name]) for step in steps for name in names))
