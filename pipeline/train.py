@@ -1,7 +1,7 @@
 """Trains the regressor from faces drawn on the way or from records, and writes its weights.
 
 `facerelief train` runs it. So does `python -m pipeline.train`, which needs no more than keras, jax,
-numpy and scipy and takes the fields of TrainOptions as name=value:
+numpy and scipy, and takes the fields of TrainOptions as name=value:
 
     KERAS_BACKEND=jax python -m pipeline.train out=out/a precision=mixed_bfloat16 samples=3400000
 
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import importlib.util
 import json
 import logging
 import pathlib
@@ -38,7 +37,7 @@ from facemodel.weights import load_weights, save_weights
 PRECISIONS = ("float32", "mixed_bfloat16")
 WEIGHTS_NAME = "regressor_float16.npz"
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("pipeline.train")
 
 
 class TrainError(ValueError):
@@ -178,7 +177,7 @@ def _callbacks(options: TrainOptions) -> list[keras.callbacks.Callback]:
         StopEarly(limit_s),
         checkpoints.WriteCurve(options.out / "curve.csv"),
         checkpoints.KeepCheckpoints(options.checkpoint_folder),
-        ShowProgress() if importlib.util.find_spec("rich") else LogProgress(),
+        ShowProgress() if sys.stderr.isatty() else LogProgress(),
     ]
     # On JAX this callback would make every step wait for the one before.
     if keras.backend.backend() == "tensorflow":
@@ -237,7 +236,7 @@ class ShowProgress(keras.callbacks.Callback):
     """A bar with samples, rate, time left and the errors of the last round."""
 
     def on_train_begin(self, logs=None):
-        from rich import progress
+        from rich import console, progress
 
         config = self.model.config
         self._bar = progress.Progress(
@@ -246,6 +245,7 @@ class ShowProgress(keras.callbacks.Callback):
             progress.TextColumn("{task.completed:.0f}/{task.total:.0f}"),
             progress.TextColumn("{task.fields[rate]:.0f}/s"),
             progress.TimeRemainingColumn(),
+            console=console.Console(stderr=True),
         )
         done = int(self.model.step.value) * config.batch_size
         self._task = self._bar.add_task(
@@ -272,7 +272,7 @@ class ShowProgress(keras.callbacks.Callback):
 
 
 class LogProgress(keras.callbacks.Callback):
-    """A line for each round, where rich is not installed."""
+    """A line for each round, where nobody watches a bar."""
 
     def on_epoch_end(self, epoch, logs=None):
         step, total = int(self.model.step.value), self.model.config.steps
@@ -311,9 +311,15 @@ def parse_options(arguments: list[str]) -> TrainOptions:
     return TrainOptions(config=config, **values)
 
 
+def show_log() -> None:
+    """Writes what this module logs, and the warnings of others, to standard error."""
+    logging.basicConfig(format="%(asctime)s %(message)s")
+    _log.setLevel(logging.INFO)
+
+
 def main(arguments: list[str]) -> int:
     """Runs `python -m pipeline.train`; returns the exit code."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    show_log()
     try:
         run(parse_options(arguments))
     except (ValueError, OSError) as error:

@@ -49,12 +49,10 @@ def command(
 
     Example: facerelief train --out out/first --samples 20000 --batch-size 32 --size 64
     """
-    import logging
-
     from facemodel.training import TrainingConfig
     from pipeline import train
 
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    train.show_log()
     if online and data:
         _fail("--online draws faces, --data reads them: give one of the two")
     try:
