@@ -178,7 +178,7 @@ def evaluate(
     *,
     count: int = 1000,
     seed: int = HELD_OUT_SEED,
-    recipe: str = "lifelike",
+    recipe: str = "paper",
     batch_size: int = 8,
     size: int = camera.CROP_SIZE,
 ) -> Iterator[dict[str, np.ndarray]]:

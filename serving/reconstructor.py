@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import gc
 import os
 import time
 from typing import Protocol
@@ -146,8 +147,12 @@ class Reconstructor:
         self.close()
 
     def close(self) -> None:
-        """Frees the detector's models, unless the detector was given."""
+        """Frees the model, and the detector's models unless the detector was given."""
         self._stack.close()
+        self.__dict__.pop("_face_model", None)
+        # TensorFlow's objects refer to each other in circles, and complain if they are still there
+        # when the interpreter ends.
+        gc.collect()
 
     def reconstruct(
         self, image: np.ndarray, *, max_faces: int | None = None

@@ -19,8 +19,8 @@ def command(
         typer.Option(help="Face model, .npz; the default model if not given."),
     ] = None,
     recipe: Annotated[
-        str, typer.Option(help="Of the synthetic faces: lifelike or paper.")
-    ] = "lifelike",
+        str, typer.Option(help="Of the synthetic faces: paper or lifelike.")
+    ] = "paper",
     seed: Annotated[int | None, typer.Option(help="Draws other faces than the usual ones.")] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Faces at a time.")] = 8,
     json_file: Annotated[
