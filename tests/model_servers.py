@@ -27,6 +27,7 @@ from tensorflow_serving.apis import (
 from facemodel import export, landmarks
 from facemodel.geometry import FaceGeometry
 from facemodel.network import IterativeRegressor, build_network
+from serving import warmup
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 BINARY = os.environ.get("TF_SERVING_BIN")
@@ -134,6 +135,13 @@ def add_version(folder, source, number):
     shutil.copytree(source, temporary)
     temporary.rename(folder / str(number))
     return folder / str(number)
+
+
+def with_warm_up(source, folder, requests):
+    """A copy of a SavedModel in folder/9 that has warm-up requests."""
+    path = add_version(folder, source, 9)
+    warmup.write_requests(path, requests)
+    return path
 
 
 def export_tiny(model, folder, *, version):
