@@ -78,3 +78,4 @@ def _log_to_stderr() -> None:
     logger = logging.getLogger("serving")
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
+    logger.propagate = False

@@ -120,11 +120,11 @@ class ModelServer:
           seconds: after which unfinished requests are cancelled.
         """
         self._stopping.set()
-        if self._poller.is_alive():
-            self._poller.join()
         if self._server is not None:
             self._health.enter_graceful_shutdown()
             self._server.stop(seconds).wait()
+        if self._poller.is_alive():
+            self._poller.join()  # a version that is being loaded is loaded to its end
         self._versions.close()
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import pathlib
+import re
 import socket
 from concurrent import futures
 
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import trimesh
-from model_servers import KINDS, NAME, face_landmarks, pictures, running
+from model_servers import KINDS, NAME, ROOT, face_landmarks, pictures, running
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 from typer.testing import CliRunner
 
@@ -258,3 +259,17 @@ def test_an_unknown_model_stops_the_command_with_one_line(server, tmp_path):
     assert result.exit_code == 2
     assert f"error: {server.address}: serves no model facerelief" in result.output
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.serving
+def test_the_documented_client_works(server, served_version):
+    page = (ROOT / "docs/serving.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    names = {}
+    exec(code, names)
+    answer = names["reconstruct"](
+        server.address, FACE["image"][0], FACE["landmarks"][0], model=NAME
+    )
+    expected, _ = LocalModel(served_version).run(**FACE)
+    np.testing.assert_allclose(answer["vertices"], expected["vertices"][0], atol=1e-3)
+    assert set(answer) == set(expected)
