@@ -28,7 +28,7 @@ class Pose(NamedTuple):
     Attributes:
       rotation: [..., 3, 3] camera_from_model.
       scale: [...] px/mm at the depth of the model's origin.
-      translation: [..., 2] px, where the model's origin (between the eyeballs) lands.
+      translation: [..., 2] px, where the model's origin lands (see docs/conventions.md).
     """
 
     rotation: Any
