@@ -1,5 +1,7 @@
 """The SavedModel: its contract, stock ops only, equal numbers by every way, where faces land."""
 
+import dataclasses
+import inspect
 import json
 
 import cv2
@@ -7,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
+from typer.testing import CliRunner
 
 from facemodel import camera, examples, export, landmarks, records, synthesis, transforms
 from facemodel.crop import grey_crop
@@ -14,11 +17,14 @@ from facemodel.geometry import FaceGeometry, decode, decode_landmarks
 from facemodel.landmark_fit import landmark_fit
 from facemodel.landmark_noise import LandmarkNoise
 from facemodel.morphable import MorphableModel
+from facemodel.network import ITERATIONS as DEFAULT_ITERATIONS
 from facemodel.network import IterativeRegressor, build_network
 from facemodel.pretrained import load_pretrained
 from facemodel.recipes import Normal, SynthesisConfig
 from facemodel.rendering import render_shading
 from facemodel.weights import WeightsError, save_weights
+from pipeline.cli import make_app
+from pipeline.commands import export as export_command
 
 TINY = MorphableModel.tiny()
 COUNT = TINY.coefficient_count
@@ -412,6 +418,24 @@ def test_weights_of_this_face_model_are_loaded(tmp_path):
     assert loaded.iterations == 4
     for actual, expected in zip(loaded.network.get_weights(), network.get_weights()):
         np.testing.assert_array_equal(actual, expected.astype(np.float16))
+
+
+def test_the_commands_defaults_are_the_librarys():
+    given = {k: v.default for k, v in inspect.signature(export_command.command).parameters.items()}
+    assert given["start"] == export.ExportConfig().start
+    assert given["landmark_noise_mm"] is None  # the library's
+    assert given["iterations"] == DEFAULT_ITERATIONS
+
+
+@pytest.mark.slow
+def test_the_command_writes_what_reconstruct_uses_by_default(tmp_path):
+    words = ["export", "-o", str(tmp_path / "faces"), "--level", "0"]
+    result = CliRunner().invoke(make_app(), words, catch_exceptions=False)
+    assert result.exit_code == 0, result.stderr
+    described = json.loads((tmp_path / "faces/1/assets.extra/metadata.json").read_text())
+    expected = dataclasses.asdict(export.ExportConfig())
+    assert {name: described[name] for name in expected} == expected
+    assert described["iterations"] == DEFAULT_ITERATIONS
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 from typing import Annotated
 
@@ -27,8 +28,11 @@ def command(
     iterations: Annotated[int, typer.Option(min=0, help="K of the loop.")] = 3,
     start: Annotated[str, typer.Option(help="Of the loop: landmark_fit or zero.")] = "landmark_fit",
     landmark_noise_mm: Annotated[
-        float, typer.Option(help="That the landmark fit expects of the detector.")
-    ] = 1.0,
+        float | None,
+        typer.Option(
+            help="That the landmark fit expects of the detector; as measured if not given."
+        ),
+    ] = None,
     version: Annotated[int, typer.Option(min=1, help="Of the served model.")] = 1,
 ) -> None:
     """Write a SavedModel with alignment, crop and loop in its graph.
@@ -44,7 +48,9 @@ def command(
         from facemodel.weights import DEFAULT_WEIGHTS, WeightsError
 
     try:
-        config = export.ExportConfig(start=start, landmark_noise_mm=landmark_noise_mm)
+        config = export.ExportConfig(start=start)
+        if landmark_noise_mm is not None:
+            config = dataclasses.replace(config, landmark_noise_mm=landmark_noise_mm)
         face_model = MorphableModel.load(model, level=level)
         regressor = load_pretrained(
             face_model, weights=weights, model_path=model, iterations=iterations
