@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import pathlib
 import re
 import tempfile
@@ -115,6 +116,7 @@ class _Job:
     def run(self, photos: list[pathlib.Path], start: Callable) -> int:
         """Works through the photos; returns how many failed."""
         began, faces, failed = time.monotonic(), 0, 0
+        self._inputs = {os.path.realpath(photo) for photo in photos}
         with self._progress() as progress, contextlib.ExitStack() as stack:
             started = functools.cache(lambda: stack.enter_context(start()))
             task = progress.add_task("", total=len(photos))
@@ -151,9 +153,17 @@ class _Job:
             )
             for k, face in enumerate(found)
         }
+        self._spare_inputs(photo, made)
         for face_name, files in made.items():
             write_face(self._output, face_name, files)
         return len(found)
+
+    def _spare_inputs(self, photo: pathlib.Path, made: dict[str, dict[str, bytes]]) -> None:
+        """Raises if a result would replace one of the photos, which --overwrite does not mean."""
+        targets = (self._output / f"{name}.{end}" for name, files in made.items() for end in files)
+        for target in targets:
+            if os.path.realpath(target) in self._inputs:
+                raise ReconstructionError(f"{photo}: its result {target} would replace a photo")
 
     def _refuse_existing(self, photo: pathlib.Path, name: str) -> None:
         """Raises if a file of any face of this photo exists and must not be replaced."""
@@ -183,7 +193,7 @@ def _start(model: pathlib.Path | None, server: str | None, server_model: str | N
                 face_model = stack.enter_context(remote) if remote else None
                 reconstructor = stack.enter_context(Reconstructor(model, face_model=face_model))
         except (ValueError, ConnectionError) as error:
-            raise _CannotStart(str(error)) from error
+            raise _CannotStart(" ".join(str(error).split())) from error
         yield reconstructor
 
 

@@ -17,6 +17,8 @@ SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff",
 """What counts as a photo in a folder; a file that is named itself is read whatever its suffix."""
 MAX_MEGAPIXELS = 120
 MIN_SIDE_PX = 16
+MAX_SIDE_PX = 32_000
+"""OpenCV warps no pictures with sides of 2^15 px."""
 
 
 class ImageError(ValueError):
@@ -67,6 +69,7 @@ def _reason(error: Exception) -> str:
 
 def _check_file(status: os.stat_result, path: pathlib.Path) -> None:
     if stat.S_ISDIR(status.st_mode):
+        os.scandir(path).close()  # a folder that cannot be read says so
         raise ImageError(f"{path}: is a folder, not a photo")
     if not stat.S_ISREG(status.st_mode):
         raise ImageError(f"{path}: not a regular file")
@@ -82,6 +85,10 @@ def _check_size(size: tuple[int, int], path: pathlib.Path) -> None:
         raise ImageError(
             f"{path}: {width} x {height} px are {width * height / 1e6:.0f} megapixels, "
             f"more than the {MAX_MEGAPIXELS} that are read; reduce it first"
+        )
+    if max(size) > MAX_SIDE_PX:
+        raise ImageError(
+            f"{path}: {width} x {height} px, but a side may have {MAX_SIDE_PX}; reduce it first"
         )
 
 
@@ -108,39 +115,41 @@ def find_photos(
 
     A file stands for itself. A folder stands for all files in it and in its subfolders whose
     suffix is in SUFFIXES, in order of their paths; hidden files and folders are passed over, links
-    to folders are not followed. Each file is listed once.
+    to folders are not followed. Each file is listed once. What is missing or cannot be read, also a
+    folder in a folder, is listed for read_photo to refuse it.
 
     Args:
       inputs: files and folders.
       leave_out: a folder whose files are not listed unless they are named themselves (the output
         folder).
-
-    Raises:
-      ImageError: if an input does not exist.
     """
-    left_out = leave_out.resolve() if leave_out else None
+    left_out = _real(leave_out) if leave_out else None
     found: dict[pathlib.Path, pathlib.Path] = {}
     for path in map(pathlib.Path, inputs):
-        for photo in _photos_in(path, left_out) if path.is_dir() else [path]:
-            found.setdefault(photo.resolve(), photo)
+        for photo in _photos_in(path, left_out) if os.path.isdir(path) else [path]:
+            found.setdefault(_real(photo), photo)
     return list(found.values())
 
 
+def _real(path: pathlib.Path) -> pathlib.Path:
+    """The path without links; unlike Path.resolve, also of a link that leads to itself."""
+    return pathlib.Path(os.path.realpath(path))
+
+
 def _photos_in(folder: pathlib.Path, left_out: pathlib.Path | None) -> list[pathlib.Path]:
-    photos = []
-    for root, folders, files in os.walk(folder):
+    photos: list[pathlib.Path] = []
+    closed: list[OSError] = []
+    for root, folders, files in os.walk(folder, onerror=closed.append):
         here = pathlib.Path(root)
         folders[:] = [
-            name
-            for name in folders
-            if not name.startswith(".") and (here / name).resolve() != left_out
+            name for name in folders if not name.startswith(".") and _real(here / name) != left_out
         ]
         photos += [
             here / name
             for name in files
             if pathlib.Path(name).suffix.lower() in SUFFIXES and not name.startswith(".")
         ]
-    return sorted(photos)
+    return sorted([*photos, *(pathlib.Path(error.filename) for error in closed)])
 
 
 def unique_names(paths: list[pathlib.Path]) -> list[str]:
@@ -153,7 +162,7 @@ def unique_names(paths: list[pathlib.Path]) -> list[str]:
     makers = (
         lambda path: path.stem,
         lambda path: f"{path.stem}_{path.suffix.lstrip('.').lower()}",
-        lambda path: f"{path.resolve().parent.name}_{path.stem}_{path.suffix.lstrip('.').lower()}",
+        lambda path: f"{_real(path).parent.name}_{path.stem}_{path.suffix.lstrip('.').lower()}",
     )
     names: dict[int, str] = {}
     taken: set[str] = set()

@@ -8,7 +8,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from serving.model_store import SavedFaceModel, default_model_dir, read_saved_model
+from serving.model_store import (
+    ModelStoreError,
+    SavedFaceModel,
+    default_model_dir,
+    read_saved_model,
+)
 from serving.quiet import without_notices
 
 
@@ -19,15 +24,18 @@ class LocalModel:
       model_dir: its folder, or a folder of numbered versions; the default model if None.
 
     Raises:
-      ModelStoreError: if there is none.
+      ModelStoreError: if there is none, or a damaged one.
     """
 
     def __init__(self, model_dir: str | os.PathLike[str] | None = None):
         with without_notices():
             import tensorflow as tf
         self.model = read_saved_model(model_dir or default_model_dir())
-        self._saved = tf.saved_model.load(str(self.model.path))
-        self._run = self._saved.signatures["serving_default"]
+        try:
+            self._saved = tf.saved_model.load(str(self.model.path))
+            self._run = self._saved.signatures["serving_default"]
+        except (tf.errors.OpError, LookupError, OSError, ValueError) as error:
+            raise ModelStoreError(f"{self.model.path}: damaged SavedModel ({error})") from error
 
     def run(
         self, image: np.ndarray, landmarks: np.ndarray

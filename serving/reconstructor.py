@@ -65,7 +65,7 @@ class Reconstruction:
       triangles: [T, 3] counter-clockwise from outside.
       rotation: [3, 3] camera_from_model.
       scale: px/mm.
-      translation: [2] px, where the point between the eyeballs lands.
+      translation: [2] px, where the model's origin lands.
       landmarks_68_mm: [68, 3] the iBUG points on the mesh.
       landmarks_68_px: [68, 2] those points in the photo.
       detection: the 478 detected landmarks, and how certain the detector was.

@@ -113,6 +113,12 @@ def test_huge_pictures_are_refused_before_they_are_decoded(side, tmp_path):
         read_photo(path)
 
 
+def test_sides_too_long_to_be_warped_are_refused(tmp_path):
+    Image.new("1", (32_768, 20)).save(tmp_path / "panorama.png")
+    with pytest.raises(ImageError, match="a side may have 32000"):
+        read_photo(tmp_path / "panorama.png")
+
+
 def test_missing_files_and_folders(tmp_path):
     with pytest.raises(ImageError, match="No such file"):
         read_photo(tmp_path / "missing.jpg")
@@ -144,6 +150,36 @@ def secret(tmp_path):
 def test_unreadable_files(secret, ordinary_user):
     with pytest.raises(ImageError, match="Permission denied"):
         read_photo(secret)
+
+
+@pytest.fixture
+def closed(tmp_path, monkeypatch):
+    """The working folder: its subfolder lets nobody in."""
+    RGB.save(tmp_path / "a.png")
+    (tmp_path / "closed").mkdir(mode=0)
+    tmp_path.chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    return pathlib.Path("closed")
+
+
+def test_closed_folders_are_listed_and_then_refused_by_name(closed, ordinary_user):
+    found = find_photos(["."])
+    assert found == [pathlib.Path("a.png"), closed]
+    with pytest.raises(ImageError, match=r"closed: cannot be read \(Permission denied\)"):
+        read_photo(closed)
+    (inside,) = find_photos([closed / "b.jpg"])
+    with pytest.raises(ImageError, match=r"b.jpg: cannot be read \(Permission denied\)"):
+        read_photo(inside)
+
+
+@pytest.mark.parametrize("name", ["loop.jpg", "a" * 300 + ".jpg"])
+def test_impossible_paths_are_listed_and_then_refused_by_name(tmp_path, name):
+    (tmp_path / "loop.jpg").symlink_to("loop.jpg")
+    found = find_photos([tmp_path / name])
+    assert found == [tmp_path / name]
+    assert len(unique_names(found)) == 1
+    with pytest.raises(ImageError, match=f"{name}: cannot be read"):
+        read_photo(found[0])
 
 
 @pytest.fixture

@@ -250,6 +250,21 @@ def test_command_is_repeatable_and_overwrites_only_when_told(run, tmp_path):
     assert {name: (out / name).read_bytes() for name in names(out)} == first
 
 
+def test_command_never_replaces_a_photo_by_a_result(run, tmp_path):
+    Image.open(DEMO).save(tmp_path / "anna.png")
+    Image.new("RGB", (300, 200), "teal").save(tmp_path / "anna_0.png")
+    before = (tmp_path / "anna_0.png").read_bytes()
+    photos = (tmp_path / "anna.png", tmp_path / "anna_0.png")
+    result = run(*photos, "-o", tmp_path, "--formats", "ply", "--overwrite")
+    assert result.exit_code == 2
+    first, second = error_lines(result)
+    assert first.startswith(f"error: {tmp_path / 'anna.png'}: ")
+    assert "would replace a photo" in first
+    assert "no face" in second
+    assert (tmp_path / "anna_0.png").read_bytes() == before
+    assert names(tmp_path) == ["anna.png", "anna_0.png"]
+
+
 @pytest.fixture
 def folder(tmp_path):
     """Two photos of one stem in different folders among files that cannot be used."""
@@ -361,6 +376,19 @@ def test_other_saved_models_are_refused(model_dir, tmp_path):
     (tmp_path / "1" / "assets.extra" / "metadata.json").unlink()
     with pytest.raises(model_store.ModelStoreError, match="not a SavedModel of facerelief"):
         model_store.read_saved_model(tmp_path)
+
+
+def test_a_damaged_saved_model_is_one_line(model_dir, tmp_path):
+    shutil.copytree(model_dir, tmp_path / "model")
+    (data,) = (tmp_path / "model").rglob("variables.data-*")
+    data.write_bytes(data.read_bytes()[:1000])
+    words = ["reconstruct", str(DEMO), "-o", str(tmp_path / "out")]
+    words += ["--model", str(tmp_path / "model")]
+    result = CliRunner().invoke(make_app(), words, catch_exceptions=False)
+    assert result.exit_code == 2
+    (line,) = error_lines(result)
+    assert "damaged SavedModel" in line
+    assert names(tmp_path / "out") == []
 
 
 def test_a_cache_that_cannot_be_written_is_named(tmp_path, monkeypatch, ordinary_user):
