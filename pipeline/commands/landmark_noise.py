@@ -38,4 +38,8 @@ def command(
         raise typer.Exit(2) from None
     typer.echo(landmark_noise.as_markdown(residuals))
     if save:
-        landmark_noise.fit(residuals).save(save)
+        try:
+            landmark_noise.fit(residuals).save(save)
+        except OSError as error:
+            typer.echo(f"error: {save}: cannot be written ({error.strerror})", err=True)
+            raise typer.Exit(2) from None

@@ -41,7 +41,7 @@ def command(
                 progress=lambda step, share: bar.update(task, description=step, completed=share),
             )
             bar.update(task, description="done", completed=1.0)
-    except (build.SourceError, build.FormatError, build.LandmarkError) as error:
+    except (build.SourceError, build.FormatError, build.LandmarkError, OSError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from None
     for name, value in dataclasses.asdict(report).items():
