@@ -60,8 +60,8 @@ class Stubs:
 class Server:
     """A server process that has begun to serve."""
 
-    def __init__(self, process, address, log):
-        self.process, self.address, self._log = process, address, log
+    def __init__(self, kind, process, address, log):
+        self.kind, self.process, self.address, self._log = kind, process, address, log
         self.stubs = Stubs(address)
 
     @property
@@ -90,7 +90,7 @@ def running(kind, folder, work, *, labels=()):
         )
         assert process.poll() is None, log.read_text()
         port = port or int(out.read_text().rpartition(":")[2])
-        server = Server(process, f"127.0.0.1:{port}", log)
+        server = Server(kind, process, f"127.0.0.1:{port}", log)
         yield server
         server.stubs.channel.close()
     finally:
