@@ -178,6 +178,7 @@ class FaceServer(tf.Module):
     )
     def serving_default(self, image, landmarks):
         """Pictures of one size as pixels."""
+        _check_counts(image, landmarks)
         crop_from_image, crop_landmarks, usable = self.align(landmarks)
         grey = grey_crop(image, crop_from_image)
         return self.reconstruct(grey, crop_landmarks, crop_from_image, usable)
@@ -190,6 +191,7 @@ class FaceServer(tf.Module):
     )
     def encoded(self, image_bytes, landmarks):
         """Pictures as JPEG or PNG files, each of its own size."""
+        _check_counts(image_bytes, landmarks)
         crop_from_image, crop_landmarks, usable = self.align(landmarks)
         grey = _decoded_crops(image_bytes, crop_from_image)
         return self.reconstruct(grey, crop_landmarks, crop_from_image, usable)
@@ -222,6 +224,13 @@ class FaceServer(tf.Module):
 def _shared(array):
     """An array as one variable for all signatures; indices, which variables hold badly, stay."""
     return tf.Variable(array, trainable=False) if array.dtype.is_floating else array
+
+
+def _check_counts(pictures, landmarks) -> None:
+    """Refuses a batch in which not every picture has its landmarks."""
+    counts = [tf.shape(pictures)[0], tf.shape(landmarks)[0]]
+    message = "image and landmarks should be of as many faces"
+    tf.debugging.assert_equal(*counts, message=message)
 
 
 def _value(array):

@@ -191,6 +191,7 @@ def test_the_grey_rendering_is_nearly_the_luma_of_the_coloured_one(model):
 
 def test_online_batches_show_the_crop_that_serving_would_cut_out(model):
     """Draws the same scenes as whole pictures, detects and crops as serving does, and compares."""
+    from facemodel.alignment import crop_around
     from facemodel.crop import grey_crop
 
     config = SynthesisConfig.paper(image_size=256)
@@ -201,9 +202,7 @@ def test_online_batches_show_the_crop_that_serving_would_cut_out(model):
     rendering = synthesis.render_scene(model, scene, size=256)
     true = np.asarray(rendering.landmarks)[:, np.asarray(landmarks.INNER_51)]
     detected, sigma_px = synthesis.detect(true, scene.pose.scale, config, noise, inner)
-    mean = np.broadcast_to(np.asarray(model.geometry.landmark_mean), (3, 51, 3))
-    pose = camera.fit_pose(mean, detected)
-    crop_from_image = camera.crop_from_pose(pose, model.geometry.centre)
+    crop_from_image = crop_around(model.geometry, detected)
     expected = transforms.apply_similarity(crop_from_image, detected)
     np.testing.assert_allclose(online.landmarks, expected, atol=0.02)
     zoom = np.asarray(transforms.similarity_scale(crop_from_image))
