@@ -24,6 +24,7 @@ from facemodel.alignment import crop_around
 from facemodel.morphable import MorphableModel
 from facemodel.pretrained import load_pretrained
 from pipeline.compiling import compiled
+from serving.files import write_bytes
 
 BATCHES = (1, 8)
 TRAIN_BATCH, TRAIN_SIZE = 16, 100
@@ -206,6 +207,5 @@ def as_table(figures: list[Figure]) -> Table:
 
 def write_json(figures: list[Figure], path: pathlib.Path) -> None:
     """Writes the figures; the file appears under its name only when complete."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps([dataclasses.asdict(figure) for figure in figures], indent=2))
-    partial.replace(path)
+    rows = [dataclasses.asdict(figure) for figure in figures]
+    write_bytes(path, (json.dumps(rows, indent=2) + "\n").encode())

@@ -23,6 +23,7 @@ from facemodel.noise import Noise, PhiloxNoise
 from facemodel.scenes import SceneModel
 from facemodel.synthesis import LandmarkNoise, SynthesisConfig
 from pipeline.compiling import compiled
+from serving.files import write_bytes
 
 HELD_OUT_SEED = 20_161_025
 """Training draws from other seeds (0 by default); faces of this one are only ever evaluated."""
@@ -94,9 +95,7 @@ class Evaluation:
 
     def write_json(self, path: pathlib.Path) -> None:
         """Writes the table; the file appears under its name only when complete."""
-        partial = path.with_name(path.name + ".partial")
-        partial.write_text(json.dumps(dataclasses.asdict(self), indent=2) + "\n")
-        partial.replace(path)
+        write_bytes(path, (json.dumps(dataclasses.asdict(self), indent=2) + "\n").encode())
 
 
 def draw_held_out(

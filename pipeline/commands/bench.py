@@ -23,12 +23,14 @@ def command(
     """
     from rich.console import Console
 
+    from serving.files import check_folder
     from serving.quiet import without_notices
 
     with without_notices():
         from pipeline import benchmark
 
     try:
+        check_folder(json_file)
         figures = benchmark.run(photo, repeats=repeats)
         Console().print(benchmark.as_table(figures))
         if json_file:

@@ -35,12 +35,14 @@ def command(
     """
     from rich.console import Console
 
+    from serving.files import check_folder
     from serving.quiet import without_notices
 
     with without_notices():
         from pipeline import evaluation
 
     try:
+        check_folder(json_file)
         result = evaluation.run(
             count=count,
             weights=weights,
