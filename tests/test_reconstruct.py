@@ -82,7 +82,7 @@ def test_the_window_changes_nothing(face, photo, reconstructor):
     landmarks = face.detection.landmarks[None]
     whole = saved.signatures["serving_default"](image=photo[None], landmarks=landmarks)
     # Float32 pixels of other origins round differently, which the loop may enlarge a little.
-    limits = {"coefficients": 1e-2, "vertices": 5e-2, "rotation": 1e-4, "crop_from_image": 2e-3}
+    limits = {"coefficients": 1e-2, "vertices": 5e-2, "rotation": 2e-3, "crop_from_image": 2e-3}
     for name, limit in limits.items():
         np.testing.assert_allclose(getattr(face, name), whole[name][0], atol=limit, err_msg=name)
     np.testing.assert_allclose(face.scale, whole["scale"][0], rtol=1e-4)
