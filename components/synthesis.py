@@ -32,19 +32,35 @@ class SynthesisJob:
       seed: of the data set.
       count: how many samples it has.
       load_model: makes the face model on each worker.
+      first: index of the first sample; splits of one seed are ranges of indices.
+
+    Raises:
+      ValueError: if there are no samples, or negative indices.
     """
 
     config: SynthesisConfig
     seed: int
     count: int
     load_model: Callable[[], MorphableModel] = MorphableModel.load
+    first: int = 0
+
+    def __post_init__(self):
+        if self.count < 1 or self.first < 0:
+            raise ValueError(
+                f"count should be at least 1 and first at least 0, got {self.count}, {self.first}"
+            )
 
     @property
-    def batch_count(self) -> int:
-        """How many batches hold all samples; the last one may be cut off."""
+    def indices(self) -> range:
+        """Of its samples."""
+        return range(self.first, self.first + self.count)
+
+    @property
+    def batches(self) -> range:
+        """Numbers of the batches that hold all samples; of the first and last perhaps a part."""
         from facemodel.records import BATCH
 
-        return -(-self.count // BATCH)
+        return range(self.first // BATCH, -(-self.indices.stop // BATCH))
 
 
 class Synthesizer:
@@ -73,7 +89,7 @@ class Synthesizer:
         self._render = render
 
     def samples(self, batch: int) -> list[dict]:
-        """The samples of a batch that are within the job's count, as examples.encode takes them."""
+        """The samples of a batch that belong to the job, as examples.encode takes them."""
         from facemodel import records
 
         samples = records.draw_samples(
@@ -84,7 +100,7 @@ class Synthesizer:
             indices=records.aligned_indices(batch),
             render=self._render,
         )
-        return [sample for sample in samples if sample["sample/index"] < self._job.count]
+        return [sample for sample in samples if sample["sample/index"] in self._job.indices]
 
 
 def synthesize_batch(synthesizer: Synthesizer, batch: int) -> list[tuple[int, bytes]]:
@@ -132,7 +148,7 @@ class _WriteShard(_SharedSynthesizer):
         self._files = files
 
     def process(self, shard: int):
-        batches = self._files.batches(shard, self._job.batch_count)
+        batches = self._files.batches(shard, self._job.batches)
         records = (record for batch in batches for _, record in self._records(batch))
         path = self._files.path(shard)
         write_atomically(path, records)
@@ -158,12 +174,11 @@ class ShardFiles:
         name = f"{self.split}-{shard:05d}-of-{self.count:05d}.tfrecord"
         return os.path.join(self.directory, name)
 
-    def batches(self, shard: int, batch_count: int) -> range:
-        """Which batches are in a shard: neighbours, as evenly as possible."""
-        return range(
-            shard * batch_count // self.count,
-            (shard + 1) * batch_count // self.count,
-        )
+    def batches(self, shard: int, batches: range) -> range:
+        """Which of a job's batches are in a shard: neighbours, as evenly as possible."""
+        return batches[
+            shard * len(batches) // self.count : (shard + 1) * len(batches) // self.count
+        ]
 
 
 def write_atomically(path: str, records: Iterator[bytes]) -> None:
@@ -183,10 +198,10 @@ def write_atomically(path: str, records: Iterator[bytes]) -> None:
 
 @dataclasses.dataclass
 class Synthesize(beam.PTransform):
-    """Numbers of batches -> (index, serialized tf.Example) of their samples.
+    """Numbers of a job's batches -> (index, serialized tf.Example) of its samples in them.
 
     Attributes:
-      job: what to make.
+      job: what to make; job.batches are the batches that hold it.
     """
 
     job: SynthesisJob

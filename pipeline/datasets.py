@@ -126,7 +126,7 @@ def check_target(folder: pathlib.Path, size: int, *, overwrite: bool) -> None:
 
 def _fill(target: Plan, folder: pathlib.Path) -> dict:
     job = target.job
-    shards = min(job.batch_count, max(target.workers, -(-job.count // SHARD_SAMPLES)))
+    shards = min(len(job.batches), max(target.workers, -(-job.count // SHARD_SAMPLES)))
     files = synthesis.ShardFiles(str(folder), "train", shards)
     counters = synthesis.write_dataset(job, files, workers=target.workers)
     if counters.get("samples_out") != job.count:
@@ -216,5 +216,5 @@ def write_png(path: pathlib.Path, image: np.ndarray) -> None:
 def draw_one(job: synthesis.SynthesisJob, index: int) -> dict:
     """One sample of a data set, exactly as in its records."""
     batch, row = divmod(index, records.BATCH)
-    whole = dataclasses.replace(job, count=(batch + 1) * records.BATCH)
+    whole = dataclasses.replace(job, first=batch * records.BATCH, count=records.BATCH)
     return synthesis.Synthesizer(whole).samples(batch)[row]

@@ -1,5 +1,6 @@
 """Synthesis on Beam: equal to the function, the same bytes however it is split, atomic files."""
 
+import dataclasses
 import functools
 import hashlib
 import json
@@ -32,8 +33,9 @@ def digest(records):
 def expected():
     """All records, made by the plain function, batch by batch."""
     synthesizer = synthesis.Synthesizer(JOB)
-    batches = range(JOB.batch_count)
-    return [pair for batch in batches for pair in synthesis.synthesize_batch(synthesizer, batch)]
+    return [
+        pair for batch in JOB.batches for pair in synthesis.synthesize_batch(synthesizer, batch)
+    ]
 
 
 def test_the_function_makes_every_index_once(expected):
@@ -49,6 +51,27 @@ def test_beam_and_the_function_agree(expected):
 def test_a_sample_has_the_same_bytes_whatever_the_count(expected):
     longer = synthesis.Synthesizer(synthesis.SynthesisJob(CONFIG, 5, 200, MorphableModel.tiny))
     assert synthesis.synthesize_batch(longer, 2)[:4] == expected[16:]
+
+
+@pytest.mark.parametrize(("first", "count"), [(0, 3), (5, 2), (6, 10), (16, 4)])
+def test_a_split_is_a_range_of_the_same_records(tmp_path, expected, first, count):
+    """Also where it starts and ends inside batches, through Beam and in files."""
+    job = dataclasses.replace(JOB, first=first, count=count)
+    wanted = expected[first : first + count]
+    with test_pipeline.TestPipeline() as pipeline:
+        pairs = pipeline | beam.Create(job.batches) | synthesis.Synthesize(job)
+        assert_that(pairs, equal_to(wanted))
+    files = synthesis.ShardFiles(str(tmp_path), "eval", len(job.batches))
+    counters = synthesis.write_dataset(job, files)
+    paths = [files.path(shard) for shard in range(files.count)]
+    assert records_of(paths) == [record for _, record in wanted]
+    assert counters["samples_out"] == count
+
+
+@pytest.mark.parametrize("changes", [{"count": 0}, {"count": -3}, {"first": -1}])
+def test_a_job_without_samples_is_an_error(changes):
+    with pytest.raises(ValueError, match="count should be at least 1"):
+        dataclasses.replace(JOB, **changes)
 
 
 @pytest.mark.parametrize("shards", [1, 3])
