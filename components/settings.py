@@ -1,0 +1,263 @@
+"""What each step of the pipeline can be told; pipeline/config.py puts the sections together.
+
+A section is a frozen dataclass whose fields are knobs: values with a type and limits, checked when
+the section is made. It crosses TFX as one JSON string.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import typing
+from collections.abc import Mapping
+from typing import Any
+
+
+class SettingsError(ValueError):
+    """An unknown or impossible setting; the message names the field."""
+
+    def __init__(self, field: str, problem: str):
+        super().__init__(f"{field}: {problem}")
+        self.field, self.problem = field, problem
+
+
+def knob(default: Any, **limits: Any) -> Any:
+    """A field with its default and its limits: low and high of numbers, or the choices there are.
+
+    A tuple's limits are those of its items.
+    """
+    return dataclasses.field(default=default, metadata=limits)
+
+
+@dataclasses.dataclass(frozen=True)
+class Section:
+    """Base of all sections.
+
+    Raises:
+      SettingsError: naming the field that has another type or lies outside its limits.
+    """
+
+    def __post_init__(self):
+        hints = typing.get_type_hints(type(self))
+        for field in dataclasses.fields(self):
+            given = getattr(self, field.name)
+            value = _converted(field.name, hints[field.name], given, field.metadata)
+            object.__setattr__(self, field.name, value)
+
+    def to_json(self) -> str:
+        """One JSON object, the same for equal sections."""
+        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str):
+        """Reads what to_json wrote; unknown fields are an error, missing ones take the default."""
+        return cls.from_mapping(json.loads(text))
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any], *, base: Section | None = None):
+        """Makes a section from plain values, nested as the sections are.
+
+        Args:
+          values: by field name.
+          base: has the values of the fields that are missing; the defaults if None.
+        """
+        base = base or cls()
+        hints = typing.get_type_hints(cls)
+        changes = {}
+        for name, value in values.items():
+            if name not in hints:
+                raise SettingsError(str(name), f"unknown; there are {', '.join(sorted(hints))}")
+            if _is_section(hints[name]):
+                value = _nested(name, hints[name], value, getattr(base, name))
+            changes[name] = value
+        return dataclasses.replace(base, **changes)
+
+
+def _is_section(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Section)
+
+
+def _nested(name: str, kind: Any, value: Any, base: Section) -> Section:
+    if isinstance(value, kind):
+        return value
+    if not isinstance(value, Mapping):
+        raise SettingsError(name, f"should hold fields, got {value!r}")
+    try:
+        return kind.from_mapping(value, base=base)
+    except SettingsError as error:
+        raise SettingsError(f"{name}.{error.field}", error.problem) from None
+
+
+def _converted(name: str, kind: Any, value: Any, limits: Mapping[str, Any]) -> Any:
+    """The value in its field's type, if it may have it."""
+    if _is_section(kind):
+        if not isinstance(value, kind):
+            raise SettingsError(name, f"should be a {kind.__name__}, got {value!r}")
+        return value
+    if typing.get_origin(kind) is tuple:
+        if not isinstance(value, (list, tuple)):
+            raise SettingsError(name, f"should be a list, got {value!r}")
+        inner = typing.get_args(kind)[0]
+        return tuple(_converted(name, inner, item, limits) for item in value)
+    allowed = (int, float) if kind is float else kind
+    if not isinstance(value, allowed) or (isinstance(value, bool) and kind is not bool):
+        raise SettingsError(name, f"should be {kind.__name__}, got {value!r}")
+    value = kind(value)
+    _check_limits(name, value, limits)
+    return value
+
+
+def _check_limits(name: str, value: Any, limits: Mapping[str, Any]) -> None:
+    choices = limits.get("choices")
+    if choices and value not in choices:
+        raise SettingsError(name, f"should be one of {', '.join(choices)}, got {value!r}")
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return
+    low, high = limits.get("low", -math.inf), limits.get("high", math.inf)
+    if not (math.isfinite(value) and low <= value <= high):
+        raise SettingsError(name, f"should lie in [{low:g}, {high:g}], got {value!r}")
+
+
+@dataclasses.dataclass(frozen=True)
+class DataSettings(Section):
+    """The data set.
+
+    Attributes:
+      face_model: default, tiny (made up, for tests), or the path of an .npz file.
+      recipe: of the synthetic faces, paper or lifelike.
+      seed: of the data set; sample i depends on (seed, i) alone.
+      train, eval, test: samples in each split, neighbouring indices in this order.
+      image_size: px, side of the pictures.
+      shard_samples: about how many samples a file holds.
+    """
+
+    face_model: str = "default"
+    recipe: str = knob("paper", choices=("paper", "lifelike"))
+    seed: int = knob(1, low=0, high=2**32 - 1)
+    train: int = knob(256, low=1, high=1e9)
+    eval: int = knob(64, low=1, high=1e9)
+    test: int = knob(32, low=1, high=1e9)
+    image_size: int = knob(256, low=32, high=4096)
+    shard_samples: int = knob(512, low=8, high=1e6)
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainerSettings(Section):
+    """Training; the fields up to seed are those of facemodel.training.TrainingConfig.
+
+    Attributes:
+      samples .. seed: see TrainingConfig.
+      level: subdivision level of the mesh that the loop renders.
+      init: shipped (the weights in the package), none (untrained), or the path of an .npz file.
+      precision: of the network, float32 or mixed_bfloat16 (for a GPU).
+      strategy: none, mirrored (all devices of one machine) or multi_worker (TF_CONFIG).
+      steps_per_round: after how many steps the curve gets a point.
+      checkpoint_seconds: least time between two checkpoints.
+    """
+
+    samples: int = knob(256, low=1, high=1e12)
+    batch_size: int = knob(16, low=1, high=1e5)
+    size: int = knob(100, low=16, high=4096)
+    iterations: int = knob(3, low=1, high=20)
+    learning_rate: float = knob(1e-3, low=1e-9, high=1.0)
+    warmup_steps: int = knob(300, low=0, high=1e9)
+    clip_norm: float = knob(5.0, low=1e-6, high=1e6)
+    average_decay: float = knob(0.9995, low=0.0, high=0.999999)
+    landmark_fit_starts: float = knob(0.5, low=0.0, high=1.0)
+    zero_starts: float = knob(0.35, low=0.0, high=1.0)
+    seed: int = knob(0, low=0, high=2**32 - 1)
+    level: int = knob(1, low=0, high=2)
+    init: str = "shipped"
+    precision: str = knob("float32", choices=("float32", "mixed_bfloat16"))
+    strategy: str = knob("none", choices=("none", "mirrored", "multi_worker"))
+    steps_per_round: int = knob(10, low=1, high=1e6)
+    checkpoint_seconds: float = knob(120.0, low=0.0, high=86400.0)
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.landmark_fit_starts + self.zero_starts > 1.0:
+            raise SettingsError("zero_starts", "with landmark_fit_starts should be at most 1")
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportSettings(Section):
+    """The SavedModel.
+
+    Attributes:
+      level: subdivision level of the mesh that is put out.
+      start: of the loop, landmark_fit or zero.
+      landmark_noise_mm: that the landmark fit expects of the detector.
+      warmup_requests: faces in the warm-up requests, from the eval split; 0 for none.
+    """
+
+    level: int = knob(1, low=0, high=2)
+    start: str = knob("landmark_fit", choices=("landmark_fit", "zero"))
+    landmark_noise_mm: float = knob(3.0, low=1e-3, high=1e3)
+    warmup_requests: int = knob(2, low=0, high=100)
+
+
+SLICES = ("yaw", "expression", "skin_tone", "light")
+SPLITS = ("train", "eval", "test")
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluatorSettings(Section):
+    """When a model is good enough.
+
+    Attributes:
+      split: on which it is evaluated.
+      slices: of the data, each evaluated on its own.
+      max_error_mm: most mean vertex error that the last iteration may have.
+      max_worsening_mm: most that it may be above the error of the model that is served.
+    """
+
+    split: str = knob("eval", choices=SPLITS)
+    slices: tuple[str, ...] = knob(SLICES, choices=SLICES)
+    max_error_mm: float = knob(2.5, low=0.0, high=1e6)
+    max_worsening_mm: float = knob(0.05, low=0.0, high=1e6)
+
+
+@dataclasses.dataclass(frozen=True)
+class InfraValidatorSettings(Section):
+    """Asking the model server.
+
+    Attributes:
+      requests: faces of the eval split that are sent.
+      start_seconds: within which the server has to take requests.
+      request_seconds: within which it has to answer each.
+    """
+
+    requests: int = knob(4, low=1, high=1000)
+    start_seconds: float = knob(300.0, low=1.0, high=86400.0)
+    request_seconds: float = knob(60.0, low=1.0, high=3600.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class ReportSettings(Section):
+    """The page about a model.
+
+    Attributes:
+      split: whose faces are shown.
+      faces: that are reconstructed for it, from the split's beginning.
+      shown: how many of the best and of the worst are drawn.
+    """
+
+    split: str = knob("test", choices=SPLITS)
+    faces: int = knob(32, low=1, high=1e6)
+    shown: int = knob(4, low=1, high=100)
+
+
+@dataclasses.dataclass(frozen=True)
+class ReconstructionSettings(Section):
+    """The optional last step: faces of a split as a file of coefficients.
+
+    Attributes:
+      enabled: whether it is part of the pipeline.
+      split: that is reconstructed.
+      batch_size: faces at a time.
+    """
+
+    enabled: bool = False
+    split: str = knob("test", choices=SPLITS)
+    batch_size: int = knob(8, low=1, high=1e4)

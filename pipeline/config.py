@@ -1,0 +1,231 @@
+"""The configuration of the pipeline: one tree of sections, two profiles, YAML and overrides.
+
+    config = load(profile="small", file=path, overrides=["trainer.batch_size=64"])
+    print(config.to_yaml())
+
+docs/pipeline.md lists the fields.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import yaml
+
+from components.settings import (
+    DataSettings,
+    EvaluatorSettings,
+    ExportSettings,
+    InfraValidatorSettings,
+    ReconstructionSettings,
+    ReportSettings,
+    Section,
+    SettingsError,
+    TrainerSettings,
+    knob,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class PusherSettings(Section):
+    """Where good models go.
+
+    Attributes:
+      name: of the served model, the last part of its folder.
+    """
+
+    name: str = "facerelief"
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not self.name or set(self.name) & set("/\\ ") or self.name.startswith("."):
+            raise SettingsError("name", f"should be the name of a folder, got {self.name!r}")
+
+
+@dataclasses.dataclass(frozen=True)
+class StepResources(Section):
+    """What a step gets on Kubeflow.
+
+    Attributes:
+      cpu: cores.
+      memory_gib: GiB.
+      gpus: how many.
+      gpu_type: the resource's name in Kubernetes.
+      retries: how often a failed step is started again.
+    """
+
+    cpu: float = knob(1.0, low=0.1, high=1024.0)
+    memory_gib: float = knob(4.0, low=0.1, high=65536.0)
+    gpus: int = knob(0, low=0, high=64)
+    gpu_type: str = "nvidia.com/gpu"
+    retries: int = knob(2, low=0, high=20)
+
+
+@dataclasses.dataclass(frozen=True)
+class ResourcesSettings(Section):
+    """Machines.
+
+    Attributes:
+      default: of every step that has none of its own.
+      example_gen, trainer, evaluator: of these steps.
+      beam_workers: processes of Beam's local runner.
+    """
+
+    default: StepResources = StepResources()
+    example_gen: StepResources = StepResources(cpu=2.0, memory_gib=8.0)
+    trainer: StepResources = StepResources(cpu=2.0, memory_gib=8.0)
+    evaluator: StepResources = StepResources(cpu=2.0, memory_gib=8.0)
+    beam_workers: int = knob(1, low=1, high=1024)
+
+
+@dataclasses.dataclass(frozen=True)
+class PipelineConfig(Section):
+    """Everything that the pipeline can be told, apart from paths.
+
+    Attributes:
+      profile: from which these settings started.
+      cache: whether steps are skipped that ran before with the same inputs, settings and code.
+      data, trainer, export, evaluator, infra_validator, pusher, report, reconstruction, resources:
+        sections, see there.
+    """
+
+    profile: str = knob("small", choices=("small", "paper"))
+    cache: bool = True
+    data: DataSettings = DataSettings()
+    trainer: TrainerSettings = TrainerSettings()
+    export: ExportSettings = ExportSettings()
+    evaluator: EvaluatorSettings = EvaluatorSettings()
+    infra_validator: InfraValidatorSettings = InfraValidatorSettings()
+    pusher: PusherSettings = PusherSettings()
+    report: ReportSettings = ReportSettings()
+    reconstruction: ReconstructionSettings = ReconstructionSettings()
+    resources: ResourcesSettings = ResourcesSettings()
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.trainer.batch_size > self.data.train:
+            raise SettingsError(
+                "trainer.batch_size",
+                f"should be at most data.train ({self.data.train}), got {self.trainer.batch_size}",
+            )
+
+    def to_yaml(self) -> str:
+        """A file that load() reads back."""
+        return yaml.safe_dump(_plain(dataclasses.asdict(self)), sort_keys=False)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _plain(inner) for name, inner in value.items()}
+    return [_plain(inner) for inner in value] if isinstance(value, tuple) else value
+
+
+SMALL = PipelineConfig(
+    trainer=TrainerSettings(
+        samples=320, batch_size=16, learning_rate=2e-5, warmup_steps=4, average_decay=0.9, level=0
+    ),
+    reconstruction=ReconstructionSettings(enabled=True),
+)
+"""Starts at the shipped weights and takes a few steps: minutes on two cores."""
+
+PAPER = PipelineConfig(
+    profile="paper",
+    data=DataSettings(train=200_000, eval=2_000, test=1_000, shard_samples=2_000),
+    trainer=TrainerSettings(
+        samples=3_400_000,
+        batch_size=128,
+        size=200,
+        init="none",
+        precision="mixed_bfloat16",
+        strategy="mirrored",
+        steps_per_round=100,
+    ),
+    report=ReportSettings(faces=500, shown=8),
+    resources=ResourcesSettings(
+        example_gen=StepResources(cpu=16.0, memory_gib=32.0),
+        trainer=StepResources(cpu=8.0, memory_gib=48.0, gpus=1),
+        evaluator=StepResources(cpu=4.0, memory_gib=16.0),
+        beam_workers=16,
+    ),
+)
+"""Trains from nothing as the paper does: hours on a GPU."""
+
+PROFILES = {"small": SMALL, "paper": PAPER}
+
+
+def load(
+    *,
+    profile: str | None = None,
+    file: str | os.PathLike[str] | None = None,
+    overrides: Iterable[str] = (),
+) -> PipelineConfig:
+    """Puts a configuration together: a profile, changed by a file, changed by overrides.
+
+    Args:
+      profile: small or paper; what the file says, else small, if None.
+      file: YAML, nested as the sections are; may leave out anything.
+      overrides: such as "trainer.batch_size=64"; the value is YAML.
+
+    Raises:
+      SettingsError: naming the file, or the field with its value.
+    """
+    values = _read(file) if file else {}
+    for override in overrides:
+        _apply(values, override)
+    profile = profile or values.get("profile", "small")
+    if profile not in PROFILES:
+        raise SettingsError("profile", f"should be one of {', '.join(PROFILES)}, got {profile!r}")
+    return PipelineConfig.from_mapping(values | {"profile": profile}, base=PROFILES[profile])
+
+
+def _read(file: str | os.PathLike[str]) -> dict[str, Any]:
+    try:
+        values = yaml.load(pathlib.Path(file).read_text(encoding="utf-8"), Loader=_Loader)
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(str(file), f"cannot be read ({error})") from None
+    except yaml.YAMLError as error:
+        raise SettingsError(str(file), f"is not YAML ({error})") from None
+    if values is not None and not isinstance(values, dict):
+        raise SettingsError(str(file), f"should hold sections, got {values!r}")
+    return values or {}
+
+
+def _apply(values: dict[str, Any], override: str) -> None:
+    """Puts section.field=value where the file would have it."""
+    name, equals, text = override.partition("=")
+    if not equals or not all(name.split(".")):
+        raise SettingsError(override, "should be section.field=value")
+    try:
+        value = yaml.load(text, Loader=_Loader)
+    except yaml.YAMLError as error:
+        raise SettingsError(name, f"{text!r} is not YAML ({error})") from None
+    *sections, field = name.split(".")
+    for section in sections:
+        values = values.setdefault(section, {})
+        if not isinstance(values, dict):
+            raise SettingsError(name, f"{section} holds no fields")
+    values[field] = value
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which 1e-4 is a number and a key may come only once."""
+
+    def construct_mapping(self, node, deep=False):
+        keys = [self.construct_object(key, deep=deep) for key, _ in node.value]
+        if doubled := sorted({str(key) for key in keys if keys.count(key) > 1}):
+            raise yaml.constructor.ConstructorError(
+                None, None, f"{', '.join(doubled)} is given twice", node.start_mark
+            )
+        return super().construct_mapping(node, deep=deep)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"),
+    list("-+.0123456789"),
+)
