@@ -1,0 +1,101 @@
+"""Runs a step's command as a process, as KFP's launcher does in a container.
+
+Its inputs are copied from the object store, which is a folder here, to a folder of its own before
+it starts, and its outputs are copied back when it ends: it sees what it declares and nothing else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+
+from google.protobuf import json_format
+from kfp.pipeline_spec import pipeline_spec_pb2 as pb
+
+from kubeflow import executor_io
+from kubeflow.executor_io import BUCKET, Run, StepFailed, artifacts_of
+from kubeflow.ir import Step
+from pipeline.kfp_entrypoint import STAGING_ROOT, staged_path
+
+ENDING_S = 20
+"""How long an interrupted step may take to end."""
+
+
+def run_container(step: Step, run: Run, message: pb.ExecutorInput) -> pb.ExecutorOutput:
+    """Starts a step's command as a process and takes over what it leaves.
+
+    Raises:
+      StepFailed: with the end of its log.
+    """
+    folder = run.folder(step.name)
+    staging = folder / "staging"
+    for leftover in (staging, folder / "kfp_outputs"):
+        shutil.rmtree(leftover, ignore_errors=True)
+    (folder / "kfp_outputs").mkdir(parents=True)
+    (folder / "executor_input.json").write_text(json_format.MessageToJson(message))
+    for artifact in artifacts_of(message.inputs):
+        _copy(run.object_path(artifact.uri), pathlib.Path(staged_path(artifact.uri, str(staging))))
+    for artifact in artifacts_of(message.outputs):
+        pathlib.Path(staged_path(artifact.uri, str(staging))).parent.mkdir(
+            parents=True, exist_ok=True
+        )
+    log = folder / "log.txt"
+    code = _run_process(executor_io.command_line(step, message, staging), log, folder, staging)
+    if code:
+        raise StepFailed(f"{step.name} ended with code {code}; see {log}\n{_tail(log)}")
+    output = executor_io.collect(step, message)
+    for artifact in artifacts_of(output):
+        if artifact.uri.startswith(BUCKET):
+            staged = pathlib.Path(staged_path(artifact.uri, str(staging)))
+            _copy(staged, run.object_path(artifact.uri))
+    shutil.rmtree(staging)
+    return output
+
+
+def _copy(source: pathlib.Path, target: pathlib.Path) -> None:
+    """Copies a file or a folder; nothing if there is none, as object stores have no folders."""
+    if source.is_dir():
+        shutil.copytree(source, target, dirs_exist_ok=True)
+    elif source.is_file():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+
+
+def _run_process(
+    words: list[str], log: pathlib.Path, folder: pathlib.Path, staging: pathlib.Path
+) -> int:
+    """Exit code of a command; ends its whole process group when this one is interrupted."""
+    environment = {**os.environ, STAGING_ROOT: str(staging)}
+    with log.open("ab") as stream:
+        process = subprocess.Popen(
+            words,
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            return process.wait()
+        except BaseException:
+            _end(process)
+            raise
+
+
+def _end(process: subprocess.Popen) -> None:
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(ENDING_S)
+            return
+
+
+def _tail(log: pathlib.Path, lines: int = 20) -> str:
+    with log.open(encoding="utf-8", errors="replace") as stream:
+        return "".join(stream.readlines()[-lines:]).rstrip()
