@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
+import os
+import pathlib
 from collections.abc import Sequence
 
 from ml_metadata.proto import metadata_store_pb2
 from tfx import v1 as tfx
 
+from components import face_metrics
+from components.anomaly_gate import AnomalyGate
+from components.baseline import LastBlessedModel
+from components.code_digest import code_digest
+from components.face_example_gen import FaceExampleGen
+from components.infra_validator import FaceInfraValidator
+from components.pusher import FacePusher
+from components.record_schema import SCHEMA_FILE
+from components.trainer import TrainerArguments, training_config
 from pipeline.config import PipelineConfig
+
+SERVER_MODULE = "pipeline.commands.serve"
+"""What infra validation starts, beside its own code."""
 
 
 def create_pipeline(
@@ -34,4 +49,114 @@ def create_pipeline(
       metadata_config: of ML Metadata; None where the orchestrator has its own (Kubeflow).
       beam_args: of every step that runs on Beam.
     """
-    raise NotImplementedError
+    served = os.path.join(serving_dir, config.pusher.name)
+    data = data_steps(config, schema_file=schema_file or str(SCHEMA_FILE))
+    model = model_steps(config, data, served=served, checkpoint_dir=checkpoint_dir)
+    return tfx.dsl.Pipeline(
+        pipeline_name=name,
+        pipeline_root=root,
+        components=[*data.values(), *model.values()],
+        enable_cache=config.cache,
+        metadata_connection_config=metadata_config,
+        beam_pipeline_args=list(beam_args),
+    )
+
+
+def data_steps(config: PipelineConfig, *, schema_file: str) -> dict:
+    """The steps that make the records and check them, by name."""
+    example_gen = FaceExampleGen(
+        data=config.data.to_json(),
+        code=code_digest("components.face_example_gen", files=_files(config.data.face_model)),
+    )
+    examples = example_gen.outputs["examples"]
+    statistics_gen = tfx.components.StatisticsGen(examples=examples)
+    schema_gen = tfx.components.ImportSchemaGen(schema_file=schema_file)
+    validator = tfx.components.ExampleValidator(
+        statistics=statistics_gen.outputs["statistics"], schema=schema_gen.outputs["schema"]
+    )
+    gate = AnomalyGate(
+        anomalies=validator.outputs["anomalies"], code=code_digest("components.anomaly_gate")
+    )
+    return {
+        "example_gen": example_gen,
+        "statistics_gen": statistics_gen,
+        "schema_gen": schema_gen,
+        "validator": validator,
+        "gate": gate,
+    }
+
+
+def model_steps(config: PipelineConfig, data: dict, *, served: str, checkpoint_dir: str) -> dict:
+    """The steps that train a model, judge it and push it, by name."""
+    examples = data["example_gen"].outputs["examples"]
+    trainer = _trainer(config, data, checkpoint_dir)
+    model = trainer.outputs["model"]
+    baseline = LastBlessedModel(
+        model=model, serving_dir=served, code=code_digest("components.baseline")
+    )
+    evaluator = _evaluator(config, examples, model, baseline.outputs["baseline"])
+    infra_validator = FaceInfraValidator(
+        model=model,
+        examples=examples,
+        settings=config.infra_validator.to_json(),
+        model_name=config.pusher.name,
+        code=code_digest("components.infra_validator", SERVER_MODULE),
+    )
+    pusher = FacePusher(
+        model=model,
+        model_blessing=evaluator.outputs["blessing"],
+        infra_blessing=infra_validator.outputs["blessing"],
+        serving_dir=served,
+        code=code_digest("components.pusher"),
+    )
+    return {
+        "trainer": trainer,
+        "baseline": baseline,
+        "evaluator": evaluator,
+        "infra_validator": infra_validator,
+        "pusher": pusher,
+    }
+
+
+def _trainer(config: PipelineConfig, data: dict, checkpoint_dir: str):
+    """Trains only on records that keep to the schema."""
+    files = _files(config.data.face_model, config.trainer.init)
+    arguments = TrainerArguments(
+        data=config.data.to_json(),
+        trainer=config.trainer.to_json(),
+        export=config.export.to_json(),
+        code=code_digest("components.trainer", files=files),
+        checkpoint_dir=checkpoint_dir,
+        model_name=config.pusher.name,
+    )
+    trainer = tfx.components.Trainer(
+        run_fn="components.trainer.run_fn",
+        examples=data["example_gen"].outputs["examples"],
+        train_args=tfx.proto.TrainArgs(num_steps=training_config(config.trainer).steps),
+        eval_args=tfx.proto.EvalArgs(),
+        custom_config=dataclasses.asdict(arguments),
+    )
+    trainer.add_upstream_node(data["gate"])
+    return trainer
+
+
+def _evaluator(config: PipelineConfig, examples, model, baseline):
+    """TFX's Evaluator with this project's metric."""
+    eval_config = face_metrics.eval_config(
+        config.evaluator,
+        face_model=config.data.face_model,
+        iterations=config.trainer.iterations,
+        code=code_digest("components.face_metrics", files=_files(config.data.face_model)),
+    )
+    return tfx.components.Evaluator(
+        examples=examples,
+        example_splits=[config.evaluator.split],
+        model=model,
+        baseline_model=baseline,
+        eval_config=eval_config,
+    )
+
+
+def _files(*names: str) -> list[str]:
+    """Those names that are files, whose bytes count for the cache."""
+    return [name for name in names if pathlib.Path(name).is_file()]

@@ -115,7 +115,7 @@ def run(options: TrainOptions, *, model: MorphableModel | None = None) -> pathli
     start = int(trainer.step.value)
     batches = None
     if options.data:
-        from pipeline.record_batches import record_batches
+        from components.record_batches import record_batches
 
         batches = record_batches(options.data, model, options.config, skip=start)
     training.train(

@@ -25,7 +25,7 @@ from facemodel.synthesis import Normal, Range, SynthesisConfig, online_batch, re
 from facemodel.training import TrainingConfig, TrainingConfigError
 from facemodel.weights import load_weights
 from pipeline import cli, train
-from pipeline.record_batches import RecordsError, record_batches
+from components.record_batches import RecordsError, record_batches
 
 ROOT = pathlib.Path(__file__).parents[1]
 MODEL = MorphableModel.tiny()

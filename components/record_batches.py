@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 
 import tensorflow as tf
@@ -22,7 +23,11 @@ class RecordsError(ValueError):
 
 
 def record_batches(
-    folder: pathlib.Path, model: MorphableModel, config: TrainingConfig, *, skip: int = 0
+    folder: str | os.PathLike[str],
+    model: MorphableModel,
+    config: TrainingConfig,
+    *,
+    skip: int = 0,
 ) -> tf.data.Dataset:
     """Reads, shuffles and crops records without end; the order depends on the config's seed.
 
@@ -35,9 +40,7 @@ def record_batches(
     Raises:
       RecordsError: if the folder has no such file.
     """
-    files = sorted(str(path) for path in pathlib.Path(folder).rglob("*.tfrecord*"))
-    if not files:
-        raise RecordsError(f"{folder}: holds no .tfrecord file")
+    files = record_files(folder)
     counts = (model.coefficient_count, len(model.albedo))
     geometry = FaceGeometry.create(model)
     compression = "GZIP" if files[0].endswith(".gz") else ""
@@ -53,6 +56,14 @@ def record_batches(
         num_parallel_calls=tf.data.AUTOTUNE,
         deterministic=True,
     ).prefetch(tf.data.AUTOTUNE)
+
+
+def record_files(folder: str | os.PathLike[str]) -> list[str]:
+    """The record files in a folder or below it, in order; RecordsError if there are none."""
+    files = sorted(str(path) for path in pathlib.Path(folder).rglob("*.tfrecord*"))
+    if not files:
+        raise RecordsError(f"{folder}: holds no .tfrecord file")
+    return files
 
 
 def training_batch(

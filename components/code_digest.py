@@ -1,0 +1,74 @@
+"""A digest of the code that a step runs, so that editing it makes the cache miss."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import os
+import pathlib
+from collections.abc import Iterable, Iterator
+
+import facemodel
+
+ROOT = pathlib.Path(facemodel.__file__).parents[1]
+"""Where the project's packages lie side by side."""
+DATA = pathlib.Path(facemodel.__file__).parent / "data"
+"""Face model, weights and measured noise, which the code reads."""
+
+
+def code_digest(*modules: str, files: Iterable[str | os.PathLike[str]] = ()) -> str:
+    """Digest of modules, of all modules of the project that they import, and of the data.
+
+    Args:
+      modules: full names, such as components.trainer.
+      files: more that the step reads.
+
+    Returns:
+      16 hexadecimal digits.
+
+    Raises:
+      ModuleNotFoundError: if one of the modules is not the project's.
+    """
+    digest = hashlib.sha256()
+    for path in [*source_files(*modules), *sorted(DATA.glob("*.npz")), *map(pathlib.Path, files)]:
+        name = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
+        digest.update(f"{name.as_posix()}\0".encode())
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()[:16]
+
+
+def source_files(*modules: str) -> list[pathlib.Path]:
+    """The files of modules and of everything in the project that they import, in order."""
+    waiting, found = list(modules), {}
+    for module in modules:
+        if _source_file(module) is None:
+            raise ModuleNotFoundError(f"no module of this project: {module}")
+    while waiting:
+        module = waiting.pop()
+        path = _source_file(module)
+        if path is None or module in found:
+            continue
+        found[module] = path
+        parents = module.split(".")[:-1]
+        waiting += [".".join(parents[: k + 1]) for k in range(len(parents))]
+        waiting += _imported(path.read_text(encoding="utf-8"))
+    return sorted(set(found.values()))
+
+
+def _source_file(module: str) -> pathlib.Path | None:
+    """Where a module of the project is; None for other modules, and for what is in a module."""
+    place = ROOT.joinpath(*module.split("."))
+    candidates = (place.with_suffix(".py"), place / "__init__.py")
+    if not (ROOT / module.split(".")[0] / "__init__.py").is_file():
+        return None
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def _imported(source: str) -> Iterator[str]:
+    """Full names that a module imports anywhere; the project has no relative imports."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)

@@ -1,0 +1,186 @@
+"""TFMA's metric: the mean vertex error in mm of the loop's start and of each of its iterations."""
+
+from __future__ import annotations
+
+import functools
+import json
+
+import apache_beam as beam
+import numpy as np
+import tensorflow_model_analysis as tfma
+from google.protobuf import json_format
+from tensorflow_model_analysis.metrics import metric_types, metric_util
+
+from components.face_models import load_face_model
+from components.settings import EvaluatorSettings
+from facemodel import metrics
+
+METRIC = "error_mm"
+LABEL, PREDICTION = "face/coefficients", "iterations"
+CANDIDATE, BASELINE = "candidate", "baseline"
+
+
+class FaceErrors:
+    """Distances between faces that are given by coefficients.
+
+    Args:
+      face_model: its name in the settings.
+    """
+
+    def __init__(self, face_model: str):
+        model = load_face_model(face_model, level=0)
+        self._mean = model.mean[model.inner_face]
+        self._basis = model.basis[:, model.inner_face].reshape(model.coefficient_count, -1)
+
+    def vertices(self, coefficients) -> np.ndarray:
+        """[..., n] -> the inner face [..., V, 3] mm."""
+        offsets = np.asarray(coefficients, np.float32) @ self._basis
+        return self._mean + offsets.reshape(*offsets.shape[:-1], -1, 3)
+
+    def errors_mm(self, estimates, truth) -> np.ndarray:
+        """Mean distance after similarity alignment: [..., n] and [n] -> [...] mm."""
+        estimated = self.vertices(estimates)
+        return metrics.vertex_error_mm(
+            estimated, np.broadcast_to(self.vertices(truth), estimated.shape)
+        )
+
+
+@functools.lru_cache(maxsize=2)
+def face_errors(face_model: str) -> FaceErrors:
+    """FaceErrors, loaded once in a process."""
+    return FaceErrors(face_model)
+
+
+class AlignedError(tfma.metrics.Metric):
+    """Mean over faces of the error after iteration 0 (the start) to K: error_mm_0 .. error_mm_K.
+
+    Args:
+      name: first part of the metrics' names.
+      iterations: K.
+      face_model: its name in the settings.
+      code: digest of the code that runs; here so that TFX's cache sees it.
+    """
+
+    def __init__(
+        self,
+        name: str = METRIC,
+        iterations: int = 3,
+        face_model: str = "default",
+        code: str = "",
+    ):
+        super().__init__(
+            _computations, name=name, iterations=iterations, face_model=face_model, code=code
+        )
+
+
+metric_types.register_metric(AlignedError)
+
+
+def _computations(
+    name: str,
+    iterations: int,
+    face_model: str,
+    code: str = "",
+    eval_config=None,
+    model_names=None,
+    output_names=None,
+    example_weighted: bool = False,
+):
+    del code, output_names
+    found = []
+    for model_name in model_names or [""]:
+        keys = [
+            metric_types.MetricKey(
+                f"{name}_{k}", model_name=model_name, example_weighted=example_weighted
+            )
+            for k in range(iterations + 1)
+        ]
+        combiner = _MeanErrors(keys, face_model, eval_config, model_name)
+        found.append(
+            metric_types.MetricComputation(keys=keys, preprocessors=None, combiner=combiner)
+        )
+    return found
+
+
+class _MeanErrors(beam.CombineFn):
+    """Adds up [sum of errors by iteration .., count]."""
+
+    def __init__(self, keys, face_model: str, eval_config, model_name: str):
+        self._keys, self._face_model = keys, face_model
+        self._eval_config, self._model_name = eval_config, model_name
+
+    def create_accumulator(self):
+        return np.zeros(len(self._keys) + 1)
+
+    def add_input(self, accumulator, element):
+        found = metric_util.to_label_prediction_example_weight(
+            element,
+            eval_config=self._eval_config,
+            model_name=self._model_name,
+            flatten=False,
+            squeeze=False,
+        )
+        for label, prediction, _ in found:
+            truth = np.ravel(label)
+            estimates = np.reshape(prediction, (len(self._keys), len(truth)))
+            errors = face_errors(self._face_model).errors_mm(estimates, truth)
+            accumulator = accumulator + np.append(errors, 1.0)
+        return accumulator
+
+    def merge_accumulators(self, accumulators):
+        return np.sum(list(accumulators), axis=0)
+
+    def extract_output(self, accumulator):
+        *sums, count = accumulator
+        return {key: total / count for key, total in zip(self._keys, sums)}
+
+
+def eval_config(
+    settings: EvaluatorSettings, *, face_model: str, iterations: int, code: str
+) -> tfma.EvalConfig:
+    """What TFX's Evaluator does with a candidate and the model that is served.
+
+    Args:
+      settings: slices and thresholds.
+      face_model: its name in the settings.
+      iterations: K of the candidate's loop; the last one's error decides.
+      code: digest of the code that runs.
+    """
+    models = [
+        {
+            "name": name,
+            "signature_name": "examples",
+            "label_key": LABEL,
+            "prediction_key": PREDICTION,
+            "is_baseline": name == BASELINE,
+        }
+        for name in (CANDIDATE, BASELINE)
+    ]
+    metric = {
+        "class_name": AlignedError.__name__,
+        "module": __name__,
+        "config": json.dumps({"iterations": iterations, "face_model": face_model, "code": code}),
+    }
+    threshold = {
+        "value_threshold": {"upper_bound": settings.max_error_mm},
+        "change_threshold": {
+            "absolute": settings.max_worsening_mm,
+            "direction": "LOWER_IS_BETTER",
+        },
+    }
+    values = {
+        "model_specs": models,
+        "metrics_specs": [
+            {
+                "metrics": [metric, {"class_name": "ExampleCount"}],
+                "thresholds": {f"{METRIC}_{iterations}": threshold},
+            }
+        ],
+        "slicing_specs": [{}, *({"feature_keys": [slice_key(name)]} for name in settings.slices)],
+    }
+    return json_format.ParseDict(values, tfma.EvalConfig())
+
+
+def slice_key(name: str) -> str:
+    """The feature that says to which slice a record belongs: yaw -> slice/yaw_bin."""
+    return f"slice/{name}_bin"

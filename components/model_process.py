@@ -1,0 +1,122 @@
+"""A model server as a process, while something is asked of it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+
+import grpc
+from tensorflow_serving.apis import (
+    get_model_status_pb2,
+    model_service_pb2_grpc,
+    prediction_service_pb2_grpc,
+)
+
+SERVER_VARIABLE = "TF_SERVING_BIN"
+_STOP_SECONDS = 20.0
+
+
+class ServerError(RuntimeError):
+    """A model server that does not start, or does not answer as it should."""
+
+
+def server_command(base: str, *, name: str, port: int) -> list[str]:
+    """How to start the server on the loopback address.
+
+    Args:
+      base: folder of the model's versions.
+      name: of the model.
+      port: for gRPC.
+    """
+    if binary := os.environ.get(SERVER_VARIABLE):
+        return [
+            binary,
+            f"--port={port}",
+            f"--model_name={name}",
+            f"--model_base_path={os.path.abspath(base)}",
+        ]
+    options = ["--model", base, "--name", name, "--port", str(port)]
+    return [sys.executable, "-m", "pipeline.cli", "serve", *options]
+
+
+@contextlib.contextmanager
+def running_server(
+    base: str, *, name: str, start_seconds: float
+) -> Iterator[prediction_service_pb2_grpc.PredictionServiceStub]:
+    """Starts a server, waits until it serves the model, and ends it after the body.
+
+    Args:
+      base: folder of the model's versions.
+      name: of the model.
+      start_seconds: to wait at most.
+
+    Yields:
+      A stub of its prediction service; gRPC's errors in the body become ServerErrors.
+
+    Raises:
+      ServerError: if it ends or is not ready in time, with the end of its log.
+    """
+    port = _free_port()
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(
+            server_command(base, name=name, port=port), stdout=log, stderr=subprocess.STDOUT
+        )
+        try:
+            options = [("grpc.max_receive_message_length", -1), ("grpc.enable_http_proxy", 0)]
+            with grpc.insecure_channel(f"127.0.0.1:{port}", options=options) as channel:
+                _wait(process, channel, name, time.monotonic() + start_seconds)
+                yield prediction_service_pb2_grpc.PredictionServiceStub(channel)
+        except (grpc.RpcError, ServerError) as error:
+            raise ServerError(f"{_describe(error)}; the server's log ends:\n{_tail(log)}") from None
+        finally:
+            _end(process)
+
+
+def _describe(error: Exception) -> str:
+    if isinstance(error, grpc.Call):
+        return f"{error.code().name}: {error.details()}"
+    return str(error)
+
+
+def _wait(process, channel, name: str, deadline: float) -> None:
+    """Returns when a version is available."""
+    stub = model_service_pb2_grpc.ModelServiceStub(channel)
+    request = get_model_status_pb2.GetModelStatusRequest()
+    request.model_spec.name = name
+    available = get_model_status_pb2.ModelVersionStatus.AVAILABLE
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise ServerError(f"the server ended with exit code {process.returncode}")
+        with contextlib.suppress(grpc.RpcError):
+            response = stub.GetModelStatus(request, timeout=5.0)
+            if any(status.state == available for status in response.model_version_status):
+                return
+        time.sleep(0.25)
+    raise ServerError("the server was not ready in time")
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def _tail(log, size: int = 2000) -> str:
+    log.seek(0, os.SEEK_END)
+    log.seek(max(0, log.tell() - size))
+    return log.read().decode(errors="replace")
+
+
+def _end(process) -> None:
+    process.terminate()
+    try:
+        process.wait(_STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

@@ -1,0 +1,59 @@
+"""FacePusher: adds a blessed model to the folder that a model server watches.
+
+TFX's Pusher copies into the version's own folder, where a server can see a part of it; this one
+copies beside it and renames.
+"""
+
+import os
+
+from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
+from tfx.dsl.component.experimental.decorators import component
+from tfx.types.artifact import Artifact
+from tfx.types.standard_artifacts import InfraBlessing, Model, ModelBlessing, PushedModel
+from tfx.utils import path_utils
+
+from components import served_models
+
+BLESSED_FILE, INFRA_BLESSED_FILE = "BLESSED", "INFRA_BLESSED"
+
+
+def is_blessed(blessing: Artifact, file: str) -> bool:
+    """Whether a blessing's folder holds the file that says so."""
+    return os.path.exists(os.path.join(blessing.uri, file))
+
+
+@component
+def FacePusher(
+    model: InputArtifact[Model],
+    model_blessing: InputArtifact[ModelBlessing],
+    infra_blessing: InputArtifact[InfraBlessing],
+    pushed_model: OutputArtifact[PushedModel],
+    serving_dir: Parameter[str],
+    code: Parameter[str],
+) -> None:
+    """Pushes the model if evaluation and infra validation blessed it.
+
+    Args:
+      model: the candidate.
+      model_blessing: of the Evaluator.
+      infra_blessing: of FaceInfraValidator.
+      pushed_model: with the properties that TFX's Pusher sets: pushed, pushed_destination,
+        pushed_version; its folder has a file that says the same.
+      serving_dir: folder of the versions.
+      code: digest of the code that runs.
+    """
+    del code
+    blessed = is_blessed(model_blessing, BLESSED_FILE)
+    servable = is_blessed(infra_blessing, INFRA_BLESSED_FILE)
+    pushed_model.set_int_custom_property("pushed", int(blessed and servable))
+    text = f"not pushed: blessed {blessed}, servable {servable}"
+    if blessed and servable:
+        source = path_utils.serving_model_path(model.uri)
+        number = served_models.push(source, serving_dir, source=model.uri)
+        destination = os.path.join(serving_dir, str(number))
+        pushed_model.set_string_custom_property("pushed_destination", destination)
+        pushed_model.set_string_custom_property("pushed_version", str(number))
+        text = f"pushed: {destination}"
+    os.makedirs(pushed_model.uri, exist_ok=True)
+    with open(os.path.join(pushed_model.uri, "result.txt"), "w", encoding="utf-8") as file:
+        file.write(text + "\n")

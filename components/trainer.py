@@ -1,0 +1,230 @@
+"""run_fn of the TFX Trainer: records in, a SavedModel with warm-up requests out."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import logging
+import os
+import pathlib
+import shutil
+
+import keras
+import tensorflow as tf
+
+from components import warmup
+from components.face_models import load_face_model
+from components.record_batches import record_batches, record_files
+from components.settings import DataSettings, ExportSettings, TrainerSettings
+from facemodel import checkpoints, training
+from facemodel.export import ExportConfig, export_saved_model
+from facemodel.geometry import FaceGeometry
+from facemodel.network import IterativeRegressor, build_network
+from facemodel.training import RegressorTrainer, TrainingConfig
+from facemodel.weights import DEFAULT_WEIGHTS, load_weights
+
+_log = logging.getLogger("components.trainer")
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainerArguments:
+    """What the pipeline tells the Trainer, as its custom_config.
+
+    Attributes:
+      data, trainer, export: sections of the configuration as JSON.
+      code: digest of the code that runs.
+      checkpoint_dir: under which checkpoints are kept, outside the step's own folder.
+      model_name: under which the model will be served.
+    """
+
+    data: str
+    trainer: str
+    export: str
+    code: str
+    checkpoint_dir: str
+    model_name: str
+
+
+def run_fn(fn_args) -> None:
+    """Trains and exports.
+
+    Args:
+      fn_args: of TFX: where records, model and logs are, and TrainerArguments as custom_config.
+    """
+    arguments = TrainerArguments(**fn_args.custom_config)
+    settings = TrainerSettings.from_json(arguments.trainer)
+    train_folder = pathlib.Path(fn_args.train_files[0]).parent
+    digest = files_digest(record_files(train_folder))
+    folder = pathlib.Path(arguments.checkpoint_dir) / run_key(arguments, digest)
+    trainer = fit(arguments, settings, train_folder, folder, pathlib.Path(fn_args.model_run_dir))
+    export(
+        trainer,
+        arguments,
+        pathlib.Path(fn_args.serving_model_dir),
+        eval_files=record_files(pathlib.Path(fn_args.eval_files[0]).parent),
+        data_digest=digest,
+    )
+
+
+def files_digest(paths: list[str]) -> str:
+    """SHA-256 of the names and bytes of files, 16 hexadecimal digits."""
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(f"{os.path.basename(path)}\0".encode())
+        with open(path, "rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()[:16]
+
+
+def run_key(arguments: TrainerArguments, data_digest: str) -> str:
+    """Names a training run: the same for the same records, settings and code, wherever they lie."""
+    values = dataclasses.asdict(arguments) | {"checkpoint_dir": "", "export": "", "model_name": ""}
+    text = json.dumps([values, data_digest], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def training_config(settings: TrainerSettings) -> TrainingConfig:
+    """The fields that training itself takes."""
+    names = [field.name for field in dataclasses.fields(TrainingConfig)]
+    return TrainingConfig(**{name: getattr(settings, name) for name in names})
+
+
+def fit(
+    arguments: TrainerArguments,
+    settings: TrainerSettings,
+    records: pathlib.Path,
+    folder: pathlib.Path,
+    logs: pathlib.Path,
+) -> RegressorTrainer:
+    """Trains, from the newest checkpoint in the folder if there is one.
+
+    Args:
+      arguments: of the pipeline.
+      settings: of training.
+      records: folder with the records.
+      folder: for checkpoints.
+      logs: for the curve and TensorBoard.
+    """
+    model = load_face_model(DataSettings.from_json(arguments.data).face_model, settings.level)
+    config = training_config(settings)
+    keras.utils.set_random_seed(config.seed)
+    with strategy_of(settings).scope():
+        trainer = _build(FaceGeometry.create(model), config, settings)
+        step = _resume(trainer, folder)
+    if step < config.steps:
+        training.train(
+            trainer,
+            batches=record_batches(records, model, config, skip=step),
+            callbacks=_callbacks(settings, folder, logs),
+            steps_per_round=settings.steps_per_round,
+        )
+    else:  # what train() does at its end
+        trainer.optimizer.finalize_variable_values(trainer.trainable_variables)
+    return trainer
+
+
+def strategy_of(settings: TrainerSettings) -> tf.distribute.Strategy:
+    """How training is spread over devices and machines."""
+    makers = {
+        "none": tf.distribute.get_strategy,
+        "mirrored": tf.distribute.MirroredStrategy,
+        "multi_worker": tf.distribute.MultiWorkerMirroredStrategy,
+    }
+    return makers[settings.strategy]()
+
+
+def _build(
+    geometry: FaceGeometry, config: TrainingConfig, settings: TrainerSettings
+) -> RegressorTrainer:
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(settings.precision)
+    try:
+        network = build_network(geometry.prior_mean.shape[0])
+    finally:
+        keras.config.set_dtype_policy(before)
+    if settings.init != "none":
+        load_weights(network, initial_weights(settings))
+    regressor = IterativeRegressor(geometry, network, iterations=config.iterations)
+    return training.create_trainer(regressor, config)
+
+
+def initial_weights(settings: TrainerSettings) -> pathlib.Path:
+    """The weights file that training starts from."""
+    return DEFAULT_WEIGHTS if settings.init == "shipped" else pathlib.Path(settings.init)
+
+
+def _resume(trainer: RegressorTrainer, folder: pathlib.Path) -> int:
+    """Puts the newest checkpoint in and returns its step; 0 if there is none."""
+    found = checkpoints.checkpoint_steps(folder)
+    if not found:
+        return 0
+    step, newest = list(found.items())[-1]
+    checkpoints.restore_checkpoint(trainer, newest)
+    _log.info("going on from %s", newest)
+    return step
+
+
+def _callbacks(
+    settings: TrainerSettings, folder: pathlib.Path, logs: pathlib.Path
+) -> list[keras.callbacks.Callback]:
+    return [
+        checkpoints.WriteCurve(logs / "curve.csv"),
+        checkpoints.KeepCheckpoints(folder, every_s=settings.checkpoint_seconds),
+        keras.callbacks.TensorBoard(str(logs), write_graph=False),
+        keras.callbacks.LambdaCallback(
+            on_epoch_end=lambda epoch, values: _log.info("round %d: %s", epoch + 1, values)
+        ),
+    ]
+
+
+def export(
+    trainer: RegressorTrainer,
+    arguments: TrainerArguments,
+    target: pathlib.Path,
+    *,
+    eval_files: list[str],
+    data_digest: str,
+) -> None:
+    """Writes the SavedModel, with warm-up requests and its origin in assets.extra/.
+
+    Args:
+      trainer: trained.
+      arguments: of the pipeline.
+      target: the SavedModel's folder, which appears when complete.
+      eval_files: records that warm-up requests are made of.
+      data_digest: of the training records.
+    """
+    settings = ExportSettings.from_json(arguments.export)
+    model = load_face_model(DataSettings.from_json(arguments.data).face_model, settings.level)
+    temporary = target.with_name(f".{target.name}.part")
+    shutil.rmtree(temporary, ignore_errors=True)
+    written = export_saved_model(
+        model,
+        trainer.regressor,
+        temporary,
+        config=ExportConfig(start=settings.start, landmark_noise_mm=settings.landmark_noise_mm),
+        facts={"origin": origin(arguments, data_digest)},
+    )
+    records = tf.data.TFRecordDataset(eval_files).take(settings.warmup_requests)
+    warmup.write_requests(written, list(records.as_numpy_iterator()), name=arguments.model_name)
+    written.rename(target)
+    temporary.rmdir()
+
+
+def origin(arguments: TrainerArguments, data_digest: str) -> dict:
+    """Says which data, settings, code and parent made a model, for `facerelief lineage`."""
+    settings = TrainerSettings.from_json(arguments.trainer)
+    parent = {"init": settings.init}
+    if settings.init != "none":
+        parent["sha256"] = hashlib.sha256(initial_weights(settings).read_bytes()).hexdigest()
+    return {
+        "run_key": run_key(arguments, data_digest),
+        "data": json.loads(arguments.data),
+        "data_digest": data_digest,
+        "trainer": dataclasses.asdict(settings),
+        "export": json.loads(arguments.export),
+        "code": arguments.code,
+        "parent": parent,
+    }

@@ -1,0 +1,188 @@
+"""Runs the pipeline on this machine, step by step, in one process.
+
+`facerelief pipeline` does it, and so does the tfx command line, which runs this file as a script:
+
+    tfx pipeline create --engine=local --pipeline_path=pipeline/local_runner.py
+    tfx run create --engine=local --pipeline_name=facerelief
+
+There the options come from the environment: FACERELIEF_CONFIG (a YAML file), FACERELIEF_SET
+(overrides, separated by blanks) and FACERELIEF_ROOT (out/pipeline).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime
+import fcntl
+import hashlib
+import logging
+import os
+import pathlib
+import sys
+from collections.abc import Iterator
+
+if __name__ == "__main__":
+    # The folder of this script comes first on the path and would hide the package of its name.
+    sys.path[0] = str(pathlib.Path(__file__).resolve().parents[1])
+
+from pipeline import config as configuration
+
+NAME = "facerelief"
+DEFAULT_ROOT = pathlib.Path("out/pipeline")
+
+_log = logging.getLogger("pipeline.local_runner")
+
+
+class RunError(RuntimeError):
+    """A run that cannot start."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Places:
+    """Where a pipeline's things are.
+
+    Attributes:
+      root: of all of them.
+    """
+
+    root: pathlib.Path
+
+    @property
+    def metadata(self) -> pathlib.Path:
+        """ML Metadata, an SQLite file."""
+        return self.root / "metadata.sqlite"
+
+    @property
+    def artifacts(self) -> pathlib.Path:
+        """What steps wrote, in a folder for each step."""
+        return self.root / "artifacts"
+
+    @property
+    def checkpoints(self) -> pathlib.Path:
+        """Of training, in a folder for each combination of records, settings and code."""
+        return self.root / "checkpoints"
+
+    @property
+    def serving(self) -> pathlib.Path:
+        """Pushed models: a folder for each model, with its versions."""
+        return self.root / "serving"
+
+    @property
+    def configs(self) -> pathlib.Path:
+        """The configuration of each run, YAML files named by the time of its start."""
+        return self.root / "configs"
+
+    @property
+    def schemas(self) -> pathlib.Path:
+        """Schemas, named by their content."""
+        return self.root / "schemas"
+
+
+@contextlib.contextmanager
+def lock(places: Places) -> Iterator[None]:
+    """Holds a root against other runs; raises RunError if one is going on there."""
+    places.root.mkdir(parents=True, exist_ok=True)
+    with open(places.root / ".lock", "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RunError(f"{places.root}: another run is going on there") from None
+        yield
+
+
+def is_running(places: Places) -> bool:
+    """Whether a run holds the root."""
+    if not places.root.is_dir():
+        return False
+    try:
+        with lock(places):
+            return False
+    except RunError:
+        return True
+
+
+def write_schema(config: configuration.PipelineConfig, places: Places) -> pathlib.Path:
+    """Writes the curated schema for the face model, under a name that changes with its content."""
+    from components.face_models import load_face_model
+    from components.record_schema import curated_schema
+
+    lengths = {}
+    if config.data.face_model != "default":
+        model = load_face_model(config.data.face_model)
+        lengths = {
+            "face/coefficients": model.coefficient_count,
+            "face/albedo_coefficients": len(model.albedo),
+        }
+    text = curated_schema(lengths)
+    path = places.schemas / hashlib.sha256(text.encode()).hexdigest()[:16] / "schema.pbtxt"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+    return path
+
+
+def create(config: configuration.PipelineConfig, places: Places, *, name: str = NAME):
+    """The pipeline with the paths of a root."""
+    from tfx import v1 as tfx
+
+    from pipeline.pipeline import create_pipeline
+
+    workers = config.resources.beam_workers
+    mode = "multi_processing" if workers > 1 else "in_memory"
+    return create_pipeline(
+        config,
+        name=name,
+        root=str(places.artifacts),
+        serving_dir=str(places.serving),
+        checkpoint_dir=str(places.checkpoints),
+        schema_file=str(write_schema(config, places)),
+        metadata_config=tfx.orchestration.metadata.sqlite_metadata_connection_config(
+            str(places.metadata)
+        ),
+        beam_args=[f"--direct_running_mode={mode}", f"--direct_num_workers={workers}"],
+    )
+
+
+def run(
+    config: configuration.PipelineConfig,
+    root: str | os.PathLike[str] = DEFAULT_ROOT,
+    *,
+    name: str = NAME,
+) -> Places:
+    """Runs all steps; those that ran before with the same inputs, settings and code are skipped.
+
+    Args:
+      config: of the pipeline; logged and stored.
+      root: folder for everything.
+      name: of the pipeline.
+
+    Raises:
+      RunError: if a run is going on there.
+    """
+    from tfx import v1 as tfx
+
+    places = Places(pathlib.Path(root).resolve())
+    text = config.to_yaml()
+    _log.info("configuration:\n%s", text)
+    with lock(places):
+        places.configs.mkdir(exist_ok=True)
+        started = datetime.datetime.now().isoformat()
+        (places.configs / f"{started}.yaml").write_text(text, encoding="utf-8")
+        tfx.orchestration.LocalDagRunner().run(create(config, places, name=name))
+    return places
+
+
+def main() -> None:
+    """Runs with the options of the environment."""
+    logging.basicConfig(format="%(asctime)s %(name)s: %(message)s", level=logging.INFO)
+    config = configuration.load(
+        file=os.environ.get("FACERELIEF_CONFIG") or None,
+        overrides=os.environ.get("FACERELIEF_SET", "").split(),
+    )
+    run(config, os.environ.get("FACERELIEF_ROOT") or DEFAULT_ROOT)
+
+
+if __name__ == "__main__":
+    main()
