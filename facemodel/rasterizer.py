@@ -18,18 +18,16 @@ BACKGROUND = -1
 class Fragments(NamedTuple):
     """The pixels at which faces are seen: P of them, from all pictures of the batch.
 
-    On TensorFlow only these; on JAX, whose shapes are static, all pixels, with zero weights at the
+    On TensorFlow only these; on JAX, whose shapes are static, all pixels, with zeros at the
     background.
 
     Attributes:
       pixel: [P] int32 index into all B * H * W pixels.
-      vertices: three times [P] int32 index into all B * V vertices, the corners of what is seen.
-      weights: three times [P], of these corners, linear in the image, with sum 1.
+      values: [C, P] attributes there, linear in the image.
     """
 
     pixel: Any
-    vertices: Any
-    weights: Any
+    values: Any
 
 
 def rasterize(screen, triangles, *, height: int, width: int):
@@ -64,28 +62,42 @@ def triangle_corners(attributes, triangles):
     return [ops.take(attributes, triangles[:, k], axis=1) for k in range(3)]
 
 
-def find_fragments(screen, triangles, triangle_id) -> Fragments:
-    """Finds where in its triangle each pixel centre lies.
+def sample(screen, attributes, triangles, triangle_id) -> Fragments:
+    """Interpolates attributes of vertices at the pixels where faces are seen.
 
     Args:
       screen: [B, V, 3] as given to rasterize.
+      attributes: [B, V, C].
       triangles: [T, 3] int32.
       triangle_id: [B, H, W] int32 from rasterize.
+    """
+    pixel, corners, weights = _locate(
+        ops.concatenate([screen[..., :2], attributes], -1), triangles, triangle_id
+    )
+    return Fragments(pixel, sum(corner[2:] * weight for corner, weight in zip(corners, weights)))
+
+
+def _locate(table, triangles, triangle_id):
+    """Where in its triangle each pixel centre lies: table [B, V, 2 + C] starts with x and y px.
+
+    Returns:
+      pixel [P]; the table at the three corners, three times [2 + C, P]; their weights, three times
+      [P], linear in the image and with sum 1, 0 at the background.
     """
     _, height, width = ops.shape(triangle_id)
     picture, row, column = _pixels_to_shade(triangle_id)
     pixel = (picture * height + row) * width + column
     triangle = ops.take(ops.reshape(triangle_id, (-1,)), pixel, axis=0)
     seen = triangle >= 0
-    corners = ops.take(triangles, ops.maximum(triangle, 0), axis=0)
-    vertices = tuple(corners[:, k] + picture * ops.shape(screen)[1] for k in range(3))
-    points = [_columns_at(screen, vertex) for vertex in vertices]
-    x = [point[0] - (ops.cast(column, "float32") + 0.5) for point in points]
-    y = [point[1] - (ops.cast(row, "float32") + 0.5) for point in points]
+    vertices = ops.take(triangles, ops.maximum(triangle, 0), axis=0)
+    first = picture * ops.shape(table)[1]
+    corners = [_columns_at(table, vertices[:, k] + first) for k in range(3)]
+    x = [corner[0] - (ops.cast(column, "float32") + 0.5) for corner in corners]
+    y = [corner[1] - (ops.cast(row, "float32") + 0.5) for corner in corners]
     areas = [x[i] * y[j] - y[i] * x[j] for j, i in ((1, 2), (2, 0), (0, 1))]
     total = ops.where(seen, areas[0] + areas[1] + areas[2], 1.0)
     scale = ops.where(seen, 1.0 / total, 0.0)
-    return Fragments(pixel, vertices, tuple(area * scale for area in areas))
+    return pixel, corners, [area * scale for area in areas]
 
 
 def _pixels_to_shade(triangle_id):
@@ -103,16 +115,10 @@ def _columns_at(attributes, vertex):
     return ops.transpose(ops.take(flat, vertex, axis=0))
 
 
-def interpolate_fragments(attributes, fragments: Fragments):
-    """Interpolates attributes of vertices [B, V, C] at fragments -> [C, P]."""
-    corners = zip(fragments.vertices, fragments.weights)
-    return sum(_columns_at(attributes, vertex) * weight for vertex, weight in corners)
-
-
-def to_image(values, fragments: Fragments, shape):
-    """Puts values [P, ...] of fragments into images (B, H, W) -> [B, H, W, ...], else 0."""
+def to_image(values, pixel, shape):
+    """Puts values [P, ...] at pixels [P] into images (B, H, W) -> [B, H, W, ...], else 0."""
     pictures, height, width = shape
-    filled = ops.segment_sum(values, fragments.pixel, num_segments=pictures * height * width)
+    filled = ops.segment_sum(values, pixel, num_segments=pictures * height * width)
     return ops.reshape(filled, (pictures, height, width, *values.shape[1:]))
 
 
@@ -127,8 +133,8 @@ def barycentric(screen, triangles, triangle_id):
     Returns:
       [B, H, W, 3] weights of the corners, linear in the image, sum 1; 0 at the background.
     """
-    fragments = find_fragments(screen, triangles, triangle_id)
-    return to_image(ops.stack(fragments.weights, -1), fragments, ops.shape(triangle_id))
+    pixel, _, weights = _locate(screen, triangles, triangle_id)
+    return to_image(ops.stack(weights, -1), pixel, ops.shape(triangle_id))
 
 
 def interpolate(attributes, triangles, triangle_id, weights):

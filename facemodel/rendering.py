@@ -74,16 +74,12 @@ def render_shading(geometry: FaceGeometry, vertices, pose: Pose, *, size: int):
     screen = camera.project(vertices, pose)
     corners = rasterizer.triangle_corners(screen, geometry.triangles)
     triangle_id = rasterizer.rasterize_corners(corners, height=size, width=size)
-    fragments = rasterizer.find_fragments(screen, geometry.triangles, triangle_id)
-    normals = rasterizer.interpolate_fragments(
-        _normals_on_screen(geometry, corners, pose.scale), fragments
-    )
-    shading = ops.maximum(
-        normals[2] / ops.sqrt(ops.maximum(ops.sum(normals * normals, 0), _TINY)), 0.0
-    )
-    return rasterizer.to_image(shading, fragments, ops.shape(triangle_id)), ops.cast(
-        triangle_id >= 0, "float32"
-    )
+    normals = _normals_on_screen(geometry, corners, pose.scale)
+    pixel, normals = rasterizer.sample(screen, normals, geometry.triangles, triangle_id)
+    length = ops.sqrt(ops.maximum(ops.sum(normals * normals, 0), _TINY))
+    shading = ops.maximum(normals[2] / length, 0.0)
+    mask = ops.cast(triangle_id >= 0, "float32")
+    return rasterizer.to_image(shading, pixel, ops.shape(triangle_id)), mask
 
 
 def _normals_on_screen(geometry: FaceGeometry, corners, scale):
@@ -151,10 +147,10 @@ def render_photo(
     """
     screen = camera.project(vertices, pose, inverse_distance=inverse_distance)
     triangle_id = rasterizer.rasterize(screen, geometry.triangles, height=height, width=width)
-    fragments = rasterizer.find_fragments(screen, geometry.triangles, triangle_id)
     normals = ops.einsum("bij,bvj->bvi", pose.rotation, vertex_normals(geometry, vertices))
-    attributes = rasterizer.interpolate_fragments(ops.concatenate([normals, albedo], -1), fragments)
-    pixels = rasterizer.to_image(ops.transpose(attributes), fragments, ops.shape(triangle_id))
+    attributes = ops.concatenate([normals, albedo], -1)
+    pixel, values = rasterizer.sample(screen, attributes, geometry.triangles, triangle_id)
+    pixels = rasterizer.to_image(ops.transpose(values), pixel, ops.shape(triangle_id))
     mask = ops.cast(triangle_id >= 0, "float32")
     rgb = phong(_unit(pixels[..., :3]), pixels[..., 3:], light)
     return rgb * mask[..., None], mask

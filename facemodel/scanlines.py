@@ -69,15 +69,11 @@ def draw_at_once(corners, height, width):
     Returns:
       [B * H * W] int32 triangle, below 0 if there is none.
     """
-    pictures, count, _ = ops.shape(corners[0])
-    pixels = pictures * height * width
-    picture, triangle = ops.nonzero(_area(*corners) > 0.0)
-    index = picture * count + triangle
-    corners = [ops.take(ops.reshape(corner, (-1, 3)), index, axis=0) for corner in corners]
-    pixel, depth, which = _list_pixels(_list_rows(_set_up(corners, picture, height, width), width))
+    pixels = ops.shape(corners[0])[0] * height * width
+    found, count = _set_up(corners, height, width), ops.shape(corners[0])[1]
+    pixel, depth, which = _list_pixels(_list_rows(found, width))
     nearest = ops.segment_max(depth, pixel, num_segments=pixels)
-    is_nearest = depth == ops.take(nearest, pixel, axis=0)
-    candidate = ops.where(is_nearest, ops.take(triangle, which, axis=0), -1)
+    candidate = ops.where(depth == ops.take(nearest, pixel, axis=0), which % count, -1)
     return ops.segment_max(candidate, pixel, num_segments=pixels)
 
 
@@ -85,9 +81,7 @@ def draw_in_pieces(corners, height, width):
     """The same with fixed shapes: tests as many candidates at a time as there are pixels."""
     pictures, count, _ = ops.shape(corners[0])
     pixels = pictures * height * width
-    picture = ops.repeat(ops.arange(pictures, dtype="int32"), count)
-    corners = [ops.reshape(corner, (-1, 3)) for corner in corners]
-    found = _set_up(corners, picture, height, width)
+    found = _set_up(corners, height, width)
     total = ops.sum(_box_sizes(found))
 
     def step(start, nearest, triangle):
@@ -105,15 +99,11 @@ def draw_in_pieces(corners, height, width):
     return ops.while_loop(lambda start, *_: start < total, step, nothing)[2]
 
 
-def _area(first, second, third):
-    """Twice the area (px^2) of triangles with corners [..., 3]; positive for front-facing ones."""
-    x, y = (second[..., 0] - first[..., 0]), (second[..., 1] - first[..., 1])
-    return y * (third[..., 0] - first[..., 0]) - x * (third[..., 1] - first[..., 1])
-
-
-def _set_up(corners, picture, height, width) -> _Triangles:
-    """Boxes, edge functions and depth planes of triangles: corners three times [M, 3]."""
-    corners = [ops.transpose(corner) for corner in corners]
+def _set_up(corners, height, width) -> _Triangles:
+    """Boxes, edge functions and depth planes of triangles: corners three times [B, T, 3]."""
+    pictures, count, _ = ops.shape(corners[0])
+    picture = ops.repeat(ops.arange(pictures, dtype="int32"), count)
+    corners = [ops.transpose(ops.reshape(corner, (-1, 3))) for corner in corners]
     x, y, z = ([corner[axis] for corner in corners] for axis in range(3))
     left, columns, across = _pixel_range(x, width)
     top, rows, along = _pixel_range(y, height)

@@ -227,15 +227,14 @@ def test_weights_reproduce_linear_functions_of_the_picture():
     assert not found[~seen].any()
 
 
-def test_fragments_give_what_the_dense_functions_give(tiny_model, random_faces):
+def test_samples_give_what_the_dense_functions_give(tiny_model, random_faces):
     vertices, pose = random_faces(tiny_model, 3, seed=1, size=60)
     screen = np.asarray(camera.project(vertices, pose))
     ids = rasterizer.rasterize(screen, tiny_model.triangles, height=60, width=60)
     weights = rasterizer.barycentric(screen, tiny_model.triangles, ids)
     dense = rasterizer.interpolate(vertices, tiny_model.triangles, ids, weights)
-    fragments = rasterizer.find_fragments(screen, tiny_model.triangles, ids)
-    values = rasterizer.interpolate_fragments(vertices, fragments)
-    image = rasterizer.to_image(tf.transpose(values), fragments, (3, 60, 60))
+    pixel, values = rasterizer.sample(screen, vertices, tiny_model.triangles, ids)
+    image = rasterizer.to_image(tf.transpose(values), pixel, (3, 60, 60))
     np.testing.assert_allclose(image, dense, atol=1e-4)
 
 
