@@ -15,6 +15,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from facemodel.files import appearing
 from facemodel.training import RegressorTrainer
 
 _PATTERN = re.compile(r"step-(\d{8})\.npz")
@@ -46,13 +47,8 @@ def save_checkpoint(
     path = directory / f"step-{int(trainer.step.value):08d}.npz"
     arrays = {name: keras.ops.convert_to_numpy(value) for name, value in _state(trainer).items()}
     arrays[_CONFIG] = np.array(json.dumps(dataclasses.asdict(trainer.config), sort_keys=True))
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            np.savez(file, **arrays)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with appearing(path) as temporary, open(temporary, "wb") as file:
+        np.savez(file, **arrays)
     for old in list(checkpoint_steps(directory).values())[:-keep]:
         old.unlink()
     return path
@@ -148,9 +144,7 @@ class WriteCurve(keras.callbacks.Callback):
         row |= {name: f"{float(value):.4f}" for name, value in (logs or {}).items()}
         self._rows.append(row)
         self._step = step
-        temporary = self._path.with_name(f".{self._path.name}.tmp")
-        with open(temporary, "w", newline="") as file:
+        with appearing(self._path) as temporary, open(temporary, "w", newline="") as file:
             writer = csv.DictWriter(file, fieldnames=list(row))
             writer.writeheader()
             writer.writerows(self._rows)
-        os.replace(temporary, self._path)

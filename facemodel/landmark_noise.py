@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from keras import ops
 
+from facemodel.files import appearing
 from facemodel.landmarks import MEDIAPIPE_COUNT
 from facemodel.noise import Noise
 
@@ -37,10 +38,8 @@ class LandmarkNoise(NamedTuple):
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes a file for load; it appears complete or not at all."""
-        path = pathlib.Path(path)
-        temporary = path.with_name(f".{path.name}.part.npz")
-        np.savez_compressed(temporary, **self._asdict())
-        temporary.replace(path)
+        with appearing(path) as temporary, open(temporary, "wb") as file:
+            np.savez_compressed(file, **self._asdict())
 
     @classmethod
     def isotropic(cls, sd_mm: float, *, count: int = MEDIAPIPE_COUNT) -> LandmarkNoise:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import pathlib
 from typing import Any
 
+from facemodel.files import file_digest
 from facemodel.geometry import FaceGeometry
 from facemodel.morphable import DEFAULT_MODEL, MorphableModel
 from facemodel.network import ITERATIONS, IterativeRegressor, build_network
@@ -81,8 +81,3 @@ def _check_model(
             f"{path}: trained for {model.name} {model.version} with sha256 {digest[:12]}, "
             f"but {model_path} has {file_digest(model_path)[:12]}"
         )
-
-
-def file_digest(path: str | os.PathLike[str]) -> str:
-    """SHA-256 of a file's bytes, in hexadecimal."""
-    return hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()

@@ -14,6 +14,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from facemodel.files import appearing
+
 DEFAULT_WEIGHTS = pathlib.Path(__file__).parent / "data" / "regressor_float16.npz"
 _META = "meta"
 
@@ -66,14 +68,8 @@ def save_weights(
         if not np.isfinite(arrays[name]).all():
             raise WeightsError(f"{path}: {name} holds values that float16 cannot")
     arrays[_META] = np.array(json.dumps(meta, sort_keys=True))
-    path = pathlib.Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            np.savez(file, **arrays)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with appearing(path) as temporary, open(temporary, "wb") as file:
+        np.savez(file, **arrays)
 
 
 def load_weights(network: keras.Model, path: str | os.PathLike[str]) -> dict[str, Any]:

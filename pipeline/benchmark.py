@@ -21,10 +21,10 @@ from rich.table import Table
 
 from facemodel import crop, landmarks, network, transforms
 from facemodel.alignment import crop_around
+from facemodel.files import write_bytes
 from facemodel.morphable import MorphableModel
 from facemodel.pretrained import load_pretrained
 from pipeline.compiling import compiled
-from serving.files import write_bytes
 
 BATCHES = (1, 8)
 TRAIN_BATCH, TRAIN_SIZE = 16, 100

@@ -13,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 
+from facemodel.files import file_digest
 from pipeline import versions
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -124,7 +125,7 @@ def check_face_model() -> str:
 def check_weights() -> str:
     """The shipped weights can be read and were trained for the shipped face model."""
     trained_for = versions.weights_meta().get("model_sha256")
-    if trained_for != versions.file_digest(versions.MODEL_FILE):
+    if trained_for != file_digest(versions.MODEL_FILE):
         raise RuntimeError(f"trained for a face model with sha256 {str(trained_for)[:12]}")
     return versions.weights()
 

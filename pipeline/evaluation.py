@@ -15,6 +15,7 @@ from rich.table import Table
 
 from facemodel import camera, metrics, synthesis, transforms
 from facemodel.alignment import crop_around
+from facemodel.files import write_bytes
 from facemodel.landmark_fit import landmark_fit
 from facemodel.landmarks import INNER_51
 from facemodel.morphable import MorphableModel
@@ -23,7 +24,6 @@ from facemodel.noise import Noise, PhiloxNoise
 from facemodel.scenes import SceneModel
 from facemodel.synthesis import LandmarkNoise, SynthesisConfig
 from pipeline.compiling import compiled
-from serving.files import write_bytes
 
 HELD_OUT_SEED = 20_161_025
 """Training draws from other seeds (0 by default); faces of this one are only ever evaluated."""

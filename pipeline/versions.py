@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import pathlib
 import zipfile
 
 import facemodel
+from facemodel.files import file_digest
 
 _DATA = pathlib.Path(facemodel.__file__).parent / "data"
 MODEL_FILE = _DATA / "default_model.npz"
@@ -52,8 +52,3 @@ def weights_meta() -> dict:
 
     with np.load(WEIGHTS_FILE) as archive:
         return json.loads(str(archive["meta"]))
-
-
-def file_digest(path: pathlib.Path) -> str:
-    """SHA-256 of a file's bytes, in hexadecimal."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -9,7 +9,7 @@ import pathlib
 import numpy as np
 import trimesh
 
-from serving.files import write_bytes
+from facemodel.files import write_bytes
 
 FORMATS = ("obj", "ply", "glb")
 METRES_PER_MM = 0.001

@@ -99,8 +99,9 @@ def default_model_dir() -> pathlib.Path:
 
 def _export_default(folder: pathlib.Path) -> None:
     from facemodel import export
+    from facemodel.files import file_digest
     from facemodel.morphable import DEFAULT_MODEL, MorphableModel
-    from facemodel.pretrained import file_digest, load_pretrained
+    from facemodel.pretrained import load_pretrained
     from facemodel.weights import DEFAULT_WEIGHTS
 
     facts = {

@@ -11,9 +11,9 @@ import numpy as np
 from PIL import Image
 
 import facemodel
+from facemodel.files import write_bytes
 from facemodel.landmarks import IBUG_68
 from serving.colours import photo_colours
-from serving.files import write_bytes
 from serving.mesh_io import FORMATS, FaceMesh, encode_mesh
 from serving.overview import draw_overview
 from serving.reconstructor import Reconstruction

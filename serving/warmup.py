@@ -15,6 +15,7 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
+from facemodel.files import appearing
 from serving.status import ServingError, from_error, invalid
 
 REQUESTS_FILE = pathlib.Path("assets.extra", "tf_serving_warmup_requests")
@@ -79,14 +80,9 @@ def write_requests(
     """
     file = pathlib.Path(path) / REQUESTS_FILE
     file.parent.mkdir(exist_ok=True)
-    temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
-    try:
-        with tf.io.TFRecordWriter(os.fspath(temporary)) as writer:
-            for request in requests:
-                log = prediction_log_pb2.PredictionLog()
-                log.predict_log.request.CopyFrom(request)
-                writer.write(log.SerializeToString())
-        os.replace(temporary, file)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with appearing(file) as temporary, tf.io.TFRecordWriter(os.fspath(temporary)) as writer:
+        for request in requests:
+            log = prediction_log_pb2.PredictionLog()
+            log.predict_log.request.CopyFrom(request)
+            writer.write(log.SerializeToString())
     return file

@@ -130,17 +130,6 @@ def test_missing_files_and_folders(tmp_path):
 
 
 @pytest.fixture
-def ordinary_user():
-    """The superuser may read everything, so give that up for the test."""
-    superuser = os.geteuid() == 0
-    if superuser:
-        os.seteuid(65534)
-    yield
-    if superuser:
-        os.seteuid(0)
-
-
-@pytest.fixture
 def secret(tmp_path):
     RGB.save(tmp_path / "secret.png")
     (tmp_path / "secret.png").chmod(0)

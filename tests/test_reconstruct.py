@@ -317,17 +317,6 @@ def test_command_takes_its_own_output_folder_out_of_the_photos(run, tmp_path):
     assert error_lines(result) == [f"error: {tmp_path}: no photo in this folder"]
 
 
-@pytest.fixture
-def ordinary_user():
-    """The superuser may write everywhere, so give that up for the test."""
-    superuser = os.geteuid() == 0
-    if superuser:
-        os.seteuid(65534)
-    yield
-    if superuser:
-        os.seteuid(0)
-
-
 def test_command_refuses_a_folder_that_it_cannot_write(run, tmp_path, ordinary_user):
     result = run(DEMO, "-o", tmp_path / "out")
     assert result.exit_code == 2

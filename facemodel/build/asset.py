@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import pathlib
-import tempfile
 
 import numpy as np
 from scipy import sparse
 
 from facemodel.build import albedo_basis, identity, landmarks, levels, regions
+from facemodel.files import appearing
 
 NAME = "facerelief-makehuman"
 VERSION = "1.0"
@@ -140,7 +139,5 @@ def _landmark_arrays(
 def write(output: pathlib.Path, arrays: dict[str, np.ndarray]) -> None:
     """Writes the archive under another name and renames it when complete."""
     output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=output.parent) as folder:
-        unfinished = pathlib.Path(folder) / "model.npz"
-        np.savez_compressed(unfinished, **arrays)
-        os.replace(unfinished, output)
+    with appearing(output) as temporary, open(temporary, "wb") as file:
+        np.savez_compressed(file, **arrays)

@@ -35,7 +35,7 @@ def command(
     """
     from rich.console import Console
 
-    from serving.files import check_folder
+    from facemodel.files import check_folder
     from serving.quiet import without_notices
 
     with without_notices():

@@ -43,8 +43,9 @@ def command(
 
     with without_notices():
         from facemodel import export
+        from facemodel.files import file_digest
         from facemodel.morphable import DEFAULT_MODEL, ModelError, MorphableModel
-        from facemodel.pretrained import file_digest, load_pretrained
+        from facemodel.pretrained import load_pretrained
         from facemodel.weights import DEFAULT_WEIGHTS, WeightsError
 
     try:

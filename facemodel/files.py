@@ -1,0 +1,47 @@
+"""Files that appear under their name only when complete, and their digests."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import pathlib
+from collections.abc import Iterator
+
+
+@contextlib.contextmanager
+def appearing(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
+    """Gives the body a temporary name beside a file; renames it when the body is done.
+
+    If the body raises, the temporary file goes and an older file of that name stays as it was.
+
+    Args:
+      path: of the file, replaced if it exists.
+    """
+    path = pathlib.Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
+    """Writes a file that is either complete or as it was before."""
+    with appearing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def check_folder(path: str | os.PathLike[str] | None) -> None:
+    """Raises OSError, before long work, unless a file of this path can be written later."""
+    folder = os.path.dirname(os.path.abspath(path)) if path else os.curdir
+    if path and not os.path.isdir(folder):
+        raise NotADirectoryError(f"{folder}: no such folder, so {path} cannot be written")
+    if path and not os.access(folder, os.W_OK, effective_ids=True):
+        raise PermissionError(f"{folder}: may not be written to")
+
+
+def file_digest(path: str | os.PathLike[str]) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    return hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()
