@@ -1,0 +1,222 @@
+"""Compiles the pipeline for Kubeflow Pipelines v2.
+
+    python -m kubeflow.compile --image registry.example.com/facerelief:1
+
+TFX writes the steps and what goes from one to the next; resources, retries, caching and volumes of
+each step are added here, from the configuration. docs/kubeflow.md tells how to run the result.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+import yaml
+
+from pipeline import config as configuration
+from pipeline import local_runner
+from pipeline.config import PipelineConfig, ResourcesSettings, SettingsError, StepResources
+
+NAME = "facerelief"
+COMMAND = ["python", "-m", "pipeline.kfp_entrypoint"]
+IMAGE_PACKAGES = pathlib.PurePosixPath("/opt/venv/lib/python3.10/site-packages")
+"""Where kubeflow/Dockerfile installs this distribution."""
+
+SECTIONS = {"FaceExampleGen": "example_gen", "Trainer": "trainer", "Evaluator": "evaluator"}
+"""Steps with resources of their own; the others have resources.default."""
+
+GB_PER_GIB = 1024**3 / 1000**3
+BACKOFF = {"backoffDuration": "60s", "backoffFactor": 2.0, "backoffMaxDuration": "3600s"}
+
+
+def image_schema_file() -> str:
+    """The curated schema's path in the image."""
+    from components.record_schema import SCHEMA_FILE
+
+    checkout = pathlib.Path(__file__).resolve().parents[1]
+    return str(IMAGE_PACKAGES / pathlib.Path(SCHEMA_FILE).relative_to(checkout).as_posix())
+
+
+@dataclasses.dataclass(frozen=True)
+class Places:
+    """Paths as the steps see them.
+
+    Attributes:
+      serving: where models are pushed.
+      checkpoints: where training keeps its checkpoints.
+      schema: of the records, a file.
+      claims: PersistentVolumeClaims by the folder where they are mounted, in those steps that are
+        told of a path in it.
+    """
+
+    serving: str
+    checkpoints: str
+    schema: str
+    claims: Mapping[str, str]
+
+    @classmethod
+    def cluster(cls) -> Places:
+        """In kubeflow/Dockerfile's image, with the claims of kubeflow/manifests."""
+        models, checkpoints = "/mnt/models", "/mnt/checkpoints"
+        claims = {models: f"{NAME}-models", checkpoints: f"{NAME}-checkpoints"}
+        return cls(models, checkpoints, image_schema_file(), claims)
+
+    @classmethod
+    def here(cls, root: pathlib.Path, config: PipelineConfig) -> Places:
+        """On this machine, below a folder; for kubeflow/run_ir_locally.py."""
+        places = local_runner.Places(root.resolve())
+        schema = local_runner.write_schema(config, places)
+        return cls(str(places.serving), str(places.checkpoints), str(schema), {})
+
+
+def compile_pipeline(config: PipelineConfig, *, image: str, places: Places) -> list[dict[str, Any]]:
+    """Makes the pipeline's YAML documents: KFP's, and what only Kubernetes knows.
+
+    Args:
+      config: of the pipeline.
+      image: that every step runs in.
+      places: paths as the steps see them.
+    """
+    from tfx.orchestration.kubeflow.v2 import kubeflow_v2_dag_runner as tfx_runner
+
+    from pipeline.pipeline import create_pipeline
+
+    pipeline = create_pipeline(
+        config,
+        name=NAME,
+        root=f"minio://mlpipeline/v2/artifacts/{NAME}",  # KFP's own default; it sets another
+        serving_dir=places.serving,
+        checkpoint_dir=places.checkpoints,
+        schema_file=places.schema,
+        beam_args=_beam_args(config.resources.beam_workers),
+    )
+    runner_config = tfx_runner.KubeflowV2DagRunnerConfig(
+        default_image=image, default_commands=COMMAND, use_pipeline_spec_2_1=True
+    )
+    runner = tfx_runner.KubeflowV2DagRunner(config=runner_config)
+    spec = runner.run(pipeline, write_out=False)["pipelineSpec"]
+    set_resources(spec, config.resources)
+    platform = volumes(spec, places.claims)
+    return [spec, platform] if platform else [spec]
+
+
+def _beam_args(workers: int) -> list[str]:
+    mode = "multi_processing" if workers > 1 else "in_memory"
+    return [
+        "--runner=DirectRunner",
+        f"--direct_running_mode={mode}",
+        f"--direct_num_workers={workers}",
+    ]
+
+
+def set_resources(spec: dict[str, Any], resources: ResourcesSettings) -> None:
+    """Gives each step of a PipelineSpec its cores, memory, GPUs and retries, in place."""
+    for name, task in spec["root"]["dag"]["tasks"].items():
+        wanted = getattr(resources, SECTIONS.get(name, "default"))
+        label = spec["components"][task["componentRef"]["name"]]["executorLabel"]
+        executor = spec["deploymentSpec"]["executors"][label]
+        if "container" in executor:
+            executor["container"]["resources"] = limits(wanted)
+        if wanted.retries:
+            task["retryPolicy"] = {"maxRetryCount": wanted.retries, **BACKOFF}
+
+
+def limits(wanted: StepResources) -> dict[str, Any]:
+    """A ResourceSpec: memory in GB, as KFP counts; Kubernetes requests as much as it limits to."""
+    spec: dict[str, Any] = {
+        "cpuLimit": wanted.cpu,
+        "memoryLimit": round(wanted.memory_gib * GB_PER_GIB, 3),
+    }
+    if wanted.gpus:
+        spec["accelerator"] = {"type": wanted.gpu_type, "count": str(wanted.gpus)}
+    return spec
+
+
+def volumes(spec: Mapping[str, Any], claims: Mapping[str, str]) -> dict[str, Any] | None:
+    """The PlatformSpec that mounts each claim in the steps that are told of a path in its folder.
+
+    Returns:
+      None if no step is.
+    """
+    executors: dict[str, Any] = {}
+    for task in spec["root"]["dag"]["tasks"].values():
+        label = spec["components"][task["componentRef"]["name"]]["executorLabel"]
+        told = yaml.safe_dump(task.get("inputs", {}).get("parameters", {}), width=10**6)
+        mounts = [
+            {"constant": claim, "mountPath": folder}
+            for folder, claim in claims.items()
+            if folder in told
+        ]
+        if mounts:
+            executors[label] = {"pvcMount": mounts}
+    if not executors:
+        return None
+    return {"platforms": {"kubernetes": {"deploymentSpec": {"executors": executors}}}}
+
+
+def check(documents: list[dict[str, Any]]) -> None:
+    """Reads the documents as KFP and this project's own runner do.
+
+    Raises:
+      IrError, json_format.ParseError, ValueError: if one of them cannot.
+    """
+    from google.protobuf import json_format
+    from kfp import components
+    from kfp.pipeline_spec import pipeline_spec_pb2
+
+    from kubeflow import ir
+
+    ir.parse(documents[0])
+    for platform in documents[1:]:
+        json_format.ParseDict(platform, pipeline_spec_pb2.PlatformSpec())
+    components.load_component_from_text(yaml.safe_dump_all(documents))
+
+
+def write(documents: list[dict[str, Any]], config: PipelineConfig, path: pathlib.Path) -> None:
+    """Writes a complete file or none; the configuration is a comment in it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = ["Made by kubeflow/compile.py with this configuration:", *config.to_yaml().splitlines()]
+    comment = "".join(f"# {line}\n" for line in lines)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary.write_text(comment + yaml.safe_dump_all(documents), encoding="utf-8")
+    temporary.replace(path)
+
+
+def main(
+    image: Annotated[str, typer.Option(help="Image of every step, with its tag.")],
+    out: Annotated[pathlib.Path, typer.Option("--out", "-o", help="File to write.")] = pathlib.Path(
+        "kubeflow/build/pipeline.yaml"
+    ),
+    profile: Annotated[str, typer.Option(help="small or paper.")] = "paper",
+    config: Annotated[pathlib.Path | None, typer.Option(help="YAML with settings.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="One setting, section.field=value.")
+    ] = None,
+    here: Annotated[
+        pathlib.Path | None,
+        typer.Option(help="For kubeflow.run_ir_locally: with paths in this folder, no volumes."),
+    ] = None,
+) -> None:
+    """Compile the pipeline for Kubeflow Pipelines v2.
+
+    Example: python -m kubeflow.compile --image registry.example.com/facerelief:1
+    --set trainer.samples=100000
+    """
+    try:
+        loaded = configuration.load(profile=profile, file=config, overrides=settings or [])
+        places = Places.here(here, loaded) if here else Places.cluster()
+        documents = compile_pipeline(loaded, image=image, places=places)
+        check(documents)
+        write(documents, loaded, out)
+    except (SettingsError, OSError) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2) from None
+    typer.echo(f"wrote {out}: {len(documents[0]['root']['dag']['tasks'])} steps in {image}")
+
+
+if __name__ == "__main__":
+    typer.run(main)
