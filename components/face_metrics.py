@@ -80,19 +80,15 @@ def _computations(
     name: str,
     iterations: int,
     face_model: str,
-    code: str = "",
+    code: str,
     eval_config=None,
     model_names=None,
-    output_names=None,
-    example_weighted: bool = False,
 ):
-    del code, output_names
+    del code  # only the cache reads it
     found = []
     for model_name in model_names or [""]:
         keys = [
-            metric_types.MetricKey(
-                f"{name}_{k}", model_name=model_name, example_weighted=example_weighted
-            )
+            metric_types.MetricKey(f"{name}_{k}", model_name=model_name, example_weighted=None)
             for k in range(iterations + 1)
         ]
         combiner = _MeanErrors(keys, face_model, eval_config, model_name)

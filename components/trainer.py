@@ -12,6 +12,7 @@ import shutil
 
 import keras
 import tensorflow as tf
+from absl import logging as absl_logging
 
 from components import warmup
 from components.face_models import load_face_model
@@ -54,6 +55,7 @@ def run_fn(fn_args) -> None:
     """
     arguments = TrainerArguments(**fn_args.custom_config)
     settings = TrainerSettings.from_json(arguments.trainer)
+    verbosity = absl_logging.get_verbosity()  # Keras and TensorFlow leave another one behind
     train_folder = pathlib.Path(fn_args.train_files[0]).parent
     digest = files_digest(record_files(train_folder))
     folder = pathlib.Path(arguments.checkpoint_dir) / run_key(arguments, digest)
@@ -65,6 +67,7 @@ def run_fn(fn_args) -> None:
         eval_files=record_files(pathlib.Path(fn_args.eval_files[0]).parent),
         data_digest=digest,
     )
+    absl_logging.set_verbosity(verbosity)
 
 
 def files_digest(paths: list[str]) -> str:
@@ -173,10 +176,17 @@ def _callbacks(
         checkpoints.WriteCurve(logs / "curve.csv"),
         checkpoints.KeepCheckpoints(folder, every_s=settings.checkpoint_seconds),
         keras.callbacks.TensorBoard(str(logs), write_graph=False),
-        keras.callbacks.LambdaCallback(
-            on_epoch_end=lambda epoch, values: _log.info("round %d: %s", epoch + 1, values)
-        ),
+        LogRounds(),
     ]
+
+
+class LogRounds(keras.callbacks.Callback):
+    """A line for each round of steps."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        step, total = int(self.model.step.value), self.model.config.steps
+        values = ", ".join(f"{name} {float(value):.3f}" for name, value in (logs or {}).items())
+        _log.info("step %d of %d: %s", step, total, values)
 
 
 def export(

@@ -19,6 +19,7 @@ import hashlib
 import logging
 import os
 import pathlib
+import re
 import sys
 from collections.abc import Iterator
 
@@ -30,6 +31,8 @@ from pipeline import config as configuration
 
 NAME = "facerelief"
 DEFAULT_ROOT = pathlib.Path("out/pipeline")
+
+_STEP = re.compile(r"Component \S+ is (running|finished)|An cached execution|Execution \d+ failed")
 
 _log = logging.getLogger("pipeline.local_runner")
 
@@ -174,9 +177,26 @@ def run(
     return places
 
 
+def show_log() -> None:
+    """Writes to standard error which step runs, what this project logs and what goes wrong."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    handler.addFilter(_concerns_people)
+    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    for name in ("absl", "components", "pipeline"):
+        logging.getLogger(name).setLevel(logging.INFO)
+
+
+def _concerns_people(record: logging.LogRecord) -> bool:
+    """Of what TFX logs, only the steps and errors."""
+    if record.name != "absl":
+        return True
+    return record.levelno >= logging.ERROR or bool(_STEP.match(record.getMessage()))
+
+
 def main() -> None:
     """Runs with the options of the environment."""
-    logging.basicConfig(format="%(asctime)s %(name)s: %(message)s", level=logging.INFO)
+    show_log()
     config = configuration.load(
         file=os.environ.get("FACERELIEF_CONFIG") or None,
         overrides=os.environ.get("FACERELIEF_SET", "").split(),
