@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import os
 import pathlib
 import re
@@ -156,7 +157,20 @@ class _Job:
         self._spare_inputs(photo, made)
         for face_name, files in made.items():
             write_face(self._output, face_name, files)
+        self._remove_earlier(name, len(found))
         return len(found)
+
+    def _remove_earlier(self, name: str, found: int) -> None:
+        """Removes what --overwrite would leave of an earlier run that found more faces."""
+        from serving.outputs import FORMAT_NAME
+
+        for k in itertools.count(found):
+            files = [self._output / f"{name}_{k}.{end}" for end in (*MESH_FORMATS, "png", "json")]
+            if not files[-1].is_file() or FORMAT_NAME not in files[-1].read_text(errors="replace"):
+                return
+            for file in files:
+                if os.path.realpath(file) not in self._inputs:
+                    file.unlink(missing_ok=True)
 
     def _spare_inputs(self, photo: pathlib.Path, made: dict[str, dict[str, bytes]]) -> None:
         """Raises if a result would replace one of the photos, which --overwrite does not mean."""

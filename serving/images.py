@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pathlib
 import stat
@@ -11,7 +12,7 @@ import zlib
 from collections.abc import Iterable
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
 """What counts as a photo in a folder; a file that is named itself is read whatever its suffix."""
@@ -28,8 +29,9 @@ class ImageError(ValueError):
 def read_photo(path: str | os.PathLike[str]) -> np.ndarray:
     """Reads a photo.
 
-    Greyscale, palette, transparent (on white), CMYK and 16-bit pictures are converted, the EXIF
-    orientation is applied, of an animation the first picture is taken.
+    Greyscale, palette, transparent (on white), CMYK and 16-bit pictures are converted, colours by
+    the ICC profile if there is one, the EXIF orientation is applied, of an animation the first
+    picture is taken.
 
     Args:
       path: of the file.
@@ -101,11 +103,25 @@ def _to_rgb(picture: Image.Image) -> np.ndarray:
         values = np.nan_to_num(np.asarray(picture, np.float64))
         grey = np.clip(values * (255.0 if values.max() <= 1.0 else 1.0), 0, 255)
         return np.repeat(np.round(grey).astype(np.uint8)[..., None], 3, -1)
+    profile = picture.info.get("icc_profile")
     if picture.has_transparency_data:
         picture = picture.convert("RGBA")
         white = Image.new("RGBA", picture.size, "white")
         picture = Image.alpha_composite(white, picture)
-    return np.array(picture.convert("RGB"))
+    return np.array(_to_srgb(picture, profile).convert("RGB"))
+
+
+def _to_srgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
+    """Colours by an ICC profile; as they are if there is none or it does not fit the picture."""
+    if not profile:
+        return picture
+    picture = picture if picture.mode in ("L", "CMYK") else picture.convert("RGB")
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        target = ImageCms.createProfile("sRGB")
+        return ImageCms.profileToProfile(picture, source, target, outputMode="RGB")
+    except (ImageCms.PyCMSError, OSError):
+        return picture
 
 
 def find_photos(

@@ -6,7 +6,7 @@ import pathlib
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 from serving.images import ImageError, find_photos, read_photo, unique_names
 
@@ -218,3 +218,23 @@ def test_names_differ(paths, names):
     assert len({name.lower() for name in found}) == len(paths)
     if "A.jpg" not in paths and "a_jpg.gif" not in paths:
         assert found == names
+
+
+def swapped_profile():
+    """An ICC profile whose red is sRGB's blue, and the other way round."""
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    for old, new in ((b"rXYZ", b"____"), (b"bXYZ", b"rXYZ"), (b"____", b"bXYZ")):
+        profile = profile.replace(old, new, 1)
+    return profile
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P"])
+def test_colours_follow_the_icc_profile(tmp_path, mode):
+    red = Image.new("RGB", (32, 32), (255, 0, 0)).convert(mode)
+    red.save(tmp_path / "swapped.png", icc_profile=swapped_profile())
+    np.testing.assert_allclose(read_photo(tmp_path / "swapped.png")[0, 0], [0, 0, 255], atol=2)
+
+
+def test_unusable_profiles_leave_the_colours(tmp_path):
+    Image.new("RGB", (32, 32), (200, 30, 40)).save(tmp_path / "a.png", icc_profile=b"no profile")
+    np.testing.assert_array_equal(read_photo(tmp_path / "a.png")[0, 0], [200, 30, 40])

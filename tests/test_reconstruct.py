@@ -248,8 +248,12 @@ def test_command_is_repeatable_and_overwrites_only_when_told(run, tmp_path):
         f"error: {DEMO}: {out / 'demo_0.glb'} exists already; --overwrite replaces such files"
     ]
     assert (out / "demo_0.obj").read_bytes() == b"mine"
+    for name in first:  # as if an earlier run had found a second face
+        shutil.copy(out / name, out / name.replace("_0", "_1"))
+    (out / "demo_2.png").write_bytes(b"mine")
     assert run(DEMO, "-o", out, "--formats", "obj,glb", "--overwrite").exit_code == 0
-    assert {name: (out / name).read_bytes() for name in names(out)} == first
+    expected = first | {"demo_2.png": b"mine"}
+    assert {name: (out / name).read_bytes() for name in names(out)} == expected
 
 
 def test_command_never_replaces_a_photo_by_a_result(run, tmp_path):
