@@ -16,6 +16,7 @@ UV_PIN := uv==0.13.9
 IS_3_10 := import sys; sys.version_info[:2] == (3, 10) or sys.exit(1)
 RUN := .venv/bin/python -m
 FACERELIEF := .venv/bin/facerelief
+IMAGE := facerelief:dev
 # A stamp holds the folder it was made in: a moved checkout gets a new environment.
 PACKAGES := .venv/.packages-stamp
 PROJECT := .venv/.project-stamp
@@ -26,12 +27,12 @@ ifneq ($(shell cat $(PROJECT) 2>/dev/null),$(CURDIR))
 $(PROJECT): FORCE
 endif
 
-.PHONY: help setup demo test test-all check format model train synthesize evaluate golden bench lock clean FORCE
+.PHONY: help setup demo test test-all check format model train synthesize evaluate golden bench kubeflow kubeflow-local lock clean FORCE
 FORCE:
 
 help: ## List the targets
 	@echo "make TARGET, where TARGET is one of"
-	awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-15s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 setup: $(PROJECT) ## Make .venv with the pinned packages and this project
 
@@ -73,6 +74,13 @@ golden: $(PROJECT) ## Write the pictures that the tests compare with again (look
 
 bench: $(PROJECT) ## Measure the time of each part
 	@$(FACERELIEF) bench $(ARGS)
+
+kubeflow: $(PROJECT) ## Compile the pipeline for Kubeflow (IMAGE=registry/name:tag, docs/kubeflow.md)
+	@$(RUN) kubeflow.compile --image $(IMAGE) $(ARGS)
+
+kubeflow-local: $(PROJECT) ## Run the compiled pipeline here, without a cluster, under out/kubeflow
+	@$(RUN) kubeflow.compile --image $(IMAGE) --profile small --here out/kubeflow -o out/kubeflow/pipeline.yaml $(ARGS)
+	$(RUN) kubeflow.run_ir_locally out/kubeflow/pipeline.yaml --root out/kubeflow/run --retries 0
 
 clean: ## Remove caches and build products (.venv, .uv and out stay)
 	@rm -rf build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache

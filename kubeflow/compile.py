@@ -20,6 +20,7 @@ import yaml
 from pipeline import config as configuration
 from pipeline import local_runner
 from pipeline.config import PipelineConfig, ResourcesSettings, SettingsError, StepResources
+from serving.quiet import without_notices
 
 NAME = "facerelief"
 COMMAND = ["python", "-m", "pipeline.kfp_entrypoint"]
@@ -208,9 +209,10 @@ def main(
     """
     try:
         loaded = configuration.load(profile=profile, file=config, overrides=settings or [])
-        places = Places.here(here, loaded) if here else Places.cluster()
-        documents = compile_pipeline(loaded, image=image, places=places)
-        check(documents)
+        with without_notices():
+            places = Places.here(here, loaded) if here else Places.cluster()
+            documents = compile_pipeline(loaded, image=image, places=places)
+            check(documents)
         write(documents, loaded, out)
     except (SettingsError, OSError) as error:
         typer.echo(f"error: {error}", err=True)
