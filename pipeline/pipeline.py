@@ -17,7 +17,9 @@ from components.code_digest import code_digest
 from components.face_example_gen import FaceExampleGen
 from components.infra_validator import FaceInfraValidator
 from components.pusher import FacePusher
+from components.reconstruction import SplitReconstruction
 from components.record_schema import SCHEMA_FILE
+from components.report import FaceReport
 from components.trainer import TrainerArguments, training_config
 from pipeline.config import PipelineConfig
 
@@ -109,13 +111,17 @@ def model_steps(config: PipelineConfig, data: dict, *, served: str, checkpoint_d
         serving_dir=served,
         code=code_digest("components.pusher"),
     )
-    return {
+    steps = {
         "trainer": trainer,
         "baseline": baseline,
         "evaluator": evaluator,
         "infra_validator": infra_validator,
         "pusher": pusher,
+        "report": _report(config, examples, model, evaluator),
     }
+    if config.reconstruction.enabled:
+        steps["reconstruction"] = _reconstruction(config, examples, model, pusher)
+    return steps
 
 
 def _trainer(config: PipelineConfig, data: dict, checkpoint_dir: str):
@@ -155,6 +161,30 @@ def _evaluator(config: PipelineConfig, examples, model, baseline):
         baseline_model=baseline,
         eval_config=eval_config,
     )
+
+
+def _report(config: PipelineConfig, examples, model, evaluator):
+    return FaceReport(
+        model=model,
+        examples=examples,
+        evaluation=evaluator.outputs["evaluation"],
+        blessing=evaluator.outputs["blessing"],
+        data=config.data.to_json(),
+        settings=config.report.to_json(),
+        code=code_digest("components.report", files=_files(config.data.face_model)),
+    )
+
+
+def _reconstruction(config: PipelineConfig, examples, model, pusher):
+    """Comes last."""
+    reconstruction = SplitReconstruction(
+        model=model,
+        examples=examples,
+        settings=config.reconstruction.to_json(),
+        code=code_digest("components.reconstruction"),
+    )
+    reconstruction.add_upstream_node(pusher)
+    return reconstruction
 
 
 def _files(*names: str) -> list[str]:

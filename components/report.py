@@ -1,0 +1,171 @@
+"""FaceReport: a page about a model, with its errors by iteration and slice, and faces."""
+
+import dataclasses
+import json
+import os
+import pathlib
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_model_analysis as tfma
+from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
+from tfx.dsl.component.experimental.decorators import component
+from tfx.types import artifact_utils
+from tfx.types.standard_artifacts import Examples, Model, ModelBlessing, ModelEvaluation
+from tfx.utils import path_utils
+
+from components import face_metrics, report_page
+from components.artifacts import Report
+from components.face_models import load_face_model
+from components.inference import ExportedModel, batches, labels
+from components.pusher import BLESSED_FILE, is_blessed
+from components.record_batches import record_files
+from components.report_page import Face, Page, SliceRow
+from components.settings import DataSettings, ReportSettings
+from facemodel import camera, examples, metrics, rendering
+from facemodel.export import METADATA_FILE
+from facemodel.geometry import FaceGeometry
+from facemodel.morphable import MorphableModel
+
+_PICTURE_PX = 200
+_BATCH = 8
+
+
+def slice_rows(evaluation: str) -> list[SliceRow]:
+    """Reads what the Evaluator wrote: errors by slice, of all faces first."""
+    rows = []
+    both = [
+        dict(tfma.load_eval_result(evaluation, model_name=name).slicing_metrics)
+        for name in (face_metrics.CANDIDATE, face_metrics.BASELINE)
+    ]
+    for key in both[0]:
+        candidate, baseline = (_errors(found.get(key)) for found in both)
+        count = _values(both[0][key])["example_count"]
+        rows.append(SliceRow(tuple(key), int(count), candidate, baseline))
+    return sorted(rows, key=lambda row: (row.key != (), row.key))
+
+
+def _values(found) -> dict[str, float]:
+    metrics_of_output = found[""][""] if found else {}
+    return {name: value.get("doubleValue") for name, value in metrics_of_output.items()}
+
+
+def _errors(found) -> list[float]:
+    values = _values(found)
+    names = (f"{face_metrics.METRIC}_{k}" for k in range(len(values)))
+    return [values[name] for name in names if name in values]
+
+
+def measure(
+    model: ExportedModel, face_model: str, records: list[bytes]
+) -> list[tuple[float, bytes, dict]]:
+    """Reconstructs records: (error in mm, record, outputs), best first; failures come last."""
+    errors = face_metrics.face_errors(face_model)
+    found = []
+    for batch in batches(records, _BATCH):
+        outputs = model(batch)
+        for row, record in enumerate(batch):
+            one = {name: values[row] for name, values in outputs.items()}
+            truth = labels(record)[face_metrics.LABEL]
+            usable = bool(np.isfinite(one["coefficients"]).all())
+            error = float(errors.errors_mm(one["coefficients"], truth)) if usable else np.inf
+            found.append((error, record, one))
+    return sorted(found, key=lambda item: item[0])
+
+
+class Pictures:
+    """Draws faces with their errors as colours.
+
+    Args:
+      model: the face model, at the level of the exported vertices.
+    """
+
+    def __init__(self, model: MorphableModel):
+        self._model, self._geometry = model, FaceGeometry.create(model)
+
+    def face(self, error_mm: float, record: bytes, outputs: dict) -> Face:
+        """Crop, shading and error map of one face."""
+        truth = labels(record)
+        image_bytes, _ = examples.parse_request([record])
+        return Face(
+            title=f"sample {int(truth['sample/index'][0])}: {error_mm:.2f} mm",
+            pictures={
+                "photo": examples.decode_images(image_bytes)[0].numpy(),
+                "crop": outputs["crop"],
+                "shading": outputs["shading"],
+                "error": self._error_map(outputs["vertices"], truth[face_metrics.LABEL]),
+            },
+        )
+
+    def _error_map(self, vertices: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
+        """The true face from the front, coloured by the distance to the estimate."""
+        truth = self._model.vertices(coefficients)
+        distance = np.linalg.norm(metrics.similarity_align(vertices, truth) - truth, axis=-1)
+        colours = np.float32(report_page.error_colours(distance))
+        scale = np.float32([camera.CROP_SCALE * _PICTURE_PX / camera.CROP_SIZE])
+        centre = (truth.min(0) + truth.max(0))[:2] / 2 * (1, -1)
+        middle = np.float32([_PICTURE_PX / 2 - scale[0] * centre])
+        pose = camera.Pose(np.eye(3, dtype=np.float32)[None], scale, middle)
+        one = np.ones(1, np.float32)
+        light = rendering.Light(0.45 * one, 0.6 * one, 0 * one, np.float32([[0, 0, 1]]))
+        image, mask = rendering.render_photo(
+            self._geometry,
+            truth[None],
+            colours[None],
+            pose,
+            light,
+            height=_PICTURE_PX,
+            width=_PICTURE_PX,
+        )[:2]
+        cover = np.asarray(mask)[0].reshape(_PICTURE_PX, _PICTURE_PX, 1)
+        picture = np.asarray(image)[0] * cover + (1 - cover)
+        return np.uint8(np.round(255 * np.clip(picture, 0, 1)))
+
+
+@component
+def FaceReport(
+    model: InputArtifact[Model],
+    examples: InputArtifact[Examples],
+    evaluation: InputArtifact[ModelEvaluation],
+    blessing: InputArtifact[ModelBlessing],
+    report: OutputArtifact[Report],
+    data: Parameter[str],
+    settings: Parameter[str],
+    code: Parameter[str],
+) -> None:
+    """Writes index.html.
+
+    Args:
+      model: the candidate.
+      examples: whose faces are shown.
+      evaluation: of the Evaluator, with errors by slice.
+      blessing: of the Evaluator.
+      report: the page.
+      data: DataSettings as JSON.
+      settings: ReportSettings as JSON.
+      code: digest of the code that runs.
+    """
+    del code
+    path = pathlib.Path(path_utils.serving_model_path(model.uri))
+    facts = json.loads((path / "assets.extra" / METADATA_FILE).read_text())
+    page = Page(
+        facts=facts["origin"],
+        blessed=is_blessed(blessing, BLESSED_FILE),
+        rows=slice_rows(evaluation.uri),
+    )
+    wanted = ReportSettings.from_json(settings)
+    files = record_files(artifact_utils.get_split_uri([examples], wanted.split))
+    records = list(tf.data.TFRecordDataset(files).take(wanted.faces).as_numpy_iterator())
+    found = measure(ExportedModel(path), DataSettings.from_json(data).face_model, records)
+    pictures = Pictures(
+        load_face_model(DataSettings.from_json(data).face_model, facts["origin"]["export"]["level"])
+    )
+    shown = min(wanted.shown, -(-len(found) // 2))
+    page = dataclasses.replace(
+        page,
+        faces=len(found),
+        best=tuple(pictures.face(*item) for item in found[:shown]),
+        worst=tuple(pictures.face(*item) for item in found[::-1][:shown] if np.isfinite(item[0])),
+    )
+    os.makedirs(report.uri, exist_ok=True)
+    pathlib.Path(report.uri, "index.html").write_text(page.to_html(), encoding="utf-8")

@@ -1,0 +1,192 @@
+"""The page of FaceReport as HTML, complete in one file."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import html
+import json
+from collections.abc import Iterable
+
+import cv2
+import numpy as np
+
+MAP_MM = 5.0
+"""The error at which the colour map ends."""
+_RAMP = np.array(
+    [
+        [0.19, 0.07, 0.45],
+        [0.16, 0.47, 0.71],
+        [0.27, 0.77, 0.55],
+        [0.93, 0.85, 0.30],
+        [0.84, 0.19, 0.15],
+    ]
+)
+"""Colours from no error to MAP_MM."""
+
+BIN_NAMES = {
+    "slice/yaw_bin": ("far left", "left", "frontal", "right", "far right"),
+    "slice/expression_bin": ("neutral", "weak", "medium", "strong"),
+    "slice/skin_tone_bin": ("dark", "brown", "tan", "intermediate", "light", "very light"),
+    "slice/light_bin": ("frontal", "oblique", "from the side"),
+}
+"""Of the bins of facemodel.slices."""
+
+_STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; color: #26262a; max-width: 62rem; margin: 2rem auto }
+table { border-collapse: collapse; margin: 1rem 0 }
+td, th { padding: .2rem .8rem; text-align: right; border-bottom: 1px solid #ddd }
+td:first-child, th:first-child { text-align: left }
+.good { color: #1a7f37 }
+.bad { color: #c0392b }
+figure { display: inline-block; margin: .5rem 1rem .5rem 0 }
+figure img { width: 160px; height: 160px; object-fit: contain; background: #f4f3f1 }
+figcaption { font-size: 13px; color: #666 }
+pre { background: #f4f3f1; padding: 1rem; overflow: auto; font-size: 13px }
+.ramp { height: 14px; width: 320px }
+.line { fill: none; stroke-width: 2 }
+"""
+
+_EXPLANATION = (
+    "Mean distance in mm between corresponding vertices of the inner face after similarity "
+    "alignment. Iteration 0 is the loop's start; the change is against the model that is served "
+    "(the candidate itself if there was none)."
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class SliceRow:
+    """Errors of one slice.
+
+    Attributes:
+      key: of TFMA, ((feature, bin),), () for all faces.
+      count: of faces.
+      candidate, baseline: mm after each iteration, the start first.
+    """
+
+    key: tuple
+    count: int
+    candidate: list[float]
+    baseline: list[float]
+
+    @property
+    def name(self) -> str:
+        """For people: "yaw: frontal"."""
+        parts = []
+        for feature, number in self.key:
+            names = BIN_NAMES.get(feature, ())
+            label = names[number] if number < len(names) else str(number)
+            parts.append(f"{feature.removeprefix('slice/').removesuffix('_bin')}: {label}")
+        return ", ".join(parts).replace("_", " ") or "all faces"
+
+
+@dataclasses.dataclass(frozen=True)
+class Face:
+    """One face.
+
+    Attributes:
+      title: above it.
+      pictures: uint8 [H, W] or [H, W, 3] by caption.
+    """
+
+    title: str
+    pictures: dict[str, np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class Page:
+    """All that the page says.
+
+    Attributes:
+      facts: of the model's origin.
+      blessed: whether the Evaluator blessed it.
+      rows: errors by slice, of all faces first.
+      faces: how many were reconstructed for the page.
+      best, worst: of them.
+    """
+
+    facts: dict
+    blessed: bool
+    rows: list[SliceRow]
+    faces: int = 0
+    best: tuple[Face, ...] = ()
+    worst: tuple[Face, ...] = ()
+
+    def to_html(self) -> str:
+        """The whole page."""
+        kind, verdict = ("good", "blessed") if self.blessed else ("bad", "not blessed")
+        title = f"Model {html.escape(self.facts['run_key'])}"
+        parts = [
+            f'<h1>{title}</h1><p>The evaluation says: <b class="{kind}">{verdict}</b>.</p>',
+            f"<h2>Error by iteration and slice</h2><p>{_EXPLANATION}</p>",
+            _chart(self.rows),
+            _table(self.rows),
+            f"<h2>Best of {self.faces} faces</h2>{_legend()}",
+            *map(_figure, self.best),
+            "<h2>Worst</h2>",
+            *map(_figure, self.worst),
+            f"<h2>Origin</h2><pre>{html.escape(json.dumps(self.facts, indent=1))}</pre>",
+        ]
+        head = f'<meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style>'
+        body = "\n".join(parts)
+        return f"<!doctype html><html><head>{head}</head><body>{body}</body></html>\n"
+
+
+def error_colours(distance_mm: np.ndarray) -> np.ndarray:
+    """[...] mm -> [..., 3] in [0, 1]."""
+    place = np.clip(np.asarray(distance_mm) / MAP_MM, 0, 1) * (len(_RAMP) - 1)
+    return np.stack([np.interp(place, range(len(_RAMP)), _RAMP[:, c]) for c in range(3)], -1)
+
+
+def _table(rows: Iterable[SliceRow]) -> str:
+    rows = list(rows)
+    heads = ["slice", "faces", *(f"iteration {k}" for k in range(len(rows[0].candidate))), "change"]
+    lines = ["".join(f"<th>{head}</th>" for head in heads)]
+    for row in rows:
+        change = row.candidate[-1] - row.baseline[-1] if row.baseline else 0.0
+        kind = "good" if change < 0 else "bad" if change > 0 else ""
+        cells = [f"<td>{html.escape(row.name)}</td><td>{row.count}</td>"]
+        cells += [f"<td>{error:.2f}</td>" for error in row.candidate]
+        cells.append(f'<td class="{kind}">{change:+.3f}</td>')
+        lines.append("".join(cells))
+    return "<table>" + "".join(f"<tr>{line}</tr>" for line in lines) + "</table>"
+
+
+def _chart(rows: list[SliceRow]) -> str:
+    """Error by iteration of all faces: this model and the one that is served."""
+    series = [("this model", "#e46e38", rows[0].candidate), ("served", "#7d7c7a", rows[0].baseline)]
+    series = [line for line in series[::-1] if line[2]]
+    top = 1.1 * max(max(values) for _, _, values in series)
+    parts = []
+    for k, (name, colour, values) in enumerate(series):
+        xs = np.linspace(50, 350, len(values))
+        points = " ".join(f"{x:.0f},{180 - 160 * value / top:.1f}" for x, value in zip(xs, values))
+        parts.append(f'<polyline class="line" stroke="{colour}" points="{points}"/>')
+        parts.append(f'<text x="370" y="{40 + 20 * k}" fill="{colour}">{name}</text>')
+    last = rows[0].candidate
+    for k, x in enumerate(np.linspace(50, 350, len(last))):
+        parts.append(f'<text x="{x:.0f}" y="200" text-anchor="middle">{k}</text>')
+        y = 172 - 160 * last[k] / top
+        parts.append(f'<text x="{x:.0f}" y="{y:.0f}" text-anchor="middle">{last[k]:.2f}</text>')
+    return f'<svg width="480" height="210" font-size="13">{"".join(parts)}</svg>'
+
+
+def _legend() -> str:
+    stops = ", ".join(f"rgb({r:.0f} {g:.0f} {b:.0f})" for r, g, b in 255 * _RAMP)
+    ramp = f'<div class="ramp" style="background: linear-gradient(to right, {stops})"></div>'
+    return f"<p>Distance of the estimate from the true face: 0 mm {ramp} {MAP_MM:g} mm and more</p>"
+
+
+def _figure(face: Face) -> str:
+    pictures = "".join(
+        f'<figure><img src="{_data_uri(picture)}" alt="{caption}">'
+        f"<figcaption>{caption}</figcaption></figure>"
+        for caption, picture in face.pictures.items()
+    )
+    return f"<div><h4>{html.escape(face.title)}</h4>{pictures}</div>"
+
+
+def _data_uri(picture: np.ndarray) -> str:
+    """A picture as PNG inside the page."""
+    _, data = cv2.imencode(".png", picture[..., ::-1] if picture.ndim == 3 else picture)
+    return "data:image/png;base64," + base64.b64encode(data.tobytes()).decode()
