@@ -45,13 +45,6 @@ def invert_similarity(similarity):
     return ops.concatenate([linear, offset[..., None]], -1)
 
 
-def compose_similarity(outer, inner):
-    """The transform that applies inner first, then outer, all [..., 2, 3]."""
-    linear = ops.matmul(outer[..., :2], inner[..., :2])
-    offset = ops.einsum("...ij,...j->...i", outer[..., :2], inner[..., 2]) + outer[..., 2]
-    return ops.concatenate([linear, offset[..., None]], -1)
-
-
 def similarity_scale(similarity):
     """[...] how many target pixels a source pixel spans."""
     a, c = similarity[..., 0, 0], similarity[..., 1, 0]

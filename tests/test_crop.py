@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import ops
 from scipy import ndimage
 
@@ -114,7 +115,6 @@ def test_tiny_pictures_work(shape):
 
 
 def test_batch_and_size_are_dynamic_in_a_graph():
-    tf = pytest.importorskip("tensorflow")
     signature = [
         tf.TensorSpec([None, None, None, 3], tf.uint8),
         tf.TensorSpec([None, 2, 3], tf.float32),

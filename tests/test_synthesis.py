@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import ops
 
 from facemodel import camera, expressions, landmarks, records, slices, synthesis, transforms
@@ -231,7 +232,6 @@ def test_detected_landmarks_have_the_stated_error(model, config):
 
 
 def test_online_batches_compile_with_device_noise(model):
-    tf = pytest.importorskip("tensorflow")
     config = SynthesisConfig.lifelike(image_size=256)
     inner = NOISE.select(landmarks.INNER_51)
 
