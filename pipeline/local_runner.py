@@ -11,98 +11,26 @@ There the options come from the environment: FACERELIEF_CONFIG (a YAML file), FA
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
 import datetime
-import fcntl
 import hashlib
 import logging
 import os
 import pathlib
 import re
 import sys
-from collections.abc import Iterator
 
 if __name__ == "__main__":
     # The folder of this script comes first on the path and would hide the package of its name.
     sys.path[0] = str(pathlib.Path(__file__).resolve().parents[1])
 
 from pipeline import config as configuration
+from pipeline.places import DEFAULT_ROOT, Places, lock
 
 NAME = "facerelief"
-DEFAULT_ROOT = pathlib.Path("out/pipeline")
 
 _STEP = re.compile(r"Component \S+ is (running|finished)|An cached execution|Execution \d+ failed")
 
 _log = logging.getLogger("pipeline.local_runner")
-
-
-class RunError(RuntimeError):
-    """A run that cannot start."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Places:
-    """Where a pipeline's things are.
-
-    Attributes:
-      root: of all of them.
-    """
-
-    root: pathlib.Path
-
-    @property
-    def metadata(self) -> pathlib.Path:
-        """ML Metadata, an SQLite file."""
-        return self.root / "metadata.sqlite"
-
-    @property
-    def artifacts(self) -> pathlib.Path:
-        """What steps wrote, in a folder for each step."""
-        return self.root / "artifacts"
-
-    @property
-    def checkpoints(self) -> pathlib.Path:
-        """Of training, in a folder for each combination of records, settings and code."""
-        return self.root / "checkpoints"
-
-    @property
-    def serving(self) -> pathlib.Path:
-        """Pushed models: a folder for each model, with its versions."""
-        return self.root / "serving"
-
-    @property
-    def configs(self) -> pathlib.Path:
-        """The configuration of each run, YAML files named by the time of its start."""
-        return self.root / "configs"
-
-    @property
-    def schemas(self) -> pathlib.Path:
-        """Schemas, named by their content."""
-        return self.root / "schemas"
-
-
-@contextlib.contextmanager
-def lock(places: Places) -> Iterator[None]:
-    """Holds a root against other runs; raises RunError if one is going on there."""
-    places.root.mkdir(parents=True, exist_ok=True)
-    with open(places.root / ".lock", "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RunError(f"{places.root}: another run is going on there") from None
-        yield
-
-
-def is_running(places: Places) -> bool:
-    """Whether a run holds the root."""
-    if not places.root.is_dir():
-        return False
-    try:
-        with lock(places):
-            return False
-    except RunError:
-        return True
 
 
 def write_schema(config: configuration.PipelineConfig, places: Places) -> pathlib.Path:
@@ -166,15 +94,35 @@ def run(
     """
     from tfx import v1 as tfx
 
-    places = Places(pathlib.Path(root).resolve())
-    text = config.to_yaml()
-    _log.info("configuration:\n%s", text)
+    places = Places(pathlib.Path(root))
+    _log.info("configuration:\n%s", config.to_yaml())
     with lock(places):
-        places.configs.mkdir(exist_ok=True)
-        started = datetime.datetime.now().isoformat()
-        (places.configs / f"{started}.yaml").write_text(text, encoding="utf-8")
-        tfx.orchestration.LocalDagRunner().run(create(config, places, name=name))
+        pipeline = create(config, places, name=name)
+        stored = places.configs / f"{datetime.datetime.now().isoformat()}.yaml"
+        stored.parent.mkdir(exist_ok=True)
+        stored.write_text(config.to_yaml(), encoding="utf-8")
+        tfx.orchestration.LocalDagRunner().run(pipeline)
+        places.finished_mark(stored).touch()
     return places
+
+
+def summary(places: Places, config: configuration.PipelineConfig) -> str:
+    """What the newest run did, where its report is and what is served, for people."""
+    from components import served_models
+    from pipeline.runs import list_runs
+
+    newest = list_runs(places)[0]
+    reports = sorted(places.artifacts.glob("FaceReport/report/*"), key=lambda p: int(p.name))
+    folder = places.serving / config.pusher.name
+    served = max(served_models.versions(folder), default=None)
+    return "\n".join(
+        [
+            f"{newest.state}: {len(newest.of('done'))} steps ran, "
+            f"{len(newest.of('cached'))} came from the cache",
+            f"report: {reports[-1] / 'index.html' if reports else 'none'}",
+            f"served: {folder / str(served) if served else 'nothing yet'}",
+        ]
+    )
 
 
 def show_log() -> None:

@@ -1,0 +1,37 @@
+"""`facerelief lineage`: what made a model."""
+
+from __future__ import annotations
+
+import pathlib
+from typing import Annotated
+
+import typer
+
+
+def command(
+    model: Annotated[
+        pathlib.Path, typer.Argument(help="Folder of a SavedModel, or of versions of one.")
+    ],
+    root: Annotated[
+        pathlib.Path, typer.Option(help="Of the local pipeline whose records are asked, too.")
+    ] = pathlib.Path("out/pipeline"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say which data, seed, settings, code and parent made a model.
+
+    Example: facerelief lineage out/pipeline/serving/facerelief
+    """
+    import json
+
+    import yaml
+
+    from pipeline import lineage
+    from pipeline.places import Places
+
+    try:
+        found = lineage.lineage(model, Places(root))
+    except (ValueError, OSError) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2) from None
+    text = json.dumps(found, indent=1) if as_json else yaml.safe_dump(found, sort_keys=False)
+    typer.echo(text.rstrip())

@@ -1,0 +1,50 @@
+"""`facerelief pipeline`: the whole way from nothing to a pushed model, on this machine."""
+
+from __future__ import annotations
+
+import pathlib
+from typing import Annotated
+
+import typer
+
+
+def command(
+    profile: Annotated[
+        str | None, typer.Option(help="small (the default) or paper; others' values start there.")
+    ] = None,
+    config: Annotated[
+        pathlib.Path | None, typer.Option(help="YAML file with settings: docs/pipeline.md.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="One setting, such as trainer.batch_size=64; repeatable."),
+    ] = None,
+    root: Annotated[
+        pathlib.Path, typer.Option(help="Folder for records, models and everything else.")
+    ] = pathlib.Path("out/pipeline"),
+    show: Annotated[bool, typer.Option("--show", help="Only print the configuration.")] = False,
+) -> None:
+    """Run the pipeline: records, training, evaluation, validation, push and report.
+
+    Steps that ran before with the same inputs, settings and code are taken from the cache. A run
+    that was interrupted goes on when it is started again.
+
+    Example: facerelief pipeline --set trainer.samples=640 --set data.seed=2
+    """
+    from pipeline import config as configuration
+
+    try:
+        chosen = configuration.load(profile=profile, file=config, overrides=settings or ())
+        if show:
+            typer.echo(chosen.to_yaml().rstrip())
+            return
+        from serving.quiet import without_notices
+
+        with without_notices():
+            from pipeline import local_runner
+        local_runner.show_log()
+        places = local_runner.run(chosen, root)
+    except (ValueError, OSError, RuntimeError) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2) from None
+    typer.echo(local_runner.summary(places, chosen))

@@ -1,0 +1,55 @@
+"""`facerelief runs`: the local runs of the pipeline, and their folders."""
+
+from __future__ import annotations
+
+import pathlib
+from typing import Annotated
+
+import typer
+
+
+def command(
+    root: Annotated[pathlib.Path, typer.Option(help="Of the local pipeline.")] = pathlib.Path(
+        "out/pipeline"
+    ),
+    steps: Annotated[bool, typer.Option("--steps", help="List the steps of each run.")] = False,
+    clean: Annotated[
+        bool, typer.Option("--clean", help="Remove what only older runs have, after --keep.")
+    ] = False,
+    keep: Annotated[int, typer.Option(min=1, help="How many runs --clean keeps.")] = 5,
+) -> None:
+    """List the local runs of the pipeline with their states, newest first.
+
+    Pushed models are never removed.
+
+    Example: facerelief runs --clean --keep 3
+    """
+    from rich.console import Console
+
+    from pipeline import runs
+    from pipeline.places import Places
+
+    places = Places(root)
+    try:
+        if clean:
+            removed = runs.clean(places, keep=keep)
+            for path in removed:
+                typer.echo(f"removed {path}")
+        Console().print(_table(runs.list_runs(places), steps=steps))
+    except (ValueError, OSError) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2) from None
+
+
+def _table(found, *, steps: bool):
+    from rich.table import Table
+
+    table = Table()
+    for heading in ("run", "state", "ran", "cached", "failed"):
+        table.add_column(heading)
+    for run in found:
+        counts = (str(len(run.of(state))) for state in ("done", "cached"))
+        table.add_row(run.name, run.state, *counts, ", ".join(run.of("failed")))
+        for step in run.steps if steps else ():
+            table.add_row(f"  {step.node}", step.state, f"{step.seconds:.0f} s")
+    return table

@@ -1,0 +1,177 @@
+"""What ML Metadata says about the local runs of a pipeline, and removing what old ones left."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import shutil
+from collections.abc import Iterable
+
+import ml_metadata
+from ml_metadata.proto import metadata_store_pb2 as pb
+
+from pipeline.places import Places, is_running
+
+_STATES = {
+    pb.Execution.COMPLETE: "done",
+    pb.Execution.CACHED: "cached",
+    pb.Execution.FAILED: "failed",
+    pb.Execution.CANCELED: "cancelled",
+}
+
+
+class RunsError(ValueError):
+    """A folder without runs, or one whose runs cannot be cleaned."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """One step of a run.
+
+    Attributes:
+      node: its name.
+      state: done, cached, failed, cancelled, running or interrupted.
+      execution: its number in ML Metadata.
+      seconds: that it took.
+    """
+
+    node: str
+    state: str
+    execution: int
+    seconds: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One run.
+
+    Attributes:
+      name: when it started.
+      steps: in the order of their start.
+      finished: whether it came to its end.
+      going_on: whether it is running now.
+      context: its number in ML Metadata.
+    """
+
+    name: str
+    steps: tuple[Step, ...]
+    finished: bool
+    going_on: bool
+    context: int
+
+    @property
+    def state(self) -> str:
+        """Running, complete, failed or interrupted."""
+        if self.going_on:
+            return "running"
+        if any(step.state == "failed" for step in self.steps):
+            return "failed"
+        return "complete" if self.finished else "interrupted"
+
+    def of(self, state: str) -> list[str]:
+        """The steps in a state."""
+        return [step.node for step in self.steps if step.state == state]
+
+
+def open_store(places: Places) -> ml_metadata.MetadataStore:
+    """Opens ML Metadata; raises RunsError if there is none."""
+    if not places.metadata.is_file():
+        raise RunsError(f"{places.root}: holds no runs of the pipeline")
+    config = pb.ConnectionConfig()
+    config.sqlite.filename_uri = str(places.metadata)
+    config.sqlite.connection_mode = pb.SqliteMetadataSourceConfig.READWRITE
+    return ml_metadata.MetadataStore(config)
+
+
+def list_runs(places: Places) -> list[Run]:
+    """All runs, newest first.
+
+    Raises:
+      RunsError: if there were none.
+    """
+    store = open_store(places)
+    contexts = sorted(store.get_contexts_by_type("pipeline_run"), key=lambda c: c.name)
+    busy = is_running(places)
+    newest = contexts[-1].id if contexts else None
+    runs = [_run(store, places, context, busy and context.id == newest) for context in contexts]
+    return runs[::-1]
+
+
+def _run(store, places: Places, context: pb.Context, going_on: bool) -> Run:
+    executions = sorted(store.get_executions_by_context(context.id), key=lambda e: e.id)
+    steps = tuple(_step(store, execution, going_on) for execution in executions)
+    config = places.config_of(context.name)
+    finished = bool(config and places.finished_mark(config).exists())
+    return Run(context.name, steps, finished, going_on, context.id)
+
+
+def _step(store, execution: pb.Execution, going_on: bool) -> Step:
+    contexts = store.get_contexts_by_execution(execution.id)
+    nodes = [context.name.split(".", 1)[-1] for context in contexts if context.type == "node"]
+    unfinished = "running" if going_on else "interrupted"
+    state = _STATES.get(execution.last_known_state, unfinished)
+    taken_ms = execution.last_update_time_since_epoch - execution.create_time_since_epoch
+    return Step(nodes[0] if nodes else execution.type, state, execution.id, taken_ms / 1e3)
+
+
+def clean(places: Places, *, keep: int) -> list[pathlib.Path]:
+    """Removes what only old runs have: artifacts, checkpoints and configurations.
+
+    What newer runs took from the cache stays, and so do pushed models. A later run makes what it
+    needs again.
+
+    Args:
+      places: of the pipeline.
+      keep: how many of the newest runs to keep.
+
+    Returns:
+      The folders and files that were removed.
+
+    Raises:
+      RunsError: if a run is going on.
+    """
+    if is_running(places):
+        raise RunsError(f"{places.root}: a run is going on there")
+    runs, store = list_runs(places), open_store(places)
+    kept, old = runs[:keep], runs[keep:]
+    needed = {artifact.uri for run in kept for artifact in _artifacts(store, run)}
+    stale = [pathlib.Path(a.uri) for run in old for a in _artifacts(store, run)]
+    stale = [path for path in stale if str(path) not in needed]
+    numbers = {step.execution for run in old for step in run.steps}
+    left_over = [path for path in _execution_folders(places, numbers) if str(path) not in needed]
+    configs = {places.config_of(run.name) for run in old} - {places.config_of(r.name) for r in kept}
+    found = {*stale, *left_over, *filter(None, configs), *_stale_checkpoints(places, needed)}
+    inside = {path for path in found if places.root in path.parents and path.exists()}
+    return _remove(inside)
+
+
+def _artifacts(store, run: Run) -> Iterable[pb.Artifact]:
+    return store.get_artifacts_by_context(run.context)
+
+
+def _execution_folders(places: Places, numbers: set[int]) -> list[pathlib.Path]:
+    """What executions wrote, also those that failed: artifacts/<node>/<output>/<number>."""
+    return [
+        path
+        for pattern in ("*/*/*", "*/.system/*/*")
+        for path in places.artifacts.glob(pattern)
+        if path.name.isdecimal() and int(path.name) in numbers
+    ]
+
+
+def _stale_checkpoints(places: Places, needed: set[str]) -> list[pathlib.Path]:
+    """Checkpoint folders of which no kept model was made; none if no model is kept."""
+    from pipeline.lineage import read_facts
+
+    models = (pathlib.Path(uri, "Format-Serving") for uri in needed)
+    keys = {read_facts(model)["origin"]["run_key"] for model in models if model.is_dir()}
+    if not keys:
+        return []
+    return [path for path in places.checkpoints.glob("*") if path.name not in keys]
+
+
+def _remove(paths: Iterable[pathlib.Path]) -> list[pathlib.Path]:
+    removed = sorted(paths)
+    for path in removed:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    return removed
