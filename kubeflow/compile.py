@@ -93,7 +93,7 @@ def compile_pipeline(config: PipelineConfig, *, image: str, places: Places) -> l
         serving_dir=places.serving,
         checkpoint_dir=places.checkpoints,
         schema_file=places.schema,
-        beam_args=_beam_args(config.resources.beam_workers),
+        beam_args=["--runner=DirectRunner"],
     )
     runner_config = tfx_runner.KubeflowV2DagRunnerConfig(
         default_image=image, default_commands=COMMAND, use_pipeline_spec_2_1=True
@@ -105,15 +105,6 @@ def compile_pipeline(config: PipelineConfig, *, image: str, places: Places) -> l
     return [spec, platform] if platform else [spec]
 
 
-def _beam_args(workers: int) -> list[str]:
-    mode = "multi_processing" if workers > 1 else "in_memory"
-    return [
-        "--runner=DirectRunner",
-        f"--direct_running_mode={mode}",
-        f"--direct_num_workers={workers}",
-    ]
-
-
 def set_resources(spec: dict[str, Any], resources: ResourcesSettings) -> None:
     """Gives each step of a PipelineSpec its cores, memory, GPUs and retries, in place."""
     for name, task in spec["root"]["dag"]["tasks"].items():
@@ -122,8 +113,16 @@ def set_resources(spec: dict[str, Any], resources: ResourcesSettings) -> None:
         executor = spec["deploymentSpec"]["executors"][label]
         if "container" in executor:
             executor["container"]["resources"] = limits(wanted)
+            executor["container"]["args"] += beam_args(min(resources.beam_workers, wanted.cpu))
         if wanted.retries:
             task["retryPolicy"] = {"maxRetryCount": wanted.retries, **BACKOFF}
+
+
+def beam_args(workers: float) -> list[str]:
+    """Beam's options for as many processes as there are cores for, and one at least."""
+    count = max(1, int(workers))
+    mode = "multi_processing" if count > 1 else "in_memory"
+    return [f"--direct_running_mode={mode}", f"--direct_num_workers={count}"]
 
 
 def limits(wanted: StepResources) -> dict[str, Any]:

@@ -183,6 +183,7 @@ def collect(step: Step, message: pb.ExecutorInput) -> pb.ExecutorOutput:
         artifact.CopyFrom(found.artifacts[0])
         if said.artifacts[key].artifacts:
             theirs = said.artifacts[key].artifacts[0]
+            _check_metadata(step, key, theirs)
             artifact.uri = theirs.uri or artifact.uri
             artifact.metadata.MergeFrom(theirs.metadata)
         artifact.metadata.update({"display_name": key, "store_session_info": "{}"})
@@ -196,6 +197,12 @@ def collect(step: Step, message: pb.ExecutorInput) -> pb.ExecutorOutput:
         else:
             raise StepFailed(f"{step.name}: left no value for its output {key!r}")
     return output
+
+
+def _check_metadata(step: Step, key: str, artifact: pb.RuntimeArtifact) -> None:
+    for name, value in artifact.metadata.fields.items():
+        if value.WhichOneof("kind") in (None, "null_value"):
+            raise StepFailed(f"{step.name}: KFP cannot store {name!r} of {key!r} without a value")
 
 
 def artifacts_of(box: Any) -> list[pb.RuntimeArtifact]:

@@ -9,6 +9,7 @@ and outputs in a way that TFX 1.16 cannot read (its driver, launcher and metadat
 - URIs begin with minio://, s3:// or gs://; the launcher has copied what is there to /minio, /s3 or
   /gcs and uploads from there. The step sees these paths, KFP sees its URIs again.
 - There may be an output `executor-logs`, which TFX knows no type of. It is left out.
+- Metadata of outputs may not be empty values, which TFX may leave.
 - Output folders are not made. They are made here, as TFX's local orchestrator does.
 """
 
@@ -70,10 +71,26 @@ def localize(
 
 
 def restore(executor_output: pipeline_spec_pb2.ExecutorOutput, uris: Mapping[str, str]) -> None:
-    """Puts the URIs back for the paths in what a step said of its outputs, in place."""
+    """Puts the URIs back for the paths in what a step said of its outputs, in place.
+
+    Metadata without a value is dropped: KFP's launcher fails on it.
+    """
     for found in executor_output.artifacts.values():
         for artifact in found.artifacts:
-            artifact.uri = uris.get(artifact.uri, artifact.uri)
+            artifact.uri = _uri(artifact.uri, uris)
+            for name, value in list(artifact.metadata.fields.items()):
+                if value.WhichOneof("kind") in (None, "null_value"):
+                    del artifact.metadata.fields[name]
+                elif value.HasField("string_value"):
+                    value.string_value = _uri(value.string_value, uris)
+
+
+def _uri(text: str, uris: Mapping[str, str]) -> str:
+    """The URI of a path, or of one below it; any other text as it is."""
+    for path, uri in uris.items():
+        if text == path or text.startswith(f"{path}/"):
+            return uri + text.removeprefix(path)
+    return text
 
 
 def make_folders(executor_input: pipeline_spec_pb2.ExecutorInput) -> None:

@@ -73,11 +73,18 @@ def test_the_logs_are_left_out():
 def test_uris_come_back():
     message = executor_input(outputs={"model": one("minio://b/m")})
     uris = kfp_entrypoint.localize(message, inputs_spec())
-    said = {"artifacts": {"model": one("/minio/b/m"), "other": one("/elsewhere")}}
+    metadata = {"from": "/minio/b/m/1", "near": "/minio/b/mm", "none": None, "size": 2}
+    said = {"artifacts": {"model": one("/minio/b/m", metadata=metadata), "other": one("/else")}}
     output = json_format.ParseDict(said, pipeline_spec_pb2.ExecutorOutput())
     kfp_entrypoint.restore(output, uris)
-    assert output.artifacts["model"].artifacts[0].uri == "minio://b/m"
-    assert output.artifacts["other"].artifacts[0].uri == "/elsewhere"
+    [model] = output.artifacts["model"].artifacts
+    assert model.uri == "minio://b/m"
+    assert json_format.MessageToDict(model.metadata) == {
+        "from": "minio://b/m/1",
+        "near": "/minio/b/mm",
+        "size": 2,
+    }
+    assert output.artifacts["other"].artifacts[0].uri == "/else"
 
 
 def test_output_folders_are_made(tmp_path):

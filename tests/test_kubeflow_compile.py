@@ -78,6 +78,18 @@ def test_resources_and_retries_are_those_of_the_configuration(program):
     assert containers(program)["Trainer"].resources.accelerator.type == "nvidia.com/gpu"
 
 
+def test_beam_has_no_more_processes_than_a_step_has_cores(program):
+    def workers(step):
+        return [arg for arg in containers(program)[step].args if arg.startswith("--direct_")]
+
+    assert PAPER.resources.beam_workers == 16 and PAPER.resources.evaluator.cpu == 4
+    many = "--direct_running_mode=multi_processing"
+    assert workers("FaceExampleGen") == [many, "--direct_num_workers=16"]
+    assert workers("Evaluator") == [many, "--direct_num_workers=4"]
+    one = ["--direct_running_mode=in_memory", "--direct_num_workers=1"]
+    assert workers("StatisticsGen") == one
+
+
 def test_a_step_without_retries_has_no_policy(documents):
     spec = json.loads(json.dumps(documents[0]))
     del spec["root"]["dag"]["tasks"]["Trainer"]["retryPolicy"]

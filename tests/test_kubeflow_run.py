@@ -339,3 +339,9 @@ def test_outputs_keep_the_type_and_the_place_that_they_are_given(tmp_path):
     [artifact] = executor_io.collect(step, message).artifacts["data"].artifacts
     assert artifact.uri == "/models/7"
     assert json_format.MessageToDict(artifact.type) == TEXT
+
+
+def test_metadata_without_a_value_is_refused_as_by_kfp(tmp_path):
+    script = WRITE.replace('"splits": "a,b"', '"splits": None')
+    with pytest.raises(StepFailed, match="make: KFP cannot store 'splits' of 'data'"):
+        run_in(tmp_path, document(task("make"), scripts={"make": script}))
