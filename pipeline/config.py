@@ -178,7 +178,7 @@ def load(
     for override in overrides:
         _apply(values, override)
     profile = profile or values.get("profile", "small")
-    if profile not in PROFILES:
+    if not isinstance(profile, str) or profile not in PROFILES:
         raise SettingsError("profile", f"should be one of {', '.join(PROFILES)}, got {profile!r}")
     return PipelineConfig.from_mapping(values | {"profile": profile}, base=PROFILES[profile])
 

@@ -1,0 +1,90 @@
+"""The folder of pushed models: versions appear whole, push twice is push once, roll-back."""
+
+import pytest
+from typer.testing import CliRunner
+
+from components import served_models
+from pipeline import cli
+
+
+@pytest.fixture
+def model(tmp_path):
+    """Makes something that looks like a SavedModel."""
+
+    def make(name="model", text="graph"):
+        folder = tmp_path / name
+        (folder / "variables").mkdir(parents=True)
+        (folder / "saved_model.pb").write_text(text)
+        return folder
+
+    return make
+
+
+def test_a_pushed_model_is_the_newest_version(tmp_path, model):
+    folder = tmp_path / "served"
+    first = served_models.push(model("a", "first"), folder, source="a")
+    second = served_models.push(model("b", "second"), folder, source="b")
+    assert first < second
+    assert list(served_models.versions(folder)) == [first, second]
+    assert (folder / str(second) / "saved_model.pb").read_text() == "second"
+    assert served_models.source_of(folder / str(first)) == "a"
+    assert sorted(path.name for path in folder.iterdir()) == sorted([str(first), str(second)])
+
+
+def test_pushing_the_same_again_adds_nothing(tmp_path, model):
+    folder = tmp_path / "served"
+    number = served_models.push(model(), folder, source="a")
+    assert served_models.push(tmp_path / "model", folder, source="a") == number
+    assert len(served_models.versions(folder)) == 1
+
+
+def test_a_failed_copy_leaves_nothing(tmp_path, model, monkeypatch):
+    folder = tmp_path / "served"
+    served_models.push(model(), folder, source="a")
+    broken = model("broken")
+    (broken / "variables" / "x").symlink_to(tmp_path / "missing")
+    with pytest.raises(OSError):
+        served_models.push(broken, folder, source="b")
+    assert len(list(folder.iterdir())) == 1
+
+
+def test_a_half_written_version_is_none(tmp_path):
+    (tmp_path / "7").mkdir()
+    (tmp_path / "words").mkdir()
+    assert served_models.versions(tmp_path) == {}
+    assert served_models.versions(tmp_path / "missing") == {}
+
+
+@pytest.fixture
+def served(tmp_path, model):
+    folder = tmp_path / "served"
+    return folder, [served_models.push(model(n, n), folder, source=n) for n in "abc"]
+
+
+def test_rolling_back_withdraws_the_newest(served):
+    folder, (first, second, third) = served
+    assert served_models.withdraw(folder) == [third]
+    assert list(served_models.versions(folder)) == [first, second]
+    assert (folder / f"withdrawn-{third}" / "saved_model.pb").read_text() == "c"
+    (folder / f"withdrawn-{third}").rename(folder / str(third))
+    assert max(served_models.versions(folder)) == third
+
+
+def test_rolling_back_to_a_version(served):
+    folder, (first, second, third) = served
+    assert served_models.withdraw(folder, to=first) == [third, second]
+    with pytest.raises(served_models.ServedModelsError, match="no version before the newest"):
+        served_models.withdraw(folder)
+    with pytest.raises(served_models.ServedModelsError, match=f"there are: {first}"):
+        served_models.withdraw(folder, to=third)
+
+
+def test_the_command_rolls_back_or_says_why_not(served, tmp_path):
+    folder, (first, _, third) = served
+    result = CliRunner().invoke(cli.make_app(), ["rollback", str(folder)])
+    assert result.exit_code == 0
+    assert f"withdrew {third}" in result.stdout
+    result = CliRunner().invoke(cli.make_app(), ["rollback", str(tmp_path / "none")])
+    assert result.exit_code == 2
+    assert result.stderr.count("\n") == 1
+    assert first in served_models.versions(folder)
