@@ -27,7 +27,7 @@ ifneq ($(shell cat $(PROJECT) 2>/dev/null),$(CURDIR))
 $(PROJECT): FORCE
 endif
 
-.PHONY: help setup demo test test-all check format model train synthesize evaluate golden bench kubeflow kubeflow-local lock clean FORCE
+.PHONY: help setup demo test test-all check format model train synthesize evaluate golden bench pipeline kubeflow kubeflow-local lock clean FORCE
 FORCE:
 
 help: ## List the targets
@@ -74,6 +74,9 @@ golden: $(PROJECT) ## Write the pictures that the tests compare with again (look
 
 bench: $(PROJECT) ## Measure the time of each part
 	@$(FACERELIEF) bench $(ARGS)
+
+pipeline: $(PROJECT) ## Run the whole pipeline here, profile small, under out/pipeline (docs/pipeline.md)
+	@$(FACERELIEF) pipeline $(ARGS)
 
 kubeflow: $(PROJECT) ## Compile the pipeline for Kubeflow (IMAGE=registry/name:tag, docs/kubeflow.md)
 	@$(RUN) kubeflow.compile --image $(IMAGE) $(ARGS)
