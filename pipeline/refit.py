@@ -1,0 +1,138 @@
+"""Fits the network's last layer anew to freshly drawn faces, on processors, in an hour or less.
+
+Run as `facerelief refit`. Rounds of drawing faces, running the loop on them and solving for the
+layer; the estimates of all rounds count.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from facemodel import refit, training
+from facemodel.landmark_noise import LandmarkNoise
+from facemodel.landmarks import INNER_51
+from facemodel.morphable import MorphableModel
+from facemodel.network import IterativeRegressor
+from facemodel.noise import DeviceNoise
+from facemodel.pretrained import load_pretrained, weights_meta
+from facemodel.scenes import SceneModel
+from facemodel.synthesis import SynthesisConfig, online_batch
+from facemodel.weights import DEFAULT_WEIGHTS, read_weights, save_weights
+from pipeline.compiling import compiled
+
+
+class RefitError(ValueError):
+    """Options that make no sense; the message names the option."""
+
+
+@dataclasses.dataclass(frozen=True)
+class RefitOptions:
+    """One run.
+
+    Attributes:
+      out: the weights' file to write, .npz.
+      init: weights to start from; the shipped ones if None.
+      model: face model; the default one if None.
+      recipes: of the faces, in turns.
+      faces: in each round.
+      rounds: how often the layer is solved for.
+      trust: for how many estimates the present layer counts in each round.
+      config: batch size, size of the crops, shares of starts and seed.
+    """
+
+    out: pathlib.Path
+    init: pathlib.Path | None = None
+    model: pathlib.Path | None = None
+    recipes: tuple[str, ...] = ("lifelike", "paper")
+    faces: int = 3000
+    rounds: int = 3
+    trust: float = 4000.0
+    config: training.TrainingConfig = training.TrainingConfig(batch_size=16, size=200)
+
+    def __post_init__(self):
+        limits = {"faces": self.faces, "rounds": self.rounds, "trust": self.trust}
+        for name, value in limits.items():
+            if not value > 0:
+                raise RefitError(f"{name} should be above 0, got {value}")
+        if not self.recipes:
+            raise RefitError("at least one recipe is needed")
+
+    @property
+    def batches(self) -> int:
+        """How many batches make a round."""
+        return -(-self.faces // self.config.batch_size)
+
+
+def run(options: RefitOptions, *, progress: Callable[[int], None] = lambda batches: None) -> None:
+    """Fits the layer and writes the weights after each round, so that a stopped run leaves some.
+
+    Args:
+      options: of the run.
+      progress: told how many batches are done.
+    """
+    model = MorphableModel.load(options.model)
+    regressor = load_pretrained(model, weights=options.init, model_path=options.model)
+    for number in refit_rounds(model, regressor, options, progress):
+        facts = {
+            "refit": {
+                "faces": number * options.batches * options.config.batch_size,
+                "rounds": number,
+                "recipes": list(options.recipes),
+                "trust": options.trust,
+                "seed": options.config.seed,
+            },
+            "init": read_weights(options.init or DEFAULT_WEIGHTS)[1],
+        }
+        meta = weights_meta(
+            model, options.model, iterations=regressor.iterations, provenance="pipeline.refit"
+        )
+        save_weights(regressor.network, options.out, meta | facts)
+
+
+def refit_rounds(
+    model: MorphableModel,
+    regressor: IterativeRegressor,
+    options: RefitOptions,
+    progress: Callable[[int], None] = lambda batches: None,
+    *,
+    measured: LandmarkNoise | None = None,
+) -> Iterator[int]:
+    """Changes the regressor's last layer round by round; yields how many rounds are done.
+
+    Args:
+      model: from which faces are drawn.
+      regressor: of that model.
+      options: of the run; paths in it are not used.
+      progress: told how many batches are done.
+      measured: noise of the 51 inner landmarks; as measured if None.
+    """
+    noise = measured or LandmarkNoise.load().select(INNER_51)
+    steps = [_make_step(model, regressor, recipe, noise, options) for recipe in options.recipes]
+    layer = refit.get_layer(regressor.network)
+    sums = refit.NormalEquations.empty(len(layer) - 1, layer.shape[1])
+    for number in range(options.rounds):
+        for batch in range(number * options.batches, (number + 1) * options.batches):
+            key = np.array([options.config.seed, batch], np.uint32)
+            sums = sums.add(*(np.asarray(part) for part in steps[batch % len(steps)](key)))
+            progress(batch + 1)
+        layer = sums.solve(layer, trust=options.trust)
+        refit.set_layer(regressor.network, layer)
+        yield number + 1
+
+
+def _make_step(model, regressor, recipe: str, noise: LandmarkNoise, options: RefitOptions):
+    """Compiles: key [2] -> features and corrections of a batch of this recipe."""
+    scenes, config = SceneModel.create(model), SynthesisConfig.named(recipe)
+    visit = refit.make_visitor(regressor)
+
+    def step(key):
+        drawn = DeviceNoise(key, options.config.batch_size)
+        batch = online_batch(scenes, config, drawn, noise, size=options.config.size)
+        start = training.draw_starts(scenes.geometry, batch, drawn, options.config)
+        return visit(batch, start)
+
+    return compiled(step)
