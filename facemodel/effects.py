@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import functools
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,6 +10,7 @@ from keras import ops
 
 from facemodel.noise import Noise
 from facemodel.recipes import Range, SynthesisConfig
+from facemodel.smooth import box, stretch
 
 _HAIR_LINE_MM = Range(58.0, 105.0)
 _HAIR_SLOPE = Range(-0.35, 0.35)
@@ -65,7 +66,7 @@ class Effects(NamedTuple):
       blotches: grids [B, N, N] of log brightness, each stretched over the picture.
       hair, occluder: what lies in front of the face.
       background: its colour [B, 3], coarse [B, 5, 5, 3] and fine [B, 17, 17, 1] grids.
-      blur, gamma, gain, offset, grain_sd: [B].
+      blur, gamma, gain, offset, grain_sd: [B]; gain and offset only together.
       grain: [B, S, S] N(0, 1), for a picture of side S.
     """
 
@@ -81,9 +82,14 @@ class Effects(NamedTuple):
     grain: Any
 
 
+def _call(step: Callable, *arguments):
+    return step(*arguments)
+
+
 def draw_effects(config: SynthesisConfig, noise: Noise, *, size: int) -> Effects:
     """Draws the effects for pictures of side `size` px."""
     grain = config.grain.high > 0
+    plain = config.gamma == config.gain == (1.0, 1.0) and config.offset == (0.0, 0.0, 0.0, 0.0)
     return Effects(
         blotches=_draw_blotches(config, noise),
         hair=_draw_hair(config, noise) if config.hair_fraction else None,
@@ -94,11 +100,11 @@ def draw_effects(config: SynthesisConfig, noise: Noise, *, size: int) -> Effects
             noise.uniform("background/fine", (17, 17, 1)),
         ),
         blur=config.blur.of(noise.uniform("camera/blur")) if config.blur.high > 0 else None,
-        gamma=config.gamma.of(noise.uniform("camera/gamma")),
-        gain=config.gain.of(noise.uniform("camera/gain")),
-        offset=config.offset.of(noise.normal("camera/offset")),
+        gamma=None if plain else config.gamma.of(noise.uniform("camera/gamma")),
+        gain=None if plain else config.gain.of(noise.uniform("camera/gain")),
+        offset=None if plain else config.offset.of(noise.normal("camera/offset")),
         grain_sd=config.grain.of(noise.uniform("camera/grain_sd")) if grain else None,
-        grain=noise.normal("camera/grain", (size, size)) if grain else None,
+        grain=noise.rough_normal("camera/grain", (size, size)) if grain else None,
     )
 
 
@@ -142,7 +148,7 @@ def _draw_occluder(config: SynthesisConfig, noise: Noise) -> Occluder:
     )
 
 
-def photograph(face, mask, effects: Effects, middle, scale):
+def photograph(face, mask, effects: Effects, middle, scale, *, run: Callable = _call):
     """Turns a rendered face into a photo.
 
     Args:
@@ -151,26 +157,33 @@ def photograph(face, mask, effects: Effects, middle, scale):
       effects: for pictures of this size.
       middle: [B, 2] px, where the face's middle is.
       scale: [B] px/mm.
+      run: calls each step, a function and its arguments; lets a compiler have them one by one.
 
     Returns:
       [B, S, S, 3] in [0, 1], without a mask.
     """
-    size = face.shape[1]
-    if effects.blotches:
-        log_gain = sum(stretch(grid[..., None], size) for grid in effects.blotches)
-        face = face * ops.exp(log_gain)
-    image = _soft_edges(ops.where(mask[..., None] > 0, face, _background(effects, size)), mask)
+    image = run(_compose, face, mask, effects.blotches, effects.background)
+    image = run(_soft_edges, image, mask)
     if effects.hair is not None or effects.occluder is not None:
-        place = _face_millimetres(size, middle, scale)
-        image = _comb(image, effects.hair, place)
-        image = _occlude(image, effects.occluder, place)
-    return _expose(image, effects)
+        image = run(_cover, image, effects.hair, effects.occluder, middle, scale)
+    if effects.blur is not None:
+        image = run(_blur, image, run(box, image), effects.blur)
+    return run(_expose, image, effects[-5:])
 
 
-def _background(effects: Effects, size: int):
-    colour, coarse, fine = effects.background
-    pattern = stretch(coarse, size) - 0.5 + 0.35 * (stretch(fine, size) - 0.5)
-    return ops.clip(_fade(colour[:, None, None, :] + 0.8 * _fade(pattern)), 0.0, 1.0)
+def _compose(face, mask, blotches, background):
+    """The face, with blotches, on its background."""
+    size = face.shape[1]
+    if blotches:
+        face = face * ops.exp(sum(stretch(grid[..., None], size) for grid in blotches))
+    return ops.where(mask[..., None] > 0, face, _background(background, size))
+
+
+def _background(drawn, size: int):
+    colour, coarse, fine = drawn
+    pattern = stretch(0.8 * _fade(_fade(coarse - 0.5)), size)
+    pattern = pattern + stretch(0.28 * (fine - 0.5), size)
+    return ops.clip(_fade(colour)[:, None, None, :] + pattern, 0.0, 1.0)
 
 
 def _fade(colours):
@@ -181,17 +194,18 @@ def _fade(colours):
 
 def _soft_edges(image, mask):
     """Mixes pixels on both sides of the face's outline, which rendering leaves in steps."""
-    cover = ops.average_pool(mask[..., None], 3, strides=1, padding="same")
+    cover = box(mask[..., None])
     edge = 4.0 * cover * (1.0 - cover)
-    return image + edge * (_box(image) - image)
+    return image + edge * (box(image) - image)
 
 
-def _face_millimetres(size: int, middle, scale):
-    """x right, y up in mm from the face's middle, each [B, S, S]-like, for every pixel."""
-    centres = np.arange(size, dtype=np.float32) + 0.5
+def _cover(image, hair: Hair | None, occluder: Occluder | None, middle, scale):
+    """What lies in front of the face."""
+    centres = np.arange(image.shape[1], dtype=np.float32) + 0.5
+    # In mm from the face's middle, x right and y up.
     x = (centres[None, None, :] - middle[:, 0, None, None]) / scale[:, None, None]
     y = (middle[:, 1, None, None] - centres[None, :, None]) / scale[:, None, None]
-    return x, y
+    return _occlude(_comb(image, hair, (x, y)), occluder, (x, y))
 
 
 def _comb(image, hair: Hair | None, place):
@@ -222,39 +236,19 @@ def _occlude(image, occluder: Occluder | None, place):
     return image + ops.sigmoid(inside_mm)[..., None] * (colour - image)
 
 
-def _expose(image, effects: Effects):
-    """Lens, tone curve and sensor."""
+def _blur(image, boxed, share):
+    return image + share[:, None, None, None] * (box(boxed) - image)
 
-    def each(values):
-        return values[:, None, None, None]
 
-    if effects.blur is not None:
-        image = image + each(effects.blur) * (_box(_box(image)) - image)
-    image = ops.clip(image, 1e-4, 1.0) ** each(effects.gamma)
-    image = image * each(effects.gain) + each(effects.offset)
-    if effects.grain is not None:
-        image = image + each(effects.grain_sd) * effects.grain[..., None]
+def _expose(image, drawn):
+    """Tone curve and sensor."""
+    gamma, gain, offset, grain_sd, grain = (
+        None if part is None else part[:, None, None, None] for part in drawn
+    )
+    if gamma is not None:
+        image = ops.exp(gamma * ops.log(ops.clip(image, 1e-4, 1.0)))
+    if gain is not None:
+        image = image * gain + offset
+    if grain is not None:
+        image = image + grain_sd * ops.reshape(grain, (*ops.shape(image)[:3], 1))
     return ops.clip(image, 0.0, 1.0)
-
-
-def _box(image):
-    return ops.average_pool(image, 3, strides=1, padding="same")
-
-
-def stretch(grid, size: int):
-    """Enlarges noise [B, N, M, C] smoothly to [B, size, size, C], through its values."""
-    rows, columns = (_stretch_matrix(cells, size) for cells in grid.shape[1:3])
-    return ops.einsum("bnmc,yn,xm->byxc", grid, rows, columns)
-
-
-@functools.lru_cache(maxsize=64)
-def _stretch_matrix(cells: int, size: int) -> np.ndarray:
-    """[size, cells] weights of smoothstep interpolation between cells over the whole side."""
-    position = np.linspace(0, cells - 1, size)
-    left = np.minimum(position.astype(int), cells - 2)
-    part = position - left
-    part = part * part * (3 - 2 * part)
-    matrix = np.zeros((size, cells), np.float32)
-    matrix[np.arange(size), left] = 1 - part
-    matrix[np.arange(size), left + 1] = part
-    return matrix

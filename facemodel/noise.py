@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import math
+import statistics
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import keras
@@ -23,6 +26,9 @@ class Noise(Protocol):
 
     def normal(self, name: str, shape: tuple[int, ...] = ()) -> Any:
         """[B, *shape] float32, N(0, 1)."""
+
+    def rough_normal(self, name: str, shape: tuple[int, ...] = ()) -> Any:
+        """The same, perhaps rounded to 256 values: quicker where there are many, as in grain."""
 
 
 class PhiloxNoise:
@@ -46,12 +52,17 @@ class PhiloxNoise:
             len(indices),
         )
 
+        self._bits = np.random.Philox(key=[0, 0])
+        self._generator, self._start = np.random.Generator(self._bits), self._bits.state
+
     def _generators(self, name: str):
-        stream = zlib.crc32(name.encode())
+        # The counter's top word selects the stream; its low words count within it. A new generator
+        # would give the same numbers and take five times as long.
+        counter = np.array([0, 0, 0, zlib.crc32(name.encode())], np.uint64)
         for index in self._indices:
-            # The counter's top word selects the stream; its low words count within it.
-            bits = np.random.Philox(key=[self._seed, index], counter=[0, 0, 0, stream])
-            yield np.random.Generator(bits)
+            key = np.array([self._seed, index], np.uint64)
+            self._bits.state = {**self._start, "state": {"counter": counter, "key": key}}
+            yield self._generator
 
     def uniform(self, name: str, shape: tuple[int, ...] = ()):
         """[B, *shape] float32 in [0, 1)."""
@@ -62,6 +73,63 @@ class PhiloxNoise:
         """[B, *shape] float32, N(0, 1)."""
         draws = [rng.standard_normal(shape, np.float32) for rng in self._generators(name)]
         return ops.convert_to_tensor(np.stack([np.float32(draw) for draw in draws]))
+
+    def rough_normal(self, name: str, shape: tuple[int, ...] = ()):
+        """[B, *shape] float32, the 256 quantiles of N(0, 1) in any order, with variance 1."""
+        draws = [rng.bytes(math.prod(shape)) for rng in self._generators(name)]
+        numbers = np.frombuffer(b"".join(draws), np.uint8).reshape(-1, *shape)
+        return ops.convert_to_tensor(_quantiles().take(numbers))
+
+
+@functools.cache
+def _quantiles() -> np.ndarray:
+    inverse = statistics.NormalDist().inv_cdf
+    values = np.array([inverse((k + 0.5) / 256) for k in range(256)])
+    return (values / values.std()).astype(np.float32)
+
+
+class NoisePlan:
+    """Which numbers a function asks of its noise, so that they can be drawn before it is called.
+
+    Args:
+      function: takes a Noise; what it asks must not depend on the numbers it gets.
+    """
+
+    def __init__(self, function: Callable[[Noise], Any]):
+        self._wanted: dict[str, tuple[str, tuple[int, ...]]] = {}
+        self.batch, self._sample = 1, PhiloxNoise(0, [0])
+        function(self)
+
+    def _note(self, kind: str, name: str, shape: tuple[int, ...]):
+        self._wanted[name] = (kind, shape)
+        return getattr(self._sample, kind)(name, shape)
+
+    def uniform(self, name: str, shape: tuple[int, ...] = ()):
+        return self._note("uniform", name, shape)
+
+    def normal(self, name: str, shape: tuple[int, ...] = ()):
+        return self._note("normal", name, shape)
+
+    def rough_normal(self, name: str, shape: tuple[int, ...] = ()):
+        return self._note("rough_normal", name, shape)
+
+    def draw(self, noise: Noise) -> dict[str, Any]:
+        """Everything that the function will ask of that noise, by name."""
+        return {
+            name: getattr(noise, kind)(name, shape) for name, (kind, shape) in self._wanted.items()
+        }
+
+
+class TableNoise:
+    """Hands out numbers that were drawn before, from NoisePlan.draw; works in compiled code."""
+
+    def __init__(self, table: dict[str, Any]):
+        self._table, self.batch = table, next(iter(table.values())).shape[0]
+
+    def uniform(self, name: str, shape: tuple[int, ...] = ()):
+        return self._table[name]
+
+    normal = rough_normal = uniform
 
 
 class _Key(keras.random.SeedGenerator):
@@ -97,3 +165,5 @@ class DeviceNoise:
     def normal(self, name: str, shape: tuple[int, ...] = ()):
         """[B, *shape] float32, N(0, 1)."""
         return keras.random.normal((self.batch, *shape), dtype="float32", seed=self._key(name))
+
+    rough_normal = normal

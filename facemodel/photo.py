@@ -1,25 +1,32 @@
-"""The photo of a face through tensorflow-graphics: the reference that data synthesis renders with.
+"""The photo of a face through tensorflow-graphics: what data synthesis renders with.
 
-Its transforms, camera, vertex normals, interpolation and reflectance, around this project's
-z-buffer: its own compiled rasterizer does not load with current TensorFlow. rendering.render_photo
-gives the same picture in keras.ops.
+Its transforms, camera, normals, interpolation and reflectance, around this project's z-buffer: its
+own compiled rasterizer does not load with current TensorFlow. Everything is shaded only at the
+pixels that a face covers, and XLA compiles its small ops into a few loops.
+rendering.render_photo gives the same picture in keras.ops.
 """
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable
 
+import numpy as np
 import tensorflow as tf
 from tensorflow_graphics.geometry.representation.mesh import normals as mesh_normals
 from tensorflow_graphics.geometry.transformation import rotation_matrix_3d
-from tensorflow_graphics.rendering import framebuffer, interpolate
+from tensorflow_graphics.math.interpolation import weighted
 from tensorflow_graphics.rendering.camera import perspective
 from tensorflow_graphics.rendering.reflectance import lambertian, phong
 
-from facemodel import rasterizer
+from facemodel import effects, pixels
 from facemodel.camera import Pose
 from facemodel.geometry import FaceGeometry
 from facemodel.rendering import SHININESS, Light
+
+_CHUNK = 16_384
+"""So many pixels are shaded at a time: XLA and tensorflow-graphics want to know how many."""
 
 
 def render_photo_tfg(
@@ -50,63 +57,140 @@ def render_photo_tfg(
 
     Source: paper section 6.1, eq. 4.
     """
-    vertices = tf.convert_to_tensor(vertices)
-    rotation = tf.convert_to_tensor(pose.rotation)[:, None]
-    points = rotation_matrix_3d.rotate(vertices, rotation)
-    screen = _project(points, pose, inverse_distance)
-    pixels = _framebuffer(geometry, screen, height, width)
-    triangles = tf.tile(geometry.triangles[None], [vertices.shape[0], 1, 1])
-    normals = mesh_normals.vertex_normals(points, triangles, clockwise=True)
-    attributes = tf.concat([normals, albedo], -1)
-    attributes = interpolate.interpolate_vertex_attribute(attributes, pixels).value
-    mask = pixels.foreground_mask
-    # Where there is no face the normals are zero; any unit vector will do.
-    normals = tf.where(mask > 0.0, tf.math.l2_normalize(attributes[..., :3], -1), [0.0, 0.0, 1.0])
-    rgb = _reflect(normals, tf.clip_by_value(attributes[..., 3:], 0.0, 1.0), light)
-    return tf.clip_by_value(rgb, 0.0, 1.0) * mask, mask[..., 0]
+    vertices, albedo = tf.convert_to_tensor(vertices), tf.convert_to_tensor(albedo)
+    pose = Pose(*(tf.convert_to_tensor(part) for part in pose))
+    light = Light(*(tf.convert_to_tensor(part) for part in light))
+    inverse = tf.zeros_like(pose.scale) if inverse_distance is None else inverse_distance
+    screen, normals = _surface(
+        vertices, pose, tf.convert_to_tensor(inverse), geometry.triangles, geometry.vertex_triangles
+    )
+    pixel, triangle, slot = tf.numpy_function(
+        _rasterize,
+        [screen, geometry.triangles, height, width],
+        (tf.int32, tf.int32, tf.int32),
+        stateful=False,
+    )
+    chunks = [tf.ensure_shape(part, (None, _CHUNK)) for part in (pixel, triangle)]
+    table = tf.reshape(tf.concat([screen[..., :2], normals, albedo], -1), (-1, 8))
+    rgb = tf.map_fn(
+        lambda chunk: _shade(table, light, geometry.triangles, *chunk, height=height, width=width),
+        chunks,
+        parallel_iterations=1,
+        fn_output_signature=tf.TensorSpec((_CHUNK, 3), tf.float32),
+    )
+    return _place(rgb, tf.ensure_shape(slot, (vertices.shape[0], height, width)))
 
 
-def _project(points, pose: Pose, inverse_distance):
-    """[B, V, 3] points in the camera frame -> x px, y px and depth mm."""
+@tf.function(autograph=False, jit_compile=True)
+def _surface(vertices, pose: Pose, inverse, triangles, vertex_triangles):
+    """[B, V, 3] x px, y px and depth mm; and [B, V, 3] unit normals, camera frame."""
+    points = rotation_matrix_3d.rotate(vertices, pose.rotation[:, None])
     # A pinhole whose focal length is the scale, with depths in units of the camera's distance:
     # eq. 4 for an infinite one.
     depth = points[..., 2:]
-    inverse = 0.0 if inverse_distance is None else tf.convert_to_tensor(inverse_distance)
-    inverse = tf.reshape(inverse, [-1, 1, 1])
-    point = tf.concat([points[..., :1], -points[..., 1:2], 1.0 - depth * inverse], -1)
-    focal = tf.stack([pose.scale, pose.scale], -1)[:, None]
-    pixel = perspective.project(point, focal, tf.convert_to_tensor(pose.translation)[:, None])
-    return tf.concat([pixel, depth], -1)
-
-
-def _framebuffer(geometry: FaceGeometry, screen, height: int, width: int):
-    """Which triangle is seen at each pixel and where, in tensorflow-graphics' terms."""
-    triangle = rasterizer.rasterize(screen, geometry.triangles, height=height, width=width)
-    weights = rasterizer.barycentric(screen, geometry.triangles, triangle)
-    seen = tf.maximum(triangle, 0)
-    return framebuffer.Framebuffer(
-        barycentrics=framebuffer.RasterizedAttribute(value=weights),
-        triangle_id=seen[..., None],
-        vertex_ids=tf.gather(geometry.triangles, seen),
-        foreground_mask=tf.cast(triangle >= 0, tf.float32)[..., None],
+    point = tf.concat(
+        [points[..., :1], -points[..., 1:2], 1.0 - depth * inverse[:, None, None]], -1
     )
+    focal = tf.stack([pose.scale, pose.scale], -1)[:, None]
+    pixel = perspective.project(point, focal, pose.translation[:, None])
+    return tf.concat([pixel, depth], -1), _vertex_normals(points, triangles, vertex_triangles)
+
+
+def _vertex_normals(points, triangles, vertex_triangles):
+    """tensorflow-graphics' mesh_normals.vertex_normals, summed by gathering.
+
+    It adds each triangle's normal to its vertices by a scatter, which alone would take three times
+    as long as everything here.
+    """
+    indices = tf.tile(triangles[None], [points.shape[0], 1, 1])
+    corners = mesh_normals.gather_faces(points, indices)
+    normals = mesh_normals.face_normals(corners, clockwise=True, normalize=False)
+    normals = tf.pad(normals, [[0, 0], [0, 1], [0, 0]])
+    around = tf.unstack(vertex_triangles, axis=1)
+    summed = tf.add_n([tf.gather(normals, triangle, axis=1) for triangle in around])
+    return tf.math.l2_normalize(summed, -1)
+
+
+def _rasterize(screen, triangles, height, width):
+    """Lists the pixels that faces cover, the last chunk filled up.
+
+    Returns:
+      pixel [N, _CHUNK] int32 into all B * H * W, triangle [N, _CHUNK] int32; and slot [B, H, W]
+      int32, one more than a pixel's place in the list, 0 at the background.
+    """
+    found = [
+        pixels.find_pixels(each, triangles, height=int(height), width=int(width)) for each in screen
+    ]
+    counts = [len(pixel) for pixel, _ in found]
+    total = sum(counts)
+    pixel, triangle = np.zeros((2, max(-(-total // _CHUNK), 1) * _CHUNK), np.int32)
+    pixel[:total] = np.concatenate(
+        [mine + k * height * width for k, (mine, _) in enumerate(found)], dtype=np.int32
+    )
+    triangle[:total] = np.concatenate([mine for _, mine in found])
+    slot = np.zeros((len(screen), height, width), np.int32)
+    slot.reshape(-1)[pixel[:total]] = np.arange(1, total + 1, dtype=np.int32)
+    return pixel.reshape(-1, _CHUNK), triangle.reshape(-1, _CHUNK), slot
+
+
+@tf.function(autograph=False, jit_compile=True)
+def _shade(table, light: Light, triangles, pixel, triangle, *, height, width):
+    """Colours [P, 3] of pixels [P] by what they see of their triangles [P].
+
+    table holds x px, y px, normal and albedo of all B * V vertices.
+    """
+    picture = pixel // (height * width)
+    first = picture * (table.shape[0] // light.ambient.shape[0])
+    corners = tf.gather(triangles, triangle) + first[:, None]
+    centre = tf.cast(tf.stack([pixel % width, pixel // width % height], -1), tf.float32) + 0.5
+    weights = _weights(tf.gather(table, corners)[..., :2] - centre[:, None])
+    seen = weighted.interpolate(table, weights, corners[..., None], normalize=False)
+    normal, albedo = tf.math.l2_normalize(seen[:, 2:5], -1), tf.clip_by_value(seen[:, 5:], 0.0, 1.0)
+    each = Light(*(tf.gather(part, picture) for part in light))
+    return tf.clip_by_value(_reflect(normal, albedo, each), 0.0, 1.0)
+
+
+def _weights(corners):
+    """[P, 3] where the origin lies between the corners [P, 3, 2] of triangles; sum 1."""
+    x, y = corners[..., 0], corners[..., 1]
+    areas = tf.stack(
+        [y[:, i] * x[:, j] - x[:, i] * y[:, j] for i, j in ((1, 2), (2, 0), (0, 1))], -1
+    )
+    total = tf.reduce_sum(areas, -1, keepdims=True)
+    return areas / tf.where(total == 0.0, 1.0, total)  # 0 only where the list is filled up
+
+
+@tf.function(autograph=False, jit_compile=True)
+def _place(rgb, slot):
+    """Puts colours [N, _CHUNK, 3] into pictures; and their mask."""
+    table = tf.concat([tf.zeros((1, 3)), tf.reshape(rgb, (-1, 3))], 0)
+    return tf.gather(table, slot), tf.cast(slot > 0, tf.float32)
 
 
 def _reflect(normals, albedo, light: Light):
-    """Colours [B, H, W, 3] of unit normals and albedo under one light, seen from z.
+    """Colours [P, 3] of unit normals and albedo, each under its own light, seen from z.
 
     tensorflow-graphics' Lambert is a BRDF, albedo / pi; its light would carry a pi of its own. Here
     a light of strength 1 that falls on a surface squarely shows its albedo, so the pi is multiplied
     back in. Its Phong is used as Phong wrote it, without energy normalisation: the brightest point
     of a highlight equals the specular strength.
     """
-    ambient, diffuse, specular = (
-        tf.reshape(tf.convert_to_tensor(value), [-1, 1, 1, 1]) for value in light[:3]
+    ambient, diffuse, specular = (part[:, None] for part in light[:3])
+    to_viewer = tf.constant([[0.0, 0.0, 1.0]])
+    facing = tf.maximum(tf.reduce_sum(normals * light.direction, -1, keepdims=True), 0.0)
+    matte = math.pi * lambertian.brdf(-light.direction, to_viewer, normals, albedo)
+    shininess, white = tf.constant([[SHININESS]]), tf.ones([1, 3])
+    gloss = phong.brdf(
+        -light.direction, to_viewer, normals, shininess, white, brdf_normalization=False
     )
-    to_light = tf.convert_to_tensor(light.direction)[:, None, None, :]
-    to_viewer = tf.constant([0.0, 0.0, 1.0])[None, None, None, :]
-    facing = tf.maximum(tf.reduce_sum(normals * to_light, -1, keepdims=True), 0.0)
-    matte = math.pi * lambertian.brdf(-to_light, to_viewer, normals, albedo)
-    shininess, white = tf.constant([[[[SHININESS]]]]), tf.ones([1, 1, 1, 3])
-    gloss = phong.brdf(-to_light, to_viewer, normals, shininess, white, brdf_normalization=False)
     return albedo * ambient + diffuse * facing * matte + specular * gloss
+
+
+def photograph(*arguments):
+    """effects.photograph, each step compiled."""
+    return effects.photograph(*arguments, run=lambda step, *rest: _compiled(step)(*rest))
+
+
+@functools.cache
+def _compiled(function: Callable) -> Callable:
+    return tf.function(function, autograph=False, jit_compile=True)

@@ -10,7 +10,8 @@ from keras import ops
 
 from facemodel import slices
 from facemodel.landmark_noise import LandmarkNoise
-from facemodel.noise import PhiloxNoise
+from facemodel.landmarks import MEDIAPIPE_COUNT
+from facemodel.noise import Noise, NoisePlan, PhiloxNoise
 from facemodel.recipes import SynthesisConfig
 from facemodel.scenes import Scene, SceneModel, draw_scene
 from facemodel.synthesis import Rendering, detect
@@ -48,23 +49,53 @@ def draw_samples(
       One dict for each index, as facemodel.examples.encode takes it.
     """
     noise = PhiloxNoise(seed, indices)
+    columns = sample_columns(model, config, measured, noise, render=render)
+    return as_samples(columns, seed=seed, indices=indices, version=model.version)
+
+
+def sample_columns(
+    model: SceneModel,
+    config: SynthesisConfig,
+    measured: LandmarkNoise,
+    noise: Noise,
+    *,
+    render: Callable[[Scene], Rendering],
+) -> dict[str, Any]:
+    """Draws and renders samples, as columns: [B, ...] by feature, works in compiled code."""
     scene = draw_scene(model, config, noise)
     rendering = render(scene)
     detected, sigma_px = detect(rendering.landmarks, scene.pose.scale, config, noise, measured)
-    features = {
+    return {
         "image": to_uint8(rendering.image),
         "face/landmarks_true": rendering.landmarks,
         "face/landmarks": detected,
         "landmark/sigma_px": sigma_px,
         **scene_features(model, scene),
     }
-    columns = {name: ops.convert_to_numpy(values) for name, values in features.items()}
+
+
+def plan_noise(model: SceneModel, config: SynthesisConfig, measured: LandmarkNoise) -> NoisePlan:
+    """What sample_columns asks of its noise."""
+
+    def ask(noise: Noise):
+        scene = draw_scene(model, config, noise)
+        nowhere = np.zeros((1, MEDIAPIPE_COUNT, 2), np.float32)
+        detect(nowhere, scene.pose.scale, config, noise, measured)
+
+    return NoisePlan(ask)
+
+
+def as_samples(
+    columns: dict[str, Any], *, seed: int, indices: Sequence[int], version: str
+) -> list[dict[str, Any]]:
+    """Columns as one dict for each index, as facemodel.examples.encode takes it."""
+    arrays = {name: ops.convert_to_numpy(values) for name, values in columns.items()}
     return [
         {
-            **{name: values[row] for name, values in columns.items()},
+            **{name: values[row] for name, values in arrays.items()},
             "sample/seed": seed,
             "sample/index": index,
-            "model/version": model.version,
+            "model/version": version,
         }
         for row, index in enumerate(indices)
     ]
@@ -104,6 +135,6 @@ def _typology_angle(model: SceneModel, scene: Scene):
     return slices.typology_angle_deg(ops.clip(colour, 0.0, 1.0))
 
 
-def to_uint8(image) -> np.ndarray:
+def to_uint8(image):
     """[...] in [0, 1] -> uint8, rounded as records are."""
-    return (ops.convert_to_numpy(image) * np.float32(255) + np.float32(0.5)).astype(np.uint8)
+    return ops.cast(image * 255.0 + 0.5, "uint8")

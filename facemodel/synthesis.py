@@ -73,6 +73,7 @@ def render_scene(
     pose: Pose | None = None,
     grey: bool = False,
     render: Callable = render_photo,
+    finish: Callable = photograph,
 ) -> Rendering:
     """Renders what a scene shows.
 
@@ -84,6 +85,7 @@ def render_scene(
       grey: render one channel, about a third of the work; almost the luma of the coloured picture.
       render: rendering.render_photo, or photo.render_photo_tfg, which does the same through
         tensorflow-graphics.
+      finish: effects.photograph, or photo.photograph, the same compiled.
     """
     pose = pose or scene.pose
     vertices, colours, effects = (
@@ -98,7 +100,7 @@ def render_scene(
         height=size, width=size, inverse_distance=scene.inverse_distance,
     )  # fmt: skip
     middle = camera.project(ops.reshape(model.geometry.centre, (1, 1, 3)), pose)[:, 0, :2]
-    image = photograph(face, mask, effects, middle, pose.scale)
+    image = finish(face, mask, effects, middle, pose.scale)
     return Rendering(image, mask, scene_landmarks(model, vertices, pose, scene.inverse_distance))
 
 

@@ -4,6 +4,7 @@ import dataclasses
 import os
 import subprocess
 import sys
+import zlib
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from keras import ops
 
 from facemodel import camera, expressions, landmarks, records, slices, synthesis, transforms
 from facemodel.morphable import MorphableModel
-from facemodel.noise import DeviceNoise, PhiloxNoise
+from facemodel.noise import DeviceNoise, PhiloxNoise, TableNoise
 from facemodel.recipes import ConfigError, Normal, Range, SynthesisConfig
 
 TINY = MorphableModel.tiny()
@@ -63,6 +64,34 @@ def test_noise_streams_are_independent_and_repeatable():
     for other in (first[1], np.asarray(noise.normal("b", (1000,)))[0]):
         assert abs(np.corrcoef(first[0], other)[0, 1]) < 0.1
     assert np.asarray(noise.uniform("c", (2, 5))).shape == (2, 2, 5)
+
+
+def test_numbers_drawn_beforehand_are_those_that_a_function_would_draw(model, config):
+    plan = records.plan_noise(model, config, NOISE)
+    table = plan.draw(PhiloxNoise(5, range(3)))
+    ready = numpy_tree(synthesis.draw_scene(model, config, TableNoise(table)))
+    for one, other in zip(
+        ready, numpy_tree(synthesis.draw_scene(model, config, PhiloxNoise(5, range(3))))
+    ):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_streams_are_those_of_a_fresh_counter_based_generator():
+    noise = PhiloxNoise(5, [2, 9])
+    noise.uniform("before", (3,))
+    stream = zlib.crc32(b"name")
+    bits = np.random.Philox(key=[5, 9], counter=[0, 0, 0, stream])
+    expected = np.random.Generator(bits).random((7,), np.float32)
+    np.testing.assert_array_equal(np.asarray(noise.uniform("name", (7,)))[1], expected)
+
+
+def test_rough_noise_is_normal():
+    values = np.asarray(PhiloxNoise(0, [0, 1]).rough_normal("grain", (100, 100)))
+    assert values.shape == (2, 100, 100)
+    assert abs(values.mean()) < 0.02
+    assert abs(values.std() - 1) < 0.02
+    assert abs((np.abs(values) < 1).mean() - 0.683) < 0.01
+    assert abs(np.corrcoef(values[0].ravel(), values[1].ravel())[0, 1]) < 0.05
 
 
 @pytest.mark.parametrize("seed", [-1, 2**63])
