@@ -92,7 +92,14 @@ def executor_input(step: Step, run: Run, done: Mapping[str, pb.ExecutorOutput]) 
     return message
 
 
-def _parameter(step, key, selector, run, done) -> Any:
+def _parameter(
+    step: Step,
+    key: str,
+    selector: pb.TaskInputsSpec.InputParameterSpec,
+    run: Run,
+    done: Mapping[str, pb.ExecutorOutput],
+) -> Any:
+    """The value of a step's parameter."""
     kind = selector.WhichOneof("kind")
     if kind == "runtime_value":
         value = json_format.MessageToDict(selector.runtime_value.constant)

@@ -33,16 +33,7 @@ def run_container(step: Step, run: Run, message: pb.ExecutorInput) -> pb.Executo
     """
     folder = run.folder(step.name)
     staging = folder / "staging"
-    for leftover in (staging, folder / "kfp_outputs"):
-        shutil.rmtree(leftover, ignore_errors=True)
-    (folder / "kfp_outputs").mkdir(parents=True)
-    (folder / "executor_input.json").write_text(json_format.MessageToJson(message))
-    for artifact in artifacts_of(message.inputs):
-        _copy(run.object_path(artifact.uri), pathlib.Path(staged_path(artifact.uri, str(staging))))
-    for artifact in artifacts_of(message.outputs):
-        pathlib.Path(staged_path(artifact.uri, str(staging))).parent.mkdir(
-            parents=True, exist_ok=True
-        )
+    _prepare(run, message, folder, staging)
     log = folder / "log.txt"
     code = _run_process(executor_io.command_line(step, message, staging), log, folder, staging)
     if code:
@@ -50,14 +41,36 @@ def run_container(step: Step, run: Run, message: pb.ExecutorInput) -> pb.Executo
     output = executor_io.collect(step, message)
     for artifact in artifacts_of(output):
         if artifact.uri.startswith(BUCKET):
-            staged = pathlib.Path(staged_path(artifact.uri, str(staging)))
-            _copy(staged, run.object_path(artifact.uri))
+            _copy(_staged(artifact, staging), run.object_path(artifact.uri))
     shutil.rmtree(staging)
     return output
 
 
+def _prepare(
+    run: Run, message: pb.ExecutorInput, folder: pathlib.Path, staging: pathlib.Path
+) -> None:
+    """Makes a step's folders, with its inputs in them and nothing of an earlier attempt."""
+    for leftover in (staging, folder / "kfp_outputs"):
+        shutil.rmtree(leftover, ignore_errors=True)
+    (folder / "kfp_outputs").mkdir(parents=True)
+    (folder / "executor_input.json").write_text(json_format.MessageToJson(message))
+    for artifact in artifacts_of(message.inputs):
+        _copy(run.object_path(artifact.uri), _staged(artifact, staging))
+    for artifact in artifacts_of(message.outputs):
+        _staged(artifact, staging).parent.mkdir(parents=True, exist_ok=True)
+
+
+def _staged(artifact: pb.RuntimeArtifact, staging: pathlib.Path) -> pathlib.Path:
+    return pathlib.Path(staged_path(artifact.uri, str(staging)))
+
+
 def _copy(source: pathlib.Path, target: pathlib.Path) -> None:
-    """Copies a file or a folder; nothing if there is none, as object stores have no folders."""
+    """Copies a file or a folder; nothing if there is none, as object stores have no folders.
+
+    What is not in the object store stays where it is.
+    """
+    if source == target:
+        return
     if source.is_dir():
         shutil.copytree(source, target, dirs_exist_ok=True)
     elif source.is_file():
@@ -88,12 +101,12 @@ def _run_process(
 
 
 def _end(process: subprocess.Popen) -> None:
+    """Asks a process to end, and then ends it with all that it started."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, number)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(ENDING_S)
-            return
 
 
 def _tail(log: pathlib.Path, lines: int = 20) -> str:

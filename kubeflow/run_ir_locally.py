@@ -19,7 +19,7 @@ import secrets
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 import typer
@@ -87,7 +87,15 @@ def execute(
     return done
 
 
-def _run_step(step, run, outputs, *, cache, retries) -> tuple[str, pb.ExecutorOutput]:
+def _run_step(
+    step: ir.Step,
+    run: Run,
+    outputs: Mapping[str, pb.ExecutorOutput],
+    *,
+    cache: bool,
+    retries: int | None,
+) -> tuple[str, pb.ExecutorOutput]:
+    """How a step was done, and what it left."""
     if step.executor.WhichOneof("spec") == "importer":
         return "imported", executor_io.import_artifact(step, run, outputs)
     message = executor_io.executor_input(step, run, outputs)
