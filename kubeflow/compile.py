@@ -60,8 +60,17 @@ class Places:
     claims: Mapping[str, str]
 
     @classmethod
-    def cluster(cls) -> Places:
-        """In kubeflow/Dockerfile's image, with the claims of kubeflow/manifests."""
+    def cluster(cls, config: PipelineConfig) -> Places:
+        """In kubeflow/Dockerfile's image, with the claims of kubeflow/manifests.
+
+        Raises:
+          SettingsError: for a face model other than the default one, whose schema is in the image.
+        """
+        face_model = config.data.face_model
+        if face_model != "default":
+            raise SettingsError(
+                "data.face_model", f"should be default, as in the image, got {face_model!r}"
+            )
         models, checkpoints = "/mnt/models", "/mnt/checkpoints"
         claims = {models: f"{NAME}-models", checkpoints: f"{NAME}-checkpoints"}
         return cls(models, checkpoints, image_schema_file(), claims)
@@ -209,7 +218,7 @@ def main(
     try:
         loaded = configuration.load(profile=profile, file=config, overrides=settings or [])
         with without_notices():
-            places = Places.here(here, loaded) if here else Places.cluster()
+            places = Places.here(here, loaded) if here else Places.cluster(loaded)
             documents = compile_pipeline(loaded, image=image, places=places)
             check(documents)
         write(documents, loaded, out)

@@ -23,7 +23,7 @@ IMAGE = "registry.example.com/facerelief:7"
 
 def compiled(config=PAPER, **changes):
     config = dataclasses.replace(config, **changes)
-    places = kubeflow_compile.Places.cluster()
+    places = kubeflow_compile.Places.cluster(config)
     return kubeflow_compile.compile_pipeline(config, image=IMAGE, places=places)
 
 
@@ -165,3 +165,8 @@ def test_impossible_settings_are_one_line(tmp_path):
     result = run_compile("-o", str(path), "--set", "trainer.batch=64")
     assert result.exit_code == 2 and "error: trainer.batch: unknown" in result.output
     assert not path.exists()
+
+
+def test_the_image_has_one_face_model(tmp_path):
+    result = run_compile("-o", str(tmp_path / "p.yaml"), "--set", "data.face_model=tiny")
+    assert result.exit_code == 2 and "error: data.face_model: should be default" in result.output

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from kubeflow import compile as kubeflow_compile
 from kubeflow import rollout
+from pipeline.config import PAPER
 
 MANIFESTS = pathlib.Path(__file__).resolve().parents[1] / "kubeflow" / "manifests"
 KUBERNETES = "1.32"
@@ -139,7 +140,7 @@ def test_names_agree():
     claims = {
         one["metadata"]["name"] for one in resources if one["kind"] == "PersistentVolumeClaim"
     }
-    assert claims == set(kubeflow_compile.Places.cluster().claims.values())
+    assert claims == set(kubeflow_compile.Places.cluster(PAPER).claims.values())
     assert volumes[0]["persistentVolumeClaim"]["claimName"] in claims
 
 
@@ -187,4 +188,3 @@ def test_a_rollout_of_nothing_is_refused(options):
     if "--name" in options:
         options = ["--stable", "1", *options]
     assert run_rollout(*options).exit_code == 2
-
