@@ -38,11 +38,15 @@ class FaceErrors:
         return self._mean + offsets.reshape(*offsets.shape[:-1], -1, 3)
 
     def errors_mm(self, estimates, truth) -> np.ndarray:
-        """Mean distance after similarity alignment: [..., n] and [n] -> [...] mm."""
-        estimated = self.vertices(estimates)
-        return metrics.vertex_error_mm(
-            estimated, np.broadcast_to(self.vertices(truth), estimated.shape)
-        )
+        """Mean distance after similarity alignment: [..., n] and [n] -> [...] mm.
+
+        It is infinite for an estimate that is not finite: no face was found.
+        """
+        estimates = np.asarray(estimates, np.float32)
+        found = np.isfinite(estimates).all(-1)
+        estimated = self.vertices(np.where(found[..., None], estimates, 0.0))
+        true = np.broadcast_to(self.vertices(truth), estimated.shape)
+        return np.where(found, metrics.vertex_error_mm(estimated, true), np.inf)
 
 
 @functools.lru_cache(maxsize=2)

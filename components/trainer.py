@@ -17,7 +17,7 @@ from absl import logging as absl_logging
 from components import warmup
 from components.face_models import load_face_model
 from components.record_batches import record_batches, record_files
-from components.settings import DataSettings, ExportSettings, TrainerSettings
+from components.settings import DataSettings, ExportSettings, SettingsError, TrainerSettings
 from facemodel import checkpoints, training
 from facemodel.export import ExportConfig, export_saved_model
 from facemodel.geometry import FaceGeometry
@@ -113,7 +113,14 @@ def fit(
     model = load_face_model(DataSettings.from_json(arguments.data).face_model, settings.level)
     config = training_config(settings)
     keras.utils.set_random_seed(config.seed)
-    with strategy_of(settings).scope():
+    strategy = strategy_of(settings)
+    if config.batch_size % strategy.num_replicas_in_sync:
+        raise SettingsError(
+            "trainer.batch_size",
+            f"should be a multiple of the {strategy.num_replicas_in_sync} devices, "
+            f"got {config.batch_size}",
+        )
+    with strategy.scope():
         trainer = _build(FaceGeometry.create(model), config, settings)
         step = _resume(trainer, folder)
     if step < config.steps:
@@ -150,7 +157,14 @@ def _build(
     if settings.init != "none":
         load_weights(network, initial_weights(settings))
     regressor = IterativeRegressor(geometry, network, iterations=config.iterations)
-    return training.create_trainer(regressor, config)
+    return training.create_trainer(regressor, config, share=_share_of_device)
+
+
+def _share_of_device() -> tuple:
+    """Which share of the batch the running device has, of how many."""
+    context = tf.distribute.get_replica_context()  # None while Keras builds the trainer
+    number = context.replica_id_in_sync_group if context else 0
+    return number, tf.distribute.get_strategy().num_replicas_in_sync
 
 
 def initial_weights(settings: TrainerSettings) -> pathlib.Path:
@@ -184,7 +198,7 @@ class LogRounds(keras.callbacks.Callback):
     """A line for each round of steps."""
 
     def on_epoch_end(self, epoch, logs=None):
-        step, total = int(self.model.step.value), self.model.config.steps
+        step, total = self.model.steps_done, self.model.config.steps
         values = ", ".join(f"{name} {float(value):.3f}" for name, value in (logs or {}).items())
         _log.info("step %d of %d: %s", step, total, values)
 
@@ -212,7 +226,7 @@ def export(
     shutil.rmtree(temporary, ignore_errors=True)
     written = export_saved_model(
         model,
-        trainer.regressor,
+        _plain(trainer.regressor),
         temporary,
         config=ExportConfig(start=settings.start, landmark_noise_mm=settings.landmark_noise_mm),
         facts={"origin": origin(arguments, data_digest)},
@@ -221,6 +235,13 @@ def export(
     warmup.write_requests(written, list(records.as_numpy_iterator()), name=arguments.model_name)
     written.rename(target)
     temporary.rmdir()
+
+
+def _plain(regressor: IterativeRegressor) -> IterativeRegressor:
+    """The same in float32 on one device, whatever precision and strategy it was trained with."""
+    network = build_network(regressor.geometry.prior_mean.shape[0])
+    network.set_weights(regressor.network.get_weights())
+    return IterativeRegressor(regressor.geometry, network, iterations=regressor.iterations)
 
 
 def origin(arguments: TrainerArguments, data_digest: str) -> dict:

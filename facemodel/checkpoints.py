@@ -44,7 +44,7 @@ def save_checkpoint(
     """
     directory = pathlib.Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
-    path = directory / f"step-{int(trainer.step.value):08d}.npz"
+    path = directory / f"step-{trainer.steps_done:08d}.npz"
     arrays = {name: keras.ops.convert_to_numpy(value) for name, value in _state(trainer).items()}
     arrays[_CONFIG] = np.array(json.dumps(dataclasses.asdict(trainer.config), sort_keys=True))
     with appearing(path) as temporary, open(temporary, "wb") as file:
@@ -129,7 +129,7 @@ class WriteCurve(keras.callbacks.Callback):
         self._path = pathlib.Path(path)
 
     def on_train_begin(self, logs=None):
-        self._step = int(self.model.step.value)
+        self._step = self.model.steps_done
         rows = list(csv.DictReader(self._path.open())) if self._path.exists() else []
         self._rows = [row for row in rows if int(row["step"]) <= self._step]
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -138,7 +138,7 @@ class WriteCurve(keras.callbacks.Callback):
         self._began = time.monotonic()
 
     def on_epoch_end(self, epoch, logs=None):
-        step, batch_size = int(self.model.step.value), self.model.config.batch_size
+        step, batch_size = self.model.steps_done, self.model.config.batch_size
         rate = (step - self._step) * batch_size / (time.monotonic() - self._began)
         row = {"step": step, "samples": step * batch_size, "samples_per_s": f"{rate:.1f}"}
         row |= {name: f"{float(value):.4f}" for name, value in (logs or {}).items()}

@@ -141,6 +141,7 @@ class RegressorTrainer(keras.Model):
       config: how.
       draw: draws a batch inside the compiled step from raw random numbers; None if batches are
         given.
+      share: where devices share a batch, which of how many shares this is: (number, count).
     """
 
     def __init__(
@@ -149,10 +150,12 @@ class RegressorTrainer(keras.Model):
         config: TrainingConfig,
         *,
         draw: Callable[[Noise], OnlineBatch] | None = None,
+        share: Callable[[], tuple[Any, int]] = lambda: (0, 1),
     ):
         super().__init__(name="regressor_trainer", dtype="float32")
-        self.regressor, self.config, self.draw = regressor, config, draw
-        self.step = self.add_weight((), "zeros", dtype="int32", trainable=False, name="step")
+        self.regressor, self.config, self.draw, self._share = regressor, config, draw, share
+        kind: dict[str, Any] = {"dtype": "int32", "aggregation": "only_first_replica"}
+        self.step = self.add_weight((), "zeros", trainable=False, name="step", **kind)
         names = (f"rms_{k}" for k in range(config.iterations + 1))
         self.errors = [keras.metrics.Mean(name=name) for name in names]
         self.built = True
@@ -177,9 +180,16 @@ class RegressorTrainer(keras.Model):
         loss = geometry_loss(estimates, batch.coefficients[:, None], geometry.gram_factor)
         return ops.mean(loss, 0)
 
+    @property
+    def steps_done(self) -> int:
+        """How many steps were trained."""
+        return int(ops.convert_to_numpy(self.step))
+
     def _noise(self) -> Noise:
-        key = ops.stack([ops.cast(self.config.seed, "uint32"), ops.cast(self.step, "uint32")])
-        return DeviceNoise(key, self.config.batch_size)
+        number, count = self._share()
+        step = ops.cast(self.step, "uint32") * count + ops.cast(number, "uint32")
+        key = ops.stack([ops.cast(self.config.seed, "uint32"), step])
+        return DeviceNoise(key, self.config.batch_size // count)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """The mean over the K estimates of eq. 3, mm^2."""
@@ -209,6 +219,7 @@ def create_trainer(
     config: TrainingConfig,
     *,
     draw: Callable[[Noise], OnlineBatch] | None = None,
+    share: Callable[[], tuple[Any, int]] = lambda: (0, 1),
 ) -> RegressorTrainer:
     """Builds a trainer with its optimizer, ready for train().
 
@@ -216,6 +227,7 @@ def create_trainer(
       regressor: what is trained; its iterations should be config.iterations.
       config: how.
       draw: see RegressorTrainer.
+      share: see RegressorTrainer.
 
     Raises:
       TrainingConfigError: if the regressor runs another number of iterations.
@@ -224,7 +236,7 @@ def create_trainer(
         raise TrainingConfigError(
             f"iterations is {config.iterations}, the regressor's is {regressor.iterations}"
         )
-    trainer = RegressorTrainer(regressor, config, draw=draw)
+    trainer = RegressorTrainer(regressor, config, draw=draw, share=share)
     warmup = min(config.warmup_steps, config.steps // 2)
     rate = keras.optimizers.schedules.CosineDecay(
         config.learning_rate / max(warmup, 1),
@@ -261,7 +273,7 @@ def train(
       callbacks: of Keras; any of them may set trainer.stop_training.
       steps_per_round: after how many steps metrics are read and callbacks of epochs run.
     """
-    done, total = int(trainer.step.value), trainer.config.steps
+    done, total = trainer.steps_done, trainer.config.steps
     if done >= total:
         return
     _commit([*trainer.variables, *trainer.optimizer.variables])
@@ -303,7 +315,7 @@ class StopAt(keras.callbacks.Callback):
         self._total = total
 
     def on_train_begin(self, logs=None):
-        self._begun = int(self.model.step.value)
+        self._begun = self.model.steps_done
 
     def on_train_batch_begin(self, batch, logs=None):
         self._begun += 1

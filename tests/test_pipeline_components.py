@@ -1,0 +1,324 @@
+"""The pipeline's own steps, each on its own: records, checks, training, blessings, push."""
+
+import dataclasses
+import json
+import pathlib
+import subprocess
+import sys
+import types
+
+import apache_beam as beam
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_data_validation as tfdv
+from apache_beam.testing.test_pipeline import TestPipeline
+from apache_beam.testing.util import assert_that, equal_to
+from google.protobuf import text_format
+from tensorflow_metadata.proto.v0 import schema_pb2
+from tfx.components.util import examples_utils
+from tfx.types import artifact_utils, standard_artifacts
+
+import components
+from components import anomaly_gate, baseline, face_example_gen, pusher, reconstruction, trainer
+from components.inference import ExportedModel, batches, labels
+from components.record_schema import curated_schema
+from components.settings import SPLITS, DataSettings, ExportSettings, TrainerSettings
+from facemodel.checkpoints import checkpoint_steps
+from facemodel.export import METADATA_FILE
+from facemodel.morphable import MorphableModel
+from pipeline import config, pipeline
+
+pytestmark = pytest.mark.e2e  # importing TFX alone takes longer than a fast test may
+
+DATA = DataSettings(face_model="tiny", train=20, eval=9, test=5, image_size=48, shard_samples=8)
+TRAINER = TrainerSettings(
+    samples=24, batch_size=4, size=32, init="none", level=0, steps_per_round=2, checkpoint_seconds=0
+)
+
+
+def artifact(kind, folder, **fields):
+    made = kind()
+    made.uri = str(folder)
+    for name, value in fields.items():
+        setattr(made, name, value)
+    return made
+
+
+def records_of(examples, split):
+    folder = pathlib.Path(artifact_utils.get_split_uri([examples], split))
+    files = sorted(str(path) for path in folder.iterdir())
+    return list(tf.data.TFRecordDataset(files).as_numpy_iterator())
+
+
+@pytest.fixture(scope="module")
+def examples(tmp_path_factory):
+    """The Examples of FaceExampleGen."""
+    made = artifact(standard_artifacts.Examples, tmp_path_factory.mktemp("examples"))
+    face_example_gen.FaceExampleGen.test_call(
+        examples=made, data=DATA.to_json(), code="", beam_pipeline=TestPipeline()
+    )
+    return made
+
+
+def test_splits_are_neighbouring_ranges_of_one_seed(examples):
+    indices = {
+        split: [int(labels(record)["sample/index"][0]) for record in records_of(examples, split)]
+        for split in SPLITS
+    }
+    assert indices == {
+        "train": [*range(20)],
+        "eval": [*range(20, 29)],
+        "test": [*range(29, 34)],
+    }
+    assert artifact_utils.decode_split_names(examples.split_names) == list(SPLITS)
+    assert examples_utils.get_payload_format_string(examples) == "FORMAT_TF_EXAMPLE"
+    folder = pathlib.Path(examples.uri, "Split-train")
+    assert [path.name for path in sorted(folder.iterdir())] == [
+        f"train-{k:05d}-of-00003.tfrecord" for k in range(3)
+    ]
+
+
+def anomalies_of(examples, schema, folder):
+    """What ExampleValidator writes about each split."""
+    for split in SPLITS:
+        pattern = str(pathlib.Path(examples.uri, f"Split-{split}", "*"))
+        found = tfdv.validate_statistics(tfdv.generate_statistics_from_tfrecord(pattern), schema)
+        path = folder / f"Split-{split}" / anomaly_gate.ANOMALIES_FILE
+        path.parent.mkdir(parents=True)
+        path.write_bytes(found.SerializeToString())
+    names = artifact_utils.encode_split_names(list(SPLITS))
+    return artifact(standard_artifacts.ExampleAnomalies, folder, split_names=names)
+
+
+def tiny_schema():
+    model = MorphableModel.tiny()
+    lengths = {
+        "face/coefficients": model.coefficient_count,
+        "face/albedo_coefficients": len(model.albedo),
+    }
+    return text_format.Parse(curated_schema(lengths), schema_pb2.Schema())
+
+
+def test_good_records_pass_the_gate_and_bad_ones_end_the_run(examples, tmp_path):
+    schema = tiny_schema()
+    report = artifact(components.Report, tmp_path / "report")
+    good = anomalies_of(examples, schema, tmp_path / "good")
+    anomaly_gate.AnomalyGate.test_call(anomalies=good, report=report, code="")
+    assert "No anomalies in train, eval, test" in (tmp_path / "report/index.html").read_text()
+    features = {feature.name: feature for feature in schema.feature}
+    features["image/height"].int_domain.min = 64
+    features["slice/yaw_bin"].name = "slice/yaw"
+    bad = anomalies_of(examples, schema, tmp_path / "bad")
+    with pytest.raises(anomaly_gate.AnomaliesError) as caught:
+        anomaly_gate.AnomalyGate.test_call(anomalies=bad, report=report, code="")
+    for split in SPLITS:
+        assert f"{split}: image/height: " in str(caught.value)
+        assert f"{split}: slice/yaw_bin: New column" in str(caught.value)
+
+
+def test_the_schema_names_every_feature(examples):
+    features = tf.train.Example.FromString(records_of(examples, "test")[0]).features.feature
+    assert {feature.name for feature in tiny_schema().feature} == set(features)
+
+
+def arguments(checkpoints, **changes):
+    fields = {
+        "data": DATA.to_json(),
+        "trainer": TRAINER.to_json(),
+        "export": ExportSettings(warmup_requests=1).to_json(),
+        "code": "code",
+        "checkpoint_dir": str(checkpoints),
+        "model_name": "tiny",
+    }
+    return fields | changes
+
+
+def train(examples, folder, checkpoints, **changes):
+    """Calls run_fn as TFX does, and returns the SavedModel's folder."""
+    trainer.run_fn(
+        types.SimpleNamespace(
+            custom_config=arguments(checkpoints, **changes),
+            train_files=[f"{examples.uri}/Split-train/*"],
+            eval_files=[f"{examples.uri}/Split-eval/*"],
+            serving_model_dir=str(folder / "Format-Serving"),
+            model_run_dir=str(folder / "run"),
+        )
+    )
+    return folder / "Format-Serving"
+
+
+@pytest.fixture(scope="module")
+def model(examples, tmp_path_factory):
+    """A trained and exported model."""
+    folder = tmp_path_factory.mktemp("model")
+    train(examples, folder, folder / "checkpoints")
+    return artifact(standard_artifacts.Model, folder)
+
+
+def coefficients(path, records):
+    return ExportedModel(path)(records)["coefficients"]
+
+
+def test_the_exported_model_says_where_it_comes_from(model, examples):
+    path = pathlib.Path(model.uri, "Format-Serving")
+    origin = json.loads((path / "assets.extra" / METADATA_FILE).read_text())["origin"]
+    assert DataSettings.from_json(json.dumps(origin["data"])) == DATA
+    assert TrainerSettings.from_json(json.dumps(origin["trainer"])) == TRAINER
+    assert origin["parent"] == {"init": "none"}
+    warmup = tf.data.TFRecordDataset(str(path / "assets.extra/tf_serving_warmup_requests"))
+    assert len(list(warmup)) == 3
+    assert np.isfinite(coefficients(path, records_of(examples, "test"))).all()
+    assert (pathlib.Path(model.uri) / "run/curve.csv").read_text().count("\n") == 4
+    assert list((pathlib.Path(model.uri) / "run/train").glob("events*"))
+
+
+class Killed(Exception):
+    """Stands for the end of the process."""
+
+
+def test_a_killed_training_goes_on_and_ends_where_it_would_have(
+    model, examples, tmp_path, monkeypatch
+):
+    def killed(self, epoch, logs=None):
+        if self.model.steps_done == 4:
+            raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer.LogRounds, "on_epoch_end", killed)
+        with pytest.raises(Killed):
+            train(examples, tmp_path / "a", tmp_path / "checkpoints")
+    assert not (tmp_path / "a/Format-Serving").exists()
+    (folder,) = (tmp_path / "checkpoints").iterdir()
+    assert max(checkpoint_steps(folder)) == 4
+    steps = []
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            trainer.LogRounds, "on_epoch_end", lambda self, *_: steps.append(self.model.steps_done)
+        )
+        path = train(examples, tmp_path / "b", tmp_path / "checkpoints")
+    assert steps == [6]
+    records = records_of(examples, "test")
+    whole = coefficients(pathlib.Path(model.uri, "Format-Serving"), records)
+    np.testing.assert_allclose(coefficients(path, records), whole, atol=1e-5)
+    again = train(examples, tmp_path / "c", tmp_path / "checkpoints")
+    np.testing.assert_allclose(coefficients(again, records), whole, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_two_devices_train_in_mixed_precision_and_export(examples, tmp_path):
+    """In a process of its own, because devices are set up before anything else."""
+    code = f"""
+import sys, types
+sys.path[:0] = [{str(pathlib.Path(__file__).parent)!r}]
+import tensorflow as tf
+two = [tf.config.LogicalDeviceConfiguration()] * 2
+tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], two)
+import test_pipeline_components as tests
+from components import trainer
+trainer.strategy_of = lambda settings: tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+settings = tests.dataclasses.replace(tests.TRAINER, precision="mixed_bfloat16").to_json()
+examples = types.SimpleNamespace(uri={examples.uri!r})
+folder = tests.pathlib.Path({str(tmp_path)!r})
+tests.train(examples, folder, folder / "checkpoints", trainer=settings)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+    found = coefficients(tmp_path / "Format-Serving", records_of(examples, "test"))
+    assert np.isfinite(found).all()
+    assert np.ptp(found, axis=0).max() > 0
+
+
+def test_other_settings_code_or_records_train_anew():
+    base = trainer.TrainerArguments(**arguments("here"))
+    key = trainer.run_key(base, "records")
+    moved = trainer.TrainerArguments(**arguments("elsewhere"))
+    assert trainer.run_key(moved, "records") == key
+    for changes in ({"code": "other"}, {"trainer": TrainerSettings().to_json()}):
+        changed = trainer.TrainerArguments(**arguments("here", **changes))
+        assert trainer.run_key(changed, "records") != key
+    assert trainer.run_key(base, "others") != key
+
+
+def test_training_waits_for_the_gate_and_every_own_step_has_its_codes_digest():
+    made = pipeline.create_pipeline(
+        config.PAPER, name="p", root="root", serving_dir="served", checkpoint_dir="checkpoints"
+    )
+    nodes = {node.id: node for node in made.components}
+    assert "AnomalyGate" in {node.id for node in nodes["Trainer"].upstream_nodes}
+    assert next(node.id for node in made.components) == "FaceExampleGen"
+    own = {name: node for name, node in nodes.items() if "code" in node.exec_properties}
+    assert set(own) == {
+        "AnomalyGate", "FaceExampleGen", "FaceInfraValidator", "FacePusher", "FaceReport",
+        "LastBlessedModel",
+    }  # fmt: skip
+    assert len({node.exec_properties["code"] for node in own.values()}) == len(own)
+    assert "code" in json.loads(nodes["Trainer"].exec_properties["custom_config"])
+    assert "code" in nodes["Evaluator"].exec_properties["eval_config"]
+    settings = nodes["FaceExampleGen"].exec_properties["data"]
+    assert DataSettings.from_json(settings) == config.PAPER.data
+
+
+def push(model, folder, *, blessed, servable):
+    blessings = {
+        "model_blessing": (standard_artifacts.ModelBlessing, "BLESSED", blessed),
+        "infra_blessing": (standard_artifacts.InfraBlessing, "INFRA_BLESSED", servable),
+    }
+    inputs = {}
+    for name, (kind, file, good) in blessings.items():
+        place = folder / f"{name}-{blessed}-{servable}"
+        place.mkdir(parents=True)
+        (place / (file if good else f"NOT_{file}")).touch()
+        inputs[name] = artifact(kind, place)
+    pushed = artifact(standard_artifacts.PushedModel, folder / f"pushed-{blessed}-{servable}")
+    pusher.FacePusher.test_call(
+        model=model, pushed_model=pushed, serving_dir=str(folder / "served"), code="", **inputs
+    )
+    return pushed
+
+
+def baseline_of(model, folder, name):
+    found = artifact(standard_artifacts.Model, folder / name)
+    baseline.LastBlessedModel.test_call(
+        model=model, baseline=found, serving_dir=str(folder / "served"), code=""
+    )
+    return found
+
+
+def test_only_models_blessed_twice_are_pushed_and_then_compared_with(model, tmp_path):
+    first = baseline_of(model, tmp_path, "first")
+    assert first.get_string_custom_property("version") == "candidate"
+    for blessed, servable in ((False, True), (True, False)):
+        pushed = push(model, tmp_path, blessed=blessed, servable=servable)
+        assert pushed.get_int_custom_property("pushed") == 0
+        assert not (tmp_path / "served").exists()
+    pushed = push(model, tmp_path, blessed=True, servable=True)
+    assert pushed.get_int_custom_property("pushed") == 1
+    version = pushed.get_string_custom_property("pushed_version")
+    destination = pathlib.Path(pushed.get_string_custom_property("pushed_destination"))
+    assert destination == tmp_path / "served" / version
+    assert (destination / "assets.extra/pushed_from").read_text().strip() == model.uri
+    second = baseline_of(model, tmp_path, "second")
+    assert second.get_string_custom_property("version") == version
+    copied = pathlib.Path(second.uri, "Format-Serving", "saved_model.pb")
+    assert copied.read_bytes() == (destination / "saved_model.pb").read_bytes()
+
+
+def test_beam_and_the_function_reconstruct_the_same(model, examples, tmp_path):
+    path = pathlib.Path(model.uri, "Format-Serving")
+    records = records_of(examples, "test")
+    exported = ExportedModel(path)
+    expected = [
+        line
+        for batch in batches(records, 2)
+        for line in reconstruction.reconstruct_batch(exported, batch)
+    ]
+    assert [json.loads(line)["index"] for line in expected] == [*range(29, 34)]
+    with TestPipeline() as pipeline:
+        lines = pipeline | beam.Create(records) | reconstruction.ReconstructRecords(str(path), 2)
+        rounded = lines | beam.Map(_rounded)
+        assert_that(rounded, equal_to([_rounded(line) for line in expected]))
+
+
+def _rounded(line):
+    values = json.loads(line)
+    return values["index"], np.round(values["coefficients"], 3).tolist()
