@@ -151,7 +151,7 @@ class TrainerSettings(Section):
       level: subdivision level of the mesh that the loop renders.
       init: shipped (the weights in the package), none (untrained), or the path of an .npz file.
       precision: of the network, float32 or mixed_bfloat16 (for a GPU).
-      strategy: none, mirrored (all devices of one machine) or multi_worker (TF_CONFIG).
+      strategy: of tf.distribute: none, or mirrored (all devices of one machine).
       steps_per_round: after how many steps the curve gets a point.
       checkpoint_seconds: least time between two checkpoints.
     """
@@ -170,7 +170,7 @@ class TrainerSettings(Section):
     level: int = knob(1, low=0, high=2)
     init: str = "shipped"
     precision: str = knob("float32", choices=("float32", "mixed_bfloat16"))
-    strategy: str = knob("none", choices=("none", "mirrored", "multi_worker"))
+    strategy: str = knob("none", choices=("none", "mirrored"))
     steps_per_round: int = knob(10, low=1, high=1e6)
     checkpoint_seconds: float = knob(120.0, low=0.0, high=86400.0)
 

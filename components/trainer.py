@@ -136,13 +136,10 @@ def fit(
 
 
 def strategy_of(settings: TrainerSettings) -> tf.distribute.Strategy:
-    """How training is spread over devices and machines."""
-    makers = {
-        "none": tf.distribute.get_strategy,
-        "mirrored": tf.distribute.MirroredStrategy,
-        "multi_worker": tf.distribute.MultiWorkerMirroredStrategy,
-    }
-    return makers[settings.strategy]()
+    """How training is spread over devices."""
+    if settings.strategy == "mirrored":
+        return tf.distribute.MirroredStrategy()
+    return tf.distribute.get_strategy()
 
 
 def _build(

@@ -94,8 +94,7 @@ def _recorded(places: Places, uri: str) -> dict[str, Any]:
 
 def _inputs(store, artifact: int) -> dict[str, str]:
     """The artifacts that the step which made one took."""
-    made = [event.execution_id for event in store.get_events_by_artifact_ids([artifact])
-            if event.type == event.OUTPUT]  # fmt: skip
+    made = _executions(store, artifact, "OUTPUT")
     events = store.get_events_by_execution_ids(made[:1])
     numbers = [event.artifact_id for event in events if event.type == event.INPUT]
     return {a.type: a.uri for a in store.get_artifacts_by_id(numbers)}
@@ -103,11 +102,18 @@ def _inputs(store, artifact: int) -> dict[str, str]:
 
 def _judgements(store, artifact: int) -> dict[str, str]:
     """Blessings and the baseline of the steps that took the model."""
-    took = [event.execution_id for event in store.get_events_by_artifact_ids([artifact])
-            if event.type == event.INPUT]  # fmt: skip
+    took = _executions(store, artifact, "INPUT")
     events = store.get_events_by_execution_ids(took)
-    numbers = {event.artifact_id for event in events if event.type == event.OUTPUT}
-    wanted = ("ModelBlessing", "InfraBlessing", "ModelEvaluation", "PushedModel")
-    return {
-        a.type: a.uri for a in store.get_artifacts_by_id(list(numbers)) if a.type in wanted
-    }  # the newest of each type comes last
+    numbers = sorted({event.artifact_id for event in events if event.type == event.OUTPUT})
+    found = {a.type: a for a in store.get_artifacts_by_id(numbers)}  # the newest of each type
+    wanted = ("ModelEvaluation", "ModelBlessing", "InfraBlessing", "PushedModel")
+    judgements = {name: found[name].uri for name in wanted if name in found}
+    if baseline := found.get("Model"):
+        judgements["compared with"] = baseline.custom_properties["copied_from"].string_value
+    return judgements
+
+
+def _executions(store, artifact: int, kind: str) -> list[int]:
+    """Numbers of the steps that had an artifact as INPUT or OUTPUT."""
+    events = store.get_events_by_artifact_ids([artifact])
+    return [event.execution_id for event in events if event.type == getattr(event, kind)]

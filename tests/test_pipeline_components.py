@@ -1,6 +1,5 @@
 """The pipeline's own steps, each on its own: records, checks, training, blessings, push."""
 
-import dataclasses
 import json
 import pathlib
 import subprocess
@@ -20,7 +19,15 @@ from tfx.components.util import examples_utils
 from tfx.types import artifact_utils, standard_artifacts
 
 import components
-from components import anomaly_gate, baseline, face_example_gen, pusher, reconstruction, trainer
+from components import (
+    anomaly_gate,
+    baseline,
+    face_example_gen,
+    infra_validator,
+    pusher,
+    reconstruction,
+    trainer,
+)
 from components.inference import ExportedModel, batches, labels
 from components.record_schema import curated_schema
 from components.settings import SPLITS, DataSettings, ExportSettings, TrainerSettings
@@ -209,7 +216,7 @@ def test_a_killed_training_goes_on_and_ends_where_it_would_have(
 def test_two_devices_train_in_mixed_precision_and_export(examples, tmp_path):
     """In a process of its own, because devices are set up before anything else."""
     code = f"""
-import sys, types
+import dataclasses, pathlib, sys, types
 sys.path[:0] = [{str(pathlib.Path(__file__).parent)!r}]
 import tensorflow as tf
 two = [tf.config.LogicalDeviceConfiguration()] * 2
@@ -217,9 +224,9 @@ tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU"
 import test_pipeline_components as tests
 from components import trainer
 trainer.strategy_of = lambda settings: tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-settings = tests.dataclasses.replace(tests.TRAINER, precision="mixed_bfloat16").to_json()
+settings = dataclasses.replace(tests.TRAINER, precision="mixed_bfloat16").to_json()
 examples = types.SimpleNamespace(uri={examples.uri!r})
-folder = tests.pathlib.Path({str(tmp_path)!r})
+folder = pathlib.Path({str(tmp_path)!r})
 tests.train(examples, folder, folder / "checkpoints", trainer=settings)
 """
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -256,6 +263,23 @@ def test_training_waits_for_the_gate_and_every_own_step_has_its_codes_digest():
     assert "code" in nodes["Evaluator"].exec_properties["eval_config"]
     settings = nodes["FaceExampleGen"].exec_properties["data"]
     assert DataSettings.from_json(settings) == config.PAPER.data
+
+
+def test_a_model_that_no_server_takes_is_not_blessed(model, examples, tmp_path, monkeypatch):
+    monkeypatch.setenv("TF_SERVING_BIN", "/bin/false")
+    blessing = artifact(standard_artifacts.InfraBlessing, tmp_path / "blessing")
+    infra_validator.FaceInfraValidator.test_call(
+        model=model,
+        examples=examples,
+        blessing=blessing,
+        settings="{}",
+        model_name="tiny",
+        code="",
+    )
+    assert blessing.get_int_custom_property("blessed") == 0
+    (file,) = (tmp_path / "blessing").iterdir()
+    assert file.name == "INFRA_NOT_BLESSED"
+    assert "the server ended with exit code 1" in file.read_text()
 
 
 def push(model, folder, *, blessed, servable):
