@@ -1,0 +1,151 @@
+"""Listing and cleaning local runs, from an ML Metadata store filled as TFX fills it."""
+
+import pytest
+from ml_metadata.proto import metadata_store_pb2 as pb
+from typer.testing import CliRunner
+
+from pipeline import cli, runs
+from pipeline.places import Places, RunError, is_running, lock
+
+DONE, CACHED, FAILED, RUNNING = (
+    pb.Execution.COMPLETE,
+    pb.Execution.CACHED,
+    pb.Execution.FAILED,
+    pb.Execution.RUNNING,
+)
+
+
+class Recorder:
+    """Writes runs into ML Metadata and their folders onto the disk."""
+
+    def __init__(self, folder):
+        self.places = Places(folder)
+        self.places.configs.mkdir(parents=True)
+        self.places.metadata.touch()
+        self.store = runs.open_store(self.places)
+        self.types = {
+            name: self.store.put_context_type(pb.ContextType(name=name))
+            for name in ("pipeline_run", "node")
+        }
+        self.step = self.store.put_execution_type(pb.ExecutionType(name="step"))
+        self.output = self.store.put_artifact_type(pb.ArtifactType(name="Examples"))
+        self.nodes = {}
+
+    def run(self, name, steps, *, finished=True):
+        """A run of steps (node, state, artifact of the cache); returns the artifacts by node."""
+        config = self.places.configs / f"{name}-a.yaml"
+        config.touch()
+        if finished:
+            self.places.finished_mark(config).touch()
+        context = self._context("pipeline_run", f"{name}-b")
+        found = {}
+        for node, state, cached in steps:
+            execution = pb.Execution(type_id=self.step, last_known_state=state)
+            artifacts = [cached] if cached else []
+            (number,) = self.store.put_executions([execution])
+            folder = self.places.artifacts / node / "out" / str(number)
+            if not cached:
+                folder.mkdir(parents=True)
+                (folder / "data").touch()
+            if state == DONE:
+                artifact = pb.Artifact(type_id=self.output, uri=str(folder))
+                artifact.id = self.store.put_artifacts([artifact])[0]
+                artifacts = [artifact]
+            self._join([context, self._node(node)], number, artifacts)
+            if artifacts:
+                found[node] = artifacts[0]
+        return found
+
+    def _context(self, kind, name):
+        return self.store.put_contexts([pb.Context(type_id=self.types[kind], name=name)])[0]
+
+    def _node(self, node):
+        if node not in self.nodes:
+            self.nodes[node] = self._context("node", f"facerelief.{node}")
+        return self.nodes[node]
+
+    def _join(self, contexts, execution, artifacts):
+        self.store.put_attributions_and_associations(
+            [pb.Attribution(artifact_id=a.id, context_id=c) for a in artifacts for c in contexts],
+            [pb.Association(execution_id=execution, context_id=context) for context in contexts],
+        )
+
+
+@pytest.fixture
+def recorder(tmp_path):
+    return Recorder(tmp_path)
+
+
+@pytest.fixture
+def two_runs(recorder):
+    """The second run took A from the cache and made B anew."""
+    first = recorder.run("2026-01-01", [("A", DONE, None), ("B", DONE, None)])
+    second = recorder.run("2026-01-02", [("A", CACHED, first["A"]), ("B", DONE, None)])
+    return recorder, first, second
+
+
+def test_runs_are_listed_newest_first_with_their_steps(two_runs):
+    recorder, _, _ = two_runs
+    newest, oldest = runs.list_runs(recorder.places)
+    assert (newest.name, oldest.name) == ("2026-01-02-b", "2026-01-01-b")
+    assert [(step.node, step.state) for step in newest.steps] == [("A", "cached"), ("B", "done")]
+    assert newest.state == oldest.state == "complete"
+
+
+def test_a_run_is_failed_interrupted_or_running(recorder):
+    recorder.run("2026-01-01", [("A", FAILED, None)], finished=False)
+    recorder.run("2026-01-02", [("A", DONE, None)], finished=False)
+    recorder.run("2026-01-03", [("A", RUNNING, None)], finished=False)
+    states = [run.state for run in runs.list_runs(recorder.places)]
+    assert states == ["interrupted", "interrupted", "failed"]
+    assert runs.list_runs(recorder.places)[0].of("interrupted") == ["A"]
+    with lock(recorder.places):
+        assert is_running(recorder.places)
+        newest = runs.list_runs(recorder.places)[0]
+        assert (newest.state, newest.of("running")) == ("running", ["A"])
+        with pytest.raises(runs.RunsError, match="a run is going on"):
+            runs.clean(recorder.places, keep=1)
+        with pytest.raises(RunError, match="another run is going on"), lock(recorder.places):
+            pass
+    assert not is_running(recorder.places)
+
+
+def folders(recorder):
+    return {
+        path.relative_to(recorder.places.artifacts).as_posix()
+        for path in recorder.places.artifacts.glob("*/*/*")
+    }
+
+
+def test_cleaning_removes_what_only_old_runs_have(two_runs):
+    recorder, first, second = two_runs
+    served = recorder.places.serving / "facerelief" / "1"
+    served.mkdir(parents=True)
+    assert len(folders(recorder)) == 3
+    removed = runs.clean(recorder.places, keep=1)
+    kept = {second["A"].uri, second["B"].uri}
+    assert folders(recorder) == {uri.removeprefix(f"{recorder.places.artifacts}/") for uri in kept}
+    assert first["A"].uri in kept  # the newest run took it from the cache
+    assert first["B"].uri in map(str, removed)
+    assert served.is_dir()
+    assert [path.name for path in recorder.places.configs.glob("*.yaml")] == ["2026-01-02-a.yaml"]
+    assert runs.clean(recorder.places, keep=1) == []
+
+
+def test_cleaning_removes_what_failed_steps_left(recorder):
+    recorder.run("2026-01-01", [("A", FAILED, None)], finished=False)
+    recorder.run("2026-01-02", [("A", DONE, None)])
+    runs.clean(recorder.places, keep=1)
+    assert folders(recorder) == {"A/out/2"}
+
+
+def test_the_command_lists_cleans_and_says_when_there_is_nothing(two_runs, tmp_path):
+    recorder, _, _ = two_runs
+    invoke = CliRunner().invoke
+    words = ["runs", "--root", str(recorder.places.root), "--steps", "--clean", "--keep", "1"]
+    result = invoke(cli.make_app(), words, catch_exceptions=False)
+    assert result.exit_code == 0
+    assert "removed " in result.stdout and "complete" in result.stdout
+    result = invoke(cli.make_app(), ["runs", "--root", str(tmp_path / "none")])
+    assert result.exit_code == 2
+    assert "holds no runs of the pipeline" in result.stderr
