@@ -138,7 +138,7 @@ def clean(places: Places, *, keep: int) -> list[pathlib.Path]:
     stale = [pathlib.Path(a.uri) for run in old for a in _artifacts(store, run)]
     stale = [path for path in stale if str(path) not in needed]
     numbers = {step.execution for run in old for step in run.steps}
-    left_over = [path for path in _execution_folders(places, numbers) if str(path) not in needed]
+    left_over = _execution_folders(places, numbers - {_number(uri) for uri in needed})
     configs = {places.config_of(run.name) for run in old} - {places.config_of(r.name) for r in kept}
     found = {*stale, *left_over, *filter(None, configs), *_stale_checkpoints(places, needed)}
     inside = {path for path in found if places.root in path.parents and path.exists()}
@@ -147,6 +147,11 @@ def clean(places: Places, *, keep: int) -> list[pathlib.Path]:
 
 def _artifacts(store, run: Run) -> Iterable[pb.Artifact]:
     return store.get_artifacts_by_context(run.context)
+
+
+def _number(uri: str) -> int:
+    """Of the execution that made an artifact, which is the last part of its URI."""
+    return int(pathlib.PurePosixPath(uri).name)
 
 
 def _execution_folders(places: Places, numbers: set[int]) -> list[pathlib.Path]:

@@ -73,7 +73,7 @@ class Recorder:
 
 @pytest.fixture
 def recorder(tmp_path):
-    return Recorder(tmp_path)
+    return Recorder(tmp_path / "root")
 
 
 @pytest.fixture
@@ -130,6 +130,16 @@ def test_cleaning_removes_what_only_old_runs_have(two_runs):
     assert served.is_dir()
     assert [path.name for path in recorder.places.configs.glob("*.yaml")] == ["2026-01-02-a.yaml"]
     assert runs.clean(recorder.places, keep=1) == []
+
+
+def test_cleaning_a_folder_that_was_moved_keeps_what_the_newest_run_needs(two_runs, tmp_path):
+    """ML Metadata still has the old paths."""
+    recorder, first, second = two_runs
+    recorder.places.root.rename(tmp_path / "moved")
+    places = Places(tmp_path / "moved")
+    runs.clean(places, keep=1)
+    left = {path.name for path in places.artifacts.glob("*/*/*")}
+    assert left == {found.uri.split("/")[-1] for found in (first["A"], second["B"])}
 
 
 def test_cleaning_removes_what_failed_steps_left(recorder):
