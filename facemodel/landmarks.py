@@ -19,6 +19,9 @@ IBUG_68 = _JAW + _BROWS + _NOSE + _EYES + _OUTER_LIPS + _INNER_LIPS
 INNER_51 = IBUG_68[len(_JAW) :]
 """The 68 without the jaw, whose points slide along the outline; poses and fits use these."""
 
+IRISES = (468, 473)
+"""The middle of each iris."""
+
 
 def embedded_points(
     vertices: np.ndarray,

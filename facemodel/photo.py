@@ -16,11 +16,12 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_graphics.geometry.representation.mesh import normals as mesh_normals
 from tensorflow_graphics.geometry.transformation import rotation_matrix_3d
+from tensorflow_graphics.math import spherical_harmonics
 from tensorflow_graphics.math.interpolation import weighted
 from tensorflow_graphics.rendering.camera import perspective
 from tensorflow_graphics.rendering.reflectance import lambertian, phong
 
-from facemodel import effects, pixels
+from facemodel import pixels
 from facemodel.camera import Pose
 from facemodel.geometry import FaceGeometry
 from facemodel.rendering import SHININESS, Light
@@ -39,6 +40,8 @@ def render_photo_tfg(
     height: int,
     width: int,
     inverse_distance=None,
+    environment=None,
+    lit=None,
 ):
     """Renders a face as a photo, on black; the batch size must be static.
 
@@ -51,6 +54,8 @@ def render_photo_tfg(
       height: px.
       width: px.
       inverse_distance: [B] 1/mm, one over the camera's distance; None for weak perspective.
+      environment: [B, 9, 3] as for rendering.render_photo.
+      lit: [B, V] the same.
 
     Returns:
       rgb [B, H, W, 3] in [0, 1]; mask [B, H, W], 1 on the face and 0 outside.
@@ -71,9 +76,14 @@ def render_photo_tfg(
         stateful=False,
     )
     chunks = [tf.ensure_shape(part, (None, _CHUNK)) for part in (pixel, triangle)]
-    table = tf.reshape(tf.concat([screen[..., :2], normals, albedo], -1), (-1, 8))
+    columns = [screen[..., :2], normals, albedo]
+    columns += [] if environment is None else [_irradiance(environment, normals)]
+    columns += [] if lit is None else [lit[..., None]]
+    width_of_row = sum(part.shape[-1] for part in columns)
+    table = tf.reshape(tf.concat(columns, -1), (-1, width_of_row))
+    size = {"height": height, "width": width, "surrounded": environment is not None}
     rgb = tf.map_fn(
-        lambda chunk: _shade(table, light, geometry.triangles, *chunk, height=height, width=width),
+        lambda chunk: _shade(table, light, geometry.triangles, *chunk, **size),
         chunks,
         parallel_iterations=1,
         fn_output_signature=tf.TensorSpec((_CHUNK, 3), tf.float32),
@@ -111,6 +121,36 @@ def _vertex_normals(points, triangles, vertex_triangles):
     return tf.math.l2_normalize(summed, -1)
 
 
+@tf.function(autograph=False, jit_compile=True)
+def _irradiance(environment, normals):
+    """surround.irradiance, with tensorflow-graphics' spherical harmonics."""
+    return tf.maximum(_products(normals) @ (_harmonics_of_products() @ environment), 0.0)
+
+
+def _products(normals):
+    """Nine products of coordinates [..., 3] that span the harmonics of bands 0 to 2: [..., 9]."""
+    x, y, z = tf.unstack(normals, axis=-1)
+    return tf.stack([tf.ones_like(x), x, y, z, x * y, y * z, z * x, x * x, y * y], -1)
+
+
+@functools.cache
+def _harmonics_of_products() -> np.ndarray:
+    """[9, 9] such that harmonics = products @ this, from tensorflow-graphics' in nine directions.
+
+    Its own evaluation at each vertex would take longer than the whole picture.
+    """
+    with tf.init_scope():
+        directions = np.random.default_rng(0).normal(size=(9, 3))
+        directions /= np.linalg.norm(directions, axis=-1, keepdims=True)
+        polar = np.arccos(directions[:, 2:])
+        around = np.arctan2(directions[:, 1:2], directions[:, :1]) % (2.0 * np.pi)
+        degree, order = spherical_harmonics.generate_l_m_permutations(2)
+        degree, order = (tf.tile(part[None], (9, 1)) for part in (degree, order))
+        values = spherical_harmonics.evaluate_spherical_harmonics(degree, order, polar, around)
+        products = _products(tf.constant(directions))
+        return np.linalg.solve(products.numpy(), values.numpy()).astype(np.float32)
+
+
 def _rasterize(screen, triangles, height, width):
     """Lists the pixels that faces cover, the last chunk filled up.
 
@@ -134,10 +174,10 @@ def _rasterize(screen, triangles, height, width):
 
 
 @tf.function(autograph=False, jit_compile=True)
-def _shade(table, light: Light, triangles, pixel, triangle, *, height, width):
+def _shade(table, light: Light, triangles, pixel, triangle, *, height, width, surrounded):
     """Colours [P, 3] of pixels [P] by what they see of their triangles [P].
 
-    table holds x px, y px, normal and albedo of all B * V vertices.
+    table holds x px, y px, normal, albedo and what light reaches them of all B * V vertices.
     """
     picture = pixel // (height * width)
     first = picture * (table.shape[0] // light.ambient.shape[0])
@@ -145,9 +185,12 @@ def _shade(table, light: Light, triangles, pixel, triangle, *, height, width):
     centre = tf.cast(tf.stack([pixel % width, pixel // width % height], -1), tf.float32) + 0.5
     weights = _weights(tf.gather(table, corners)[..., :2] - centre[:, None])
     seen = weighted.interpolate(table, weights, corners[..., None], normalize=False)
-    normal, albedo = tf.math.l2_normalize(seen[:, 2:5], -1), tf.clip_by_value(seen[:, 5:], 0.0, 1.0)
+    normal = tf.math.l2_normalize(seen[:, 2:5], -1)
+    albedo = tf.clip_by_value(seen[:, 5:8], 0.0, 1.0)
+    surround = seen[:, 8:11] if surrounded else 1.0
+    lit = seen[:, -1:] if seen.shape[-1] in (9, 12) else 1.0
     each = Light(*(tf.gather(part, picture) for part in light))
-    return tf.clip_by_value(_reflect(normal, albedo, each), 0.0, 1.0)
+    return tf.clip_by_value(_reflect(normal, albedo, each, surround, lit), 0.0, 1.0)
 
 
 def _weights(corners):
@@ -167,7 +210,7 @@ def _place(rgb, slot):
     return tf.gather(table, slot), tf.cast(slot > 0, tf.float32)
 
 
-def _reflect(normals, albedo, light: Light):
+def _reflect(normals, albedo, light: Light, surround, lit):
     """Colours [P, 3] of unit normals and albedo, each under its own light, seen from z.
 
     tensorflow-graphics' Lambert is a BRDF, albedo / pi; its light would carry a pi of its own. Here
@@ -183,12 +226,12 @@ def _reflect(normals, albedo, light: Light):
     gloss = phong.brdf(
         -light.direction, to_viewer, normals, shininess, white, brdf_normalization=False
     )
-    return albedo * ambient + diffuse * facing * matte + specular * gloss
+    return albedo * ambient * surround + lit * (diffuse * facing * matte + specular * gloss)
 
 
-def photograph(*arguments):
-    """effects.photograph, each step compiled."""
-    return effects.photograph(*arguments, run=lambda step, *rest: _compiled(step)(*rest))
+def run_compiled(step: Callable, *arguments):
+    """Calls a step of effects.photograph, compiled; each one alone, so that no work is repeated."""
+    return _compiled(step)(*arguments)
 
 
 @functools.cache

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from facemodel import slices
+from facemodel import jpeg, slices
 from facemodel.landmark_noise import LandmarkNoise
 from facemodel.landmarks import MEDIAPIPE_COUNT
 from facemodel.noise import Noise, NoisePlan, PhiloxNoise
@@ -19,6 +19,7 @@ from facemodel.synthesis import Rendering, detect
 BATCH = 8
 """Samples are always drawn in full batches of this size, aligned to the index: the last bits of a
 matrix product depend on the batch."""
+_QUALITY = "jpeg/quality"
 
 
 def aligned_indices(batch: int) -> range:
@@ -66,12 +67,17 @@ def sample_columns(
     rendering = render(scene)
     detected, sigma_px = detect(rendering.landmarks, scene.pose.scale, config, noise, measured)
     return {
+        **_jpeg(config, noise),
         "image": to_uint8(rendering.image),
         "face/landmarks_true": rendering.landmarks,
         "face/landmarks": detected,
         "landmark/sigma_px": sigma_px,
         **scene_features(model, scene),
     }
+
+
+def _jpeg(config: SynthesisConfig, noise: Noise) -> dict[str, Any]:
+    return {_QUALITY: jpeg.draw_quality(config, noise)} if config.jpeg_fraction else {}
 
 
 def plan_noise(model: SceneModel, config: SynthesisConfig, measured: LandmarkNoise) -> NoisePlan:
@@ -81,6 +87,7 @@ def plan_noise(model: SceneModel, config: SynthesisConfig, measured: LandmarkNoi
         scene = draw_scene(model, config, noise)
         nowhere = np.zeros((1, MEDIAPIPE_COUNT, 2), np.float32)
         detect(nowhere, scene.pose.scale, config, noise, measured)
+        _jpeg(config, noise)
 
     return NoisePlan(ask)
 
@@ -90,6 +97,8 @@ def as_samples(
 ) -> list[dict[str, Any]]:
     """Columns as one dict for each index, as facemodel.examples.encode takes it."""
     arrays = {name: ops.convert_to_numpy(values) for name, values in columns.items()}
+    if (quality := arrays.pop(_QUALITY, None)) is not None:
+        arrays["image"] = [jpeg.through(*each) for each in zip(arrays["image"], quality)]
     return [
         {
             **{name: values[row] for name, values in arrays.items()},

@@ -9,6 +9,7 @@ from keras import ops
 from facemodel import camera, rasterizer
 from facemodel.camera import Pose
 from facemodel.geometry import FaceGeometry
+from facemodel.surround import irradiance
 
 SHININESS = 10.0
 """Phong exponent (paper section 6.1)."""
@@ -92,7 +93,7 @@ def _normals_on_screen(geometry: FaceGeometry, corners, scale):
     return _unit(_summed_normals(geometry, corners) * cofactors[:, None, :])
 
 
-def phong(normals, albedo, light: Light, *, shininess: float = SHININESS):
+def phong(normals, albedo, light: Light, *, shininess: float = SHININESS, surround=1.0, lit=1.0):
     """Computes colours by Phong's formula, seen from z.
 
     albedo (ambient + diffuse max(n.l, 0)) + specular max(r.v, 0)^shininess where n.l > 0, with
@@ -103,6 +104,8 @@ def phong(normals, albedo, light: Light, *, shininess: float = SHININESS):
       albedo: [B, H, W, 3] in [0, 1].
       light: of [B, ...] tensors.
       shininess: exponent of the highlight.
+      surround: [B, H, W, 3] factor of the ambient light.
+      lit: [B, H, W, 1] factor of the directional light.
 
     Returns:
       [B, H, W, 3] in [0, 1].
@@ -114,7 +117,8 @@ def phong(normals, albedo, light: Light, *, shininess: float = SHININESS):
     facing = ops.maximum(ops.sum(normals * direction, -1, keepdims=True), 0.0)
     mirrored = ops.maximum(2.0 * facing * normals[..., 2:] - direction[..., 2:], 0.0)
     highlight = ops.where(facing > 0.0, mirrored**shininess, 0.0)
-    return ops.clip(albedo * (ambient + diffuse * facing) + specular * highlight, 0.0, 1.0)
+    matte = albedo * (ambient * surround + diffuse * facing * lit)
+    return ops.clip(matte + specular * highlight * lit, 0.0, 1.0)
 
 
 def render_photo(
@@ -127,6 +131,8 @@ def render_photo(
     height: int,
     width: int,
     inverse_distance=None,
+    environment=None,
+    lit=None,
 ):
     """Renders a face as a photo, on black.
 
@@ -139,6 +145,9 @@ def render_photo(
       height: px.
       width: px.
       inverse_distance: [B] 1/mm, one over the camera's distance; None for weak perspective.
+      environment: [B, 9, 3] spherical harmonics of the ambient light's irradiance, from
+        surround.draw_environment; None = 1 everywhere.
+      lit: [B, V] factor of the directional light; None = 1 everywhere.
 
     Returns:
       rgb [B, H, W, 3] in [0, 1]; mask [B, H, W], 1 on the face and 0 outside.
@@ -148,12 +157,31 @@ def render_photo(
     screen = camera.project(vertices, pose, inverse_distance=inverse_distance)
     triangle_id = rasterizer.rasterize(screen, geometry.triangles, height=height, width=width)
     normals = ops.einsum("bij,bvj->bvi", pose.rotation, vertex_normals(geometry, vertices))
-    attributes = ops.concatenate([normals, albedo], -1)
+    attributes = ops.concatenate([normals, albedo, *_reaching(normals, environment, lit)], -1)
     pixel, values = rasterizer.sample(screen, attributes, geometry.triangles, triangle_id)
     pixels = rasterizer.to_image(ops.transpose(values), pixel, ops.shape(triangle_id))
     mask = ops.cast(triangle_id >= 0, "float32")
-    rgb = phong(_unit(pixels[..., :3]), pixels[..., 3:], light)
+    normals, albedo, *reaching = _split(pixels, albedo.shape[-1], environment, lit)
+    rgb = phong(_unit(normals), albedo, light, surround=reaching[0], lit=reaching[1])
     return rgb * mask[..., None], mask
+
+
+def _reaching(normals, environment, lit):
+    """What light reaches vertices, as attributes to interpolate; nothing for what is not given."""
+    found = [] if environment is None else [irradiance(environment, normals)]
+    return found if lit is None else [*found, lit[..., None]]
+
+
+def _split(attributes, channels: int, environment, lit):
+    """Interpolated attributes as normals, albedo, and the factors of ambient and other light."""
+    rest = attributes[..., 3 + channels :]
+    surround = 1.0 if environment is None else rest[..., :channels]
+    return (
+        attributes[..., :3],
+        attributes[..., 3 : 3 + channels],
+        surround,
+        1.0 if lit is None else rest[..., -1:],
+    )
 
 
 def _cross(a, b):

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from keras import ops
 
-from facemodel import camera, effects, transforms
+from facemodel import camera, effects, slices, transforms
 from facemodel.camera import Pose
 from facemodel.effects import Effects
 from facemodel.expressions import ExpressionUnits, draw_expression
@@ -16,8 +16,9 @@ from facemodel.geometry import FaceGeometry, decode
 from facemodel.landmarks import INNER_51
 from facemodel.morphable import MorphableModel
 from facemodel.noise import Noise
-from facemodel.recipes import SynthesisConfig
+from facemodel.recipes import Range, SynthesisConfig
 from facemodel.rendering import Light
+from facemodel.surround import draw_environment
 
 _PIXEL_SCALE = camera.CROP_SCALE
 
@@ -30,6 +31,8 @@ class SceneModel:
       geometry: tensors of the mesh.
       albedo_mean: [V * 3]; albedo_basis: [A, V * 3]; albedo_scores: [N, A] stored textures.
       skin_mean: [3] mean colour of the skin inside the face; skin_basis: [A, 3] its variation.
+      tone_order: [N] stored textures by skin tone; tone_sizes: how many are in each group of
+        slices.SKIN_TONE_EDGES_DEG that has any.
       normals: [V, 3] unit, of the mean face.
       corners: [478, 3] vertices of each landmark's triangle; barycentric: [478, 3] its place there.
       units: what the expression names say.
@@ -42,6 +45,8 @@ class SceneModel:
     albedo_scores: Any
     skin_mean: Any
     skin_basis: Any
+    tone_order: Any
+    tone_sizes: np.ndarray
     normals: Any
     corners: Any
     barycentric: Any
@@ -51,6 +56,7 @@ class SceneModel:
     @classmethod
     def create(cls, model: MorphableModel) -> SceneModel:
         """Puts a face model's arrays on the backend's device."""
+        tones = _tones(model)
         return cls(
             geometry=FaceGeometry.create(model),
             albedo_mean=ops.convert_to_tensor(model.albedo_mean.reshape(-1)),
@@ -58,6 +64,8 @@ class SceneModel:
             albedo_scores=ops.convert_to_tensor(model.albedo_scores),
             skin_mean=ops.convert_to_tensor(model.albedo_mean[model.inner_face].mean(0)),
             skin_basis=ops.convert_to_tensor(model.albedo[:, model.inner_face].mean(1)),
+            tone_order=ops.convert_to_tensor(np.argsort(tones, kind="stable").astype(np.int32)),
+            tone_sizes=np.unique(tones, return_counts=True)[1].astype(np.int32),
             normals=ops.convert_to_tensor(_mean_normals(model)),
             corners=ops.convert_to_tensor(model.triangles[model.landmark_triangles]),
             barycentric=ops.convert_to_tensor(model.landmark_barycentric),
@@ -74,6 +82,14 @@ class SceneModel:
     def albedo_count(self) -> int:
         """A, how many albedo coefficients a face has."""
         return self.albedo_basis.shape[0]
+
+
+def _tones(model: MorphableModel) -> np.ndarray:
+    """[N] the group of each stored texture's mean colour of the skin inside the face."""
+    mean, basis = model.albedo_mean[model.inner_face], model.albedo[:, model.inner_face]
+    colours = np.clip(mean.mean(0) + model.albedo_scores @ basis.mean(1), 0.0, 1.0)
+    angles = slices.typology_angle_deg(ops.convert_to_tensor(colours.astype(np.float32)))
+    return np.asarray(slices.bin_number(angles, slices.SKIN_TONE_EDGES_DEG))
 
 
 def _mean_normals(model: MorphableModel) -> np.ndarray:
@@ -93,6 +109,8 @@ class Scene(NamedTuple):
       pose: in a picture of config.image_size px.
       inverse_distance: [B] 1/mm, 0 = weak perspective.
       light: of [B, ...] tensors; ambient_gradient: [B, 3] camera frame.
+      environment: [B, 9, 3] what surrounds the face, see surround.py; None = the same everywhere.
+      shadow: [B] how much light the face's own parts take away; None = none.
       effects: what lies between the face and the file.
     """
 
@@ -102,6 +120,8 @@ class Scene(NamedTuple):
     inverse_distance: Any
     light: Light
     ambient_gradient: Any
+    environment: Any
+    shadow: Any
     effects: Effects
 
 
@@ -126,6 +146,8 @@ def draw_scene(
         inverse_distance=config.inverse_distance.of(noise.uniform("camera/inverse_distance")),
         light=_draw_light(config, noise),
         ambient_gradient=gradient,
+        environment=draw_environment(config, noise) if config.environment.high > 0 else None,
+        shadow=config.shadow.of(noise.uniform("light/shadow")) if config.shadow.high > 0 else None,
         effects=effects.draw_effects(config, noise, size=size or config.image_size),
     )
 
@@ -141,17 +163,34 @@ def _draw_albedo(model: SceneModel, config: SynthesisConfig, noise: Noise):
     jitter = noise.normal("albedo/jitter", (model.albedo_count,))
     if not config.mixed_albedo:
         return jitter
-    count = model.albedo_scores.shape[0]
-    chosen = ops.cast(ops.floor(noise.uniform("albedo/chosen", (2,)) * count), "int32")
+    chosen = _choose_textures(model, config, noise)
     first, second = (ops.take(model.albedo_scores, chosen[:, k], axis=0) for k in range(2))
     share = noise.uniform("albedo/share", (1,))
     return share * first + (1.0 - share) * second + config.albedo_jitter * jitter
 
 
+def _choose_textures(model: SceneModel, config: SynthesisConfig, noise: Noise):
+    """[B, 2] which stored textures are mixed."""
+    begin, size = 0, model.albedo_scores.shape[0]
+    if config.even_skin_tones:
+        count = len(model.tone_sizes)
+        group = ops.cast(ops.floor(noise.uniform("albedo/tone", (1,)) * count), "int32")
+        begins = np.int32(np.cumsum(model.tone_sizes)) - model.tone_sizes
+        begin, size = (ops.take(table, group) for table in (begins, model.tone_sizes))
+    share = noise.uniform("albedo/chosen", (2,))
+    place = begin + ops.cast(ops.floor(share * ops.cast(size, "float32")), "int32")
+    return ops.take(model.tone_order, place) if config.even_skin_tones else place
+
+
 def _draw_pose(model: SceneModel, config: SynthesisConfig, noise: Noise) -> Pose:
     turns = noise.normal("pose/angles", (3,))
     spreads = (config.yaw_deg, config.pitch_deg, config.roll_deg)
-    yaw, pitch, roll = (np.pi / 180 * spread.of(turns[:, k]) for k, spread in enumerate(spreads))
+    degrees = [spread.of(turns[:, k]) for k, spread in enumerate(spreads)]
+    if config.even_yaw_fraction:
+        even = Range(config.yaw_deg.low, config.yaw_deg.high).of(noise.uniform("pose/even_yaw"))
+        chosen = noise.uniform("pose/evenly") < config.even_yaw_fraction
+        degrees[0] = ops.where(chosen, even, degrees[0])
+    yaw, pitch, roll = (np.pi / 180 * angle for angle in degrees)
     rotation = transforms.euler_rotation(yaw, pitch, roll)
     scale = _PIXEL_SCALE * config.relative_scale.of(noise.normal("pose/scale"))
     shift_mm = config.shift_mm.of(noise.normal("pose/shift", (2,)))

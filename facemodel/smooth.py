@@ -45,3 +45,9 @@ def _neighbours(size: int) -> np.ndarray:
     counts = np.full(size, 3, np.float32)
     counts[[0, -1]] = min(size, 2)
     return counts
+
+
+def fade(colours):
+    """Rooms and streets are greyer than random colours."""
+    grey = ops.mean(colours, -1, keepdims=True)
+    return grey + 0.4 * (colours - grey)

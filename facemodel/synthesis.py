@@ -9,15 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import numpy as np
 from keras import ops
 
 from facemodel import camera, crop, transforms
 from facemodel.alignment import crop_around
 from facemodel.camera import Pose
-from facemodel.effects import Effects, photograph
+from facemodel.effects import Effects, call, photograph
 from facemodel.geometry import decode_landmarks
 from facemodel.landmark_noise import LandmarkNoise, draw_landmark_noise
+from facemodel.landmarks import IRISES
 from facemodel.noise import DeviceNoise, Noise, PhiloxNoise
+from facemodel.overlays import Place
 from facemodel.recipes import ConfigError, Normal, Range, SynthesisConfig
 from facemodel.rendering import render_photo
 from facemodel.scenes import (
@@ -29,6 +32,7 @@ from facemodel.scenes import (
     scene_landmarks,
     scene_vertices,
 )
+from facemodel.surround import unshaded
 
 __all__ = [
     "ConfigError",
@@ -73,7 +77,7 @@ def render_scene(
     pose: Pose | None = None,
     grey: bool = False,
     render: Callable = render_photo,
-    finish: Callable = photograph,
+    run: Callable = call,
 ) -> Rendering:
     """Renders what a scene shows.
 
@@ -85,7 +89,7 @@ def render_scene(
       grey: render one channel, about a third of the work; almost the luma of the coloured picture.
       render: rendering.render_photo, or photo.render_photo_tfg, which does the same through
         tensorflow-graphics.
-      finish: effects.photograph, or photo.photograph, the same compiled.
+      run: calls each step of the photo's making; photo.run_compiled compiles them one by one.
     """
     pose = pose or scene.pose
     vertices, colours, effects = (
@@ -93,15 +97,28 @@ def render_scene(
         scene_colours(model, scene),
         scene.effects,
     )
+    environment = scene.environment
     if grey:
         colours, effects = crop.luma(colours)[..., None], _grey_effects(effects)
+        environment = None if environment is None else crop.luma(environment)[..., None]
     face, mask = render(
         model.geometry, vertices, colours, pose, scene.light,
         height=size, width=size, inverse_distance=scene.inverse_distance,
+        environment=environment, lit=_lit(model, scene, vertices, run),
     )  # fmt: skip
+    landmarks = scene_landmarks(model, vertices, pose, scene.inverse_distance)
     middle = camera.project(ops.reshape(model.geometry.centre, (1, 1, 3)), pose)[:, 0, :2]
-    image = finish(face, mask, effects, middle, pose.scale)
-    return Rendering(image, mask, scene_landmarks(model, vertices, pose, scene.inverse_distance))
+    eyes = ops.take(landmarks, np.asarray(IRISES), axis=1)
+    place = Place(middle, pose.scale, pose.rotation, eyes)
+    return Rendering(photograph(face, mask, effects, place, run=run), mask, landmarks)
+
+
+def _lit(model: SceneModel, scene: Scene, vertices, run: Callable):
+    """[B, V] how much of the light reaches the vertices; None if the recipe has no shadows."""
+    if scene.shadow is None:
+        return None
+    direction = ops.einsum("bij,bi->bj", scene.pose.rotation, scene.light.direction)
+    return run(unshaded, vertices, model.geometry.centre, direction, scene.shadow)
 
 
 def _grey_effects(effects: Effects) -> Effects:
@@ -111,10 +128,16 @@ def _grey_effects(effects: Effects) -> Effects:
     def overlay(value):
         return value and value._replace(colour=grey(value.colour))
 
+    worn = effects.glasses
+    if worn is not None:
+        worn = worn._replace(colour=grey(worn.colour), tint=grey(worn.tint))
+
     colour, coarse, fine = effects.background
     return effects._replace(
         hair=overlay(effects.hair),
         occluder=overlay(effects.occluder),
+        glasses=worn,
+        white=None,  # keeps the luma of grey
         background=(grey(colour), grey(coarse), fine),
     )
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import pathlib
 import statistics
 import subprocess
@@ -28,7 +27,7 @@ from pipeline.compiling import compiled
 
 BATCHES = (1, 8)
 TRAIN_BATCH, TRAIN_SIZE = 16, 100
-SYNTHESIS_SAMPLES = 64
+SYNTHESIS_SAMPLES = 256
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,14 +112,14 @@ def _ms(function: Callable[[], object], repeats: int) -> tuple[float, str, float
     return median, "ms", spread
 
 
-def synthesis_rate(samples: int) -> float:
+def synthesis_rate(samples: int, recipe: str) -> float:
     """Samples a second that this process draws, renders, encodes and writes, start-up excluded."""
     from components.synthesis import SynthesisJob, Synthesizer, synthesize_batch, write_atomically
     from facemodel.recipes import SynthesisConfig
     from facemodel.records import BATCH
 
     synthesizer = Synthesizer(
-        SynthesisJob(SynthesisConfig.lifelike(), seed=0, count=samples + BATCH)
+        SynthesisJob(SynthesisConfig.named(recipe), seed=0, count=samples + BATCH)
     )
     synthesize_batch(synthesizer, 0)
     begin = time.perf_counter()
@@ -131,18 +130,18 @@ def synthesis_rate(samples: int) -> float:
     return samples / (time.perf_counter() - begin)
 
 
-def synthesis_figure() -> Figure:
-    """The rate of one worker on one core, in a process of its own."""
-    code = f"from pipeline import benchmark; print(benchmark.synthesis_rate({SYNTHESIS_SAMPLES}))"
-    one_thread = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
-    one_thread |= {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env=os.environ | one_thread,
-        check=True,
-        stdout=subprocess.PIPE,
-    )
-    return Figure("synthesis, one worker, one thread", float(done.stdout), "samples/s")
+def synthesis_figures() -> Iterator[Figure]:
+    """The rates of one worker on one core, each in a process of its own."""
+    for recipe in ("paper", "lifelike"):
+        code = (
+            "from components.synthesis import single_threaded\n"
+            "single_threaded()\n"
+            "from pipeline import benchmark\n"
+            f"print(benchmark.synthesis_rate({SYNTHESIS_SAMPLES}, {recipe!r}))"
+        )
+        done = subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.PIPE)
+        rate = float(done.stdout)
+        yield Figure(f"synthesis, {recipe}, one worker, one thread", rate, "samples/s")
 
 
 def train_step(model, data) -> Callable[[], object]:
@@ -192,7 +191,7 @@ def run(photo_path: pathlib.Path, *, repeats: int) -> list[Figure]:
     stages = (
         ("photo", lambda: photo_figures(photo, repeats=repeats)),
         ("loop", lambda: loop_figures(photo, faces[0].landmarks, repeats=repeats)),
-        ("synthesis", lambda: iter([synthesis_figure()])),
+        ("synthesis", synthesis_figures),
         ("training", lambda: training_figures(repeats=repeats)),
     )
     figures: list[Figure] = []

@@ -14,6 +14,7 @@ import typer
 COMMANDS = {
     "reconstruct": "reconstruct",
     "synthesize": "synthesize",
+    "dataset": "dataset",
     "train": "train",
     "refit": "refit",
     "evaluate": "evaluate",

@@ -1,4 +1,4 @@
-"""Data sets of synthetic faces as folders: records, a description and a contact sheet."""
+"""Data sets of synthetic faces as folders: records in splits, a description and a contact sheet."""
 
 from __future__ import annotations
 
@@ -20,10 +20,13 @@ from components import synthesis
 from facemodel import records
 from facemodel.morphable import MorphableModel
 from facemodel.recipes import SynthesisConfig
+from pipeline import unfinished
+from pipeline.unfinished import DatasetError
 
 DESCRIPTION, CONTACT_SHEET = "dataset.json", "contact_sheet.png"
+SPLITS = ("train", "eval", "test")
 SHARD_SAMPLES = 512
-_MS_PER_SAMPLE = 50.0
+_MS_PER_SAMPLE = {"paper": 12.0, "lifelike": 20.0}
 _BYTES_PER_PIXEL = 1.6
 _BYTES_PER_LABELS = 12_000
 _TILE_PX = 128
@@ -31,50 +34,111 @@ _SHEET_COLUMNS = 8
 _SHEET_ROWS = 8
 
 
-class DatasetError(ValueError):
-    """A data set that cannot be written there."""
-
-
 @dataclasses.dataclass(frozen=True)
 class Plan:
     """What a run will do.
 
     Attributes:
-      job: what to make.
+      job: all samples, those of all splits.
+      counts: how many samples each split has, in the order of their indices; sum job.count.
+      model_version: of the face model.
       workers: how many processes.
       seconds: about how long it takes, without start-up.
       size: about how many bytes it writes.
     """
 
     job: synthesis.SynthesisJob
+    counts: dict[str, int]
+    model_version: str
     workers: int
     seconds: float
     size: int
 
     def __str__(self) -> str:
         time = f"{self.seconds:.0f} s" if self.seconds < 120 else f"{self.seconds / 60:.0f} min"
+        splits = ", ".join(f"{count} {split}" for split, count in self.counts.items())
         return (
-            f"{self.job.count} samples, recipe {self.job.config.recipe}, seed {self.job.seed}: "
-            f"about {time} after starting, and {self.size / 1e6:.0f} MB"
+            f"{self.job.count} samples ({splits}), recipe {self.job.config.recipe}, "
+            f"seed {self.job.seed}: about {time} after starting, and {self.size / 1e6:.0f} MB"
         )
+
+    def split_jobs(self) -> dict[str, synthesis.SynthesisJob]:
+        """What each split is made of: neighbouring ranges of indices."""
+        jobs, first = {}, self.job.first
+        for split, count in self.counts.items():
+            jobs[split] = dataclasses.replace(self.job, first=first, count=count)
+            first += count
+        return jobs
+
+    def files(self, folder: pathlib.Path) -> dict[str, synthesis.ShardFiles]:
+        """Names of each split's files; the same for any number of workers."""
+        return {
+            split: synthesis.ShardFiles(
+                str(folder), split, min(len(job.batches), -(-job.count // SHARD_SAMPLES))
+            )
+            for split, job in self.split_jobs().items()
+        }
+
+    def description(self) -> dict:
+        """What decides the records, as dataset.json says it."""
+        return {
+            "splits": {
+                split: {
+                    "count": job.count,
+                    "first_index": job.first,
+                    "files": [
+                        os.path.basename(shard.path)
+                        for shard in self.files(pathlib.Path())[split].shards(job.indices)
+                    ],
+                }
+                for split, job in self.split_jobs().items()
+            },
+            "seed": self.job.seed,
+            "recipe": self.job.config.recipe,
+            "config": json.loads(self.job.config.to_json()),
+            "model_version": self.model_version,
+            "facerelief_version": importlib.metadata.version("facerelief"),
+        }
 
 
 def plan(
     config: SynthesisConfig,
     *,
-    count: int,
+    counts: dict[str, int],
     seed: int,
     workers: int = 1,
     model: pathlib.Path | None = None,
 ) -> Plan:
-    """Says what synthesizing count samples takes; raises ModelError if the model is bad."""
+    """Says what synthesizing takes.
+
+    Args:
+      config: how faces are drawn.
+      counts: how many samples each split has; splits of 0 are left out.
+      seed: of the data set.
+      workers: processes.
+      model: the face model's file; the default model if None.
+
+    Raises:
+      ModelError: if the face model is bad.
+      DatasetError: if all splits are empty, or a number is negative.
+    """
+    if min(counts.values()) < 0 or not any(counts.values()):
+        raise DatasetError(f"a data set needs samples, got splits of {counts}")
     load = functools.partial(MorphableModel.load, model) if model else MorphableModel.load
-    load()  # a bad file is found before any worker starts
-    job = synthesis.SynthesisJob(config, seed, count, load)
+    loaded = load()  # a bad file is found before any worker starts
+    counts = {split: count for split, count in counts.items() if count}
+    total = sum(counts.values())
+    job = synthesis.SynthesisJob(config, seed, total, load)
     pixels = config.image_size**2
-    bytes_each = _BYTES_PER_PIXEL * pixels + _BYTES_PER_LABELS
-    milliseconds = _MS_PER_SAMPLE * count / min(workers, os.cpu_count() or 1)
-    return Plan(job, workers, milliseconds / 1e3, int(bytes_each * count))
+    milliseconds = _MS_PER_SAMPLE.get(config.recipe, 20.0) * total * pixels / 256**2
+    return Plan(
+        job=job,
+        counts=counts,
+        model_version=f"{loaded.name} {loaded.version}",
+        workers=workers,
+        seconds=milliseconds / 1e3 / min(workers, os.cpu_count() or 1),
+        size=int((_BYTES_PER_PIXEL * pixels + _BYTES_PER_LABELS) * total),
+    )
 
 
 def write(
@@ -82,6 +146,7 @@ def write(
     folder: pathlib.Path,
     *,
     overwrite: bool = False,
+    resume: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> dict:
     """Writes a data set; the folder appears when it is complete.
@@ -89,24 +154,24 @@ def write(
     Args:
       target: from plan.
       folder: to be made.
-      overwrite: replace an existing folder.
+      overwrite: replace an existing folder, and forget an interrupted run.
+      resume: continue an interrupted run; the same as starting if there is none.
       progress: told the bytes written, about four times a second.
 
     Returns:
       What dataset.json says.
 
     Raises:
-      DatasetError: if the folder exists, or its disk is too small.
+      DatasetError: if the folder exists, its disk is too small, or an interrupted run is there and
+        is neither to be resumed (or was another one) nor overwritten.
     """
     check_target(folder, target.size, overwrite=overwrite)
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.part")
-    temporary.mkdir(parents=True)
-    try:
+    with unfinished.opened(
+        folder, target.description(), resume=resume, overwrite=overwrite
+    ) as temporary:
         with _watch(temporary, progress):
             description = _fill(target, temporary)
         _publish(temporary, folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return description
 
 
@@ -117,7 +182,7 @@ def check_target(folder: pathlib.Path, size: int, *, overwrite: bool) -> None:
     if folder.exists() and not (folder / DESCRIPTION).exists():
         raise DatasetError(f"{folder}: holds no data set, so it is not overwritten")
     existing = next(parent for parent in folder.absolute().parents if parent.exists())
-    free = shutil.disk_usage(existing).free
+    free = shutil.disk_usage(existing).free + unfinished.size(folder)
     if free < size:
         raise DatasetError(
             f"{folder}: about {size / 1e6:.0f} MB are needed, {free / 1e6:.0f} MB are free"
@@ -125,32 +190,42 @@ def check_target(folder: pathlib.Path, size: int, *, overwrite: bool) -> None:
 
 
 def _fill(target: Plan, folder: pathlib.Path) -> dict:
-    job = target.job
-    shards = min(len(job.batches), max(target.workers, -(-job.count // SHARD_SAMPLES)))
-    files = synthesis.ShardFiles(str(folder), "train", shards)
-    counters = synthesis.write_dataset(job, files, workers=target.workers)
-    if counters.get("samples_out") != job.count:
-        raise DatasetError(f"{job.count} samples were asked for, got {counters}")
-    paths = [pathlib.Path(files.path(shard)) for shard in range(shards)]
-    version, images = _first_images(paths, _SHEET_COLUMNS * _SHEET_ROWS)
+    """Writes the shards that are not there yet, then what describes them."""
+    jobs, files = target.split_jobs(), target.files(folder)
+    shards = [shard for split, job in jobs.items() for shard in files[split].shards(job.indices)]
+    missing = [
+        shard
+        for shard in shards
+        if not unfinished.is_complete(
+            shard, seed=target.job.seed, model_version=target.model_version
+        )
+    ]
+    if missing:
+        counters = _draw(target, missing)
+        wanted = sum(shard.count for shard in missing)
+        if counters.get("samples_out") != wanted:
+            raise DatasetError(f"{wanted} samples were asked for, got {counters}")
+    images = first_images([shard.path for shard in shards], _SHEET_COLUMNS * _SHEET_ROWS)
     write_png(folder / CONTACT_SHEET, contact_sheet(images))
-    description = {
-        "splits": {
-            "train": {"count": job.count, "files": [path.name for path in paths]},
-        },
-        "bytes": counters["bytes_out"],
-        "seed": job.seed,
-        "recipe": job.config.recipe,
-        "config": json.loads(job.config.to_json()),
-        "model_version": version,
-        "facerelief_version": importlib.metadata.version("facerelief"),
-    }
+    size = sum(os.path.getsize(shard.path) for shard in shards)
+    description = {**target.description(), "bytes": size}
     (folder / DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n")
     return description
 
 
+def _draw(target: Plan, shards: list[synthesis.Shard]) -> dict[str, int]:
+    try:
+        return synthesis.write_shards(target.job, shards, workers=target.workers)
+    except Exception as error:
+        # Beam puts its own words around what happened, and in other processes a whole traceback.
+        reason = str(error).strip().splitlines()[-1].split(" [while running")[0]
+        raise DatasetError(f"stopped while drawing: {reason}") from error
+
+
 def _publish(temporary: pathlib.Path, folder: pathlib.Path) -> None:
     """Puts a finished folder in its place, the old one aside until then."""
+    for name in unfinished.OWN_FILES:
+        (temporary / name).unlink()
     old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
     if folder.exists():
         folder.rename(old)
@@ -180,19 +255,18 @@ def _watch(folder: pathlib.Path, progress: Callable[[int], None] | None) -> Iter
         thread.join()
 
 
-def _first_images(paths: list[pathlib.Path], count: int) -> tuple[str, list[np.ndarray]]:
-    """Reads the first pictures of a data set, and the version of its face model."""
+def first_images(paths: list[str], count: int) -> list[np.ndarray]:
+    """Reads the first pictures of TFRecord files."""
     import tensorflow as tf
 
     from facemodel import examples
 
-    images, version = [], ""
-    for record in tf.data.TFRecordDataset([str(path) for path in paths]).take(count):
+    images = []
+    for record in tf.data.TFRecordDataset(paths).take(count):
         features = tf.train.Example.FromString(record.numpy()).features.feature
-        version = features["model/version"].bytes_list.value[0].decode()
         encoded = features["image/encoded"].bytes_list.value[0]
         images.append(examples.decode_images([encoded])[0].numpy())
-    return version, images
+    return images
 
 
 def contact_sheet(images: list[np.ndarray]) -> np.ndarray:

@@ -88,13 +88,17 @@ def test_labels_are_exact_when_the_stored_record_is_drawn_again(model, samples):
         name: value[0].numpy()
         for name, value in examples.parse([examples.encode(samples[5])], **COUNTS).items()
     }
-    noise = synthesis.PhiloxNoise(int(stored["sample/seed"]), [int(stored["sample/index"])])
-    scene = synthesis.draw_scene(model, CONFIG, noise)
-    rendering = synthesis.render_scene(model, scene, size=int(stored["image"].shape[0]))
-    difference = np.asarray(records.to_uint8(rendering.image))[0].astype(int) - stored["image"]
-    assert np.abs(difference).max() <= 1
-    np.testing.assert_allclose(stored["face/coefficients"], scene.coefficients[0], atol=1e-5)
-    np.testing.assert_allclose(stored["face/landmarks_true"], rendering.landmarks[0], atol=1e-3)
+    (again,) = records.draw_samples(
+        model,
+        CONFIG,
+        LandmarkNoise.isotropic(1.0),
+        seed=int(stored["sample/seed"]),
+        indices=[int(stored["sample/index"])],
+        render=lambda scene: synthesis.render_scene(model, scene, size=stored["image"].shape[0]),
+    )
+    assert np.abs(again["image"].astype(int) - stored["image"]).max() <= 2
+    np.testing.assert_allclose(stored["face/coefficients"], again["face/coefficients"], atol=1e-5)
+    np.testing.assert_allclose(stored["face/landmarks"], again["face/landmarks"], atol=1e-3)
 
 
 def test_labels_alone_explain_the_picture(model, samples):

@@ -2,8 +2,11 @@
 
 import numpy as np
 import pytest
+from tensorflow_graphics.math import spherical_harmonics
 
-from facemodel import photo, rendering
+from facemodel import photo, rendering, surround
+from facemodel.noise import PhiloxNoise
+from facemodel.recipes import Range, SynthesisConfig
 
 
 def random_light(rng, count):
@@ -35,6 +38,46 @@ def test_both_renderers_give_the_same_photo(name, distance_mm, request, random_f
         assert face.mean() > 0.2
         close = np.abs(np.asarray(ours) - np.asarray(theirs)).max(-1) <= 2 / 255
         assert close.mean() >= 0.99 and close[face].mean() >= 0.99
+
+
+def test_both_renderers_agree_on_surroundings_and_shadows(
+    default_model, default_geometry, random_faces
+):
+    rng = np.random.default_rng(5)
+    vertices, pose = random_faces(default_model, 2, seed=5, size=120, angles=(0.5, 0.2, 0.2))
+    albedo = default_model.albedo_rgb(default_model.albedo_scores[:2])
+    light = random_light(rng, 2)
+    config = SynthesisConfig.paper(environment=Range(0.3, 0.3))
+    toward = np.einsum("bij,bi->bj", pose.rotation, light.direction).astype(np.float32)
+    extras = {
+        "environment": surround.draw_environment(config, PhiloxNoise(1, range(2))),
+        "lit": surround.unshaded(vertices, default_geometry.centre, toward, np.float32([0.9, 0.9])),
+    }
+    scene = default_geometry, vertices, albedo, pose, light
+    for names in (("environment",), ("lit",), ("environment", "lit")):
+        view = {"height": 120, "width": 120, **{name: extras[name] for name in names}}
+        ours, theirs = (
+            np.asarray(render(*scene, **view)[0])
+            for render in (rendering.render_photo, photo.render_photo_tfg)
+        )
+        plain = np.asarray(rendering.render_photo(*scene, height=120, width=120)[0])
+        face = plain.max(-1) > 0
+        assert np.abs(ours - plain)[face].max() > 0.1
+        assert (np.abs(ours - theirs).max(-1) <= 2 / 255)[face].mean() >= 0.99
+
+
+def test_spherical_harmonics_are_those_of_tensorflow_graphics():
+    rng = np.random.default_rng(2)
+    normals = rng.normal(size=(200, 3))
+    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
+    degree, order = spherical_harmonics.generate_l_m_permutations(2)
+    degree, order = (np.tile(part, (200, 1)) for part in (degree, order))
+    polar, around = np.arccos(normals[:, 2:]), np.arctan2(normals[:, 1:2], normals[:, :1])
+    expected = spherical_harmonics.evaluate_spherical_harmonics(
+        degree, order, polar, around % (2 * np.pi)
+    )
+    ours = surround.harmonics(normals.astype(np.float32))
+    np.testing.assert_allclose(ours, expected, atol=1e-5)
 
 
 def test_light_of_strength_one_shows_the_albedo(tiny_model, tiny_geometry, random_faces):

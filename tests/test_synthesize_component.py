@@ -4,6 +4,9 @@ import dataclasses
 import functools
 import hashlib
 import json
+import resource
+import subprocess
+import sys
 
 import apache_beam as beam
 import numpy as np
@@ -15,7 +18,7 @@ from apache_beam.testing.util import assert_that, equal_to
 from components import synthesis
 from facemodel.morphable import MorphableModel
 from facemodel.recipes import Normal, SynthesisConfig
-from pipeline import datasets
+from pipeline import datasets, unfinished
 
 CONFIG = SynthesisConfig.lifelike(image_size=48, relative_scale=Normal(0.22, 0.01, 0.2, 0.25))
 JOB = synthesis.SynthesisJob(CONFIG, seed=5, count=20, load_model=MorphableModel.tiny)
@@ -62,7 +65,7 @@ def test_a_split_is_a_range_of_the_same_records(tmp_path, expected, first, count
         pairs = pipeline | beam.Create(job.batches) | synthesis.Synthesize(job)
         assert_that(pairs, equal_to(wanted))
     files = synthesis.ShardFiles(str(tmp_path), "eval", len(job.batches))
-    counters = synthesis.write_dataset(job, files)
+    counters = synthesis.write_shards(job, files.shards(job.indices))
     paths = [files.path(shard) for shard in range(files.count)]
     assert records_of(paths) == [record for _, record in wanted]
     assert counters["samples_out"] == count
@@ -77,7 +80,7 @@ def test_a_job_without_samples_is_an_error(changes):
 @pytest.mark.parametrize("shards", [1, 3])
 def test_shards_hold_the_same_records_in_order(tmp_path, expected, shards):
     files = synthesis.ShardFiles(str(tmp_path), "train", shards)
-    counters = synthesis.write_dataset(JOB, files)
+    counters = synthesis.write_shards(JOB, files.shards(JOB.indices))
     names = sorted(path.name for path in tmp_path.iterdir())
     assert names == [f"train-{k:05d}-of-{shards:05d}.tfrecord" for k in range(shards)]
     assert records_of(tmp_path / name for name in names) == [record for _, record in expected]
@@ -96,8 +99,8 @@ def test_a_failed_shard_leaves_nothing(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def plan(workers=1):
-    return datasets.Plan(JOB, workers, seconds=1.0, size=1000)
+def plan(job=JOB, **counts):
+    return datasets.Plan(job, counts or {"train": job.count}, "tiny seed-0", 1, 1.0, 1000)
 
 
 def test_a_dataset_folder_is_complete_and_repeatable(tmp_path, expected):
@@ -116,6 +119,70 @@ def test_a_dataset_folder_is_complete_and_repeatable(tmp_path, expected):
     assert SynthesisConfig.from_json(json.dumps(description["config"])) == CONFIG
     assert description["model_version"] == "tiny seed-0"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
+
+
+def write_until(folder, shards, **options):
+    """Starts a run that fails after some shards, as a full disk or a kill would end it."""
+    written, real = [], synthesis.write_atomically
+
+    def write(path, records):
+        if len(written) == shards:
+            next(records)
+            raise OSError("No space left on device")
+        written.append(path)
+        real(path, records)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(synthesis, "write_atomically", write)
+        with pytest.raises(Exception, match="No space left"):
+            datasets.write(plan(**SPLIT), folder, **options)
+
+
+SPLIT = {"train": 10, "eval": 6, "test": 4}
+
+
+def test_splits_hold_neighbouring_records_and_resume_makes_the_same(tmp_path, expected):
+    folder, names = tmp_path / "faces", ("train", "eval", "test")
+    write_until(folder, 2)
+    assert not folder.exists()
+    left = tmp_path / ".faces.unfinished"
+    assert len(list(left.glob("*.tfrecord"))) == 2
+    assert not list(left.glob("*.part"))
+    with pytest.raises(datasets.DatasetError, match="--resume continues it"):
+        datasets.write(plan(**SPLIT), folder)
+    other = plan(dataclasses.replace(JOB, seed=6), **SPLIT)
+    with pytest.raises(datasets.DatasetError, match="had seed 5, this one has 6"):
+        datasets.write(other, folder, resume=True)
+    with pytest.raises(datasets.DatasetError, match="had splits"):
+        datasets.write(plan(), folder, resume=True)
+    spoiled, kept = sorted(left.glob("*.tfrecord"))
+    spoiled.write_bytes(spoiled.read_bytes()[:-1])
+    before = kept.stat().st_mtime_ns
+    description = datasets.write(plan(**SPLIT), folder, resume=True)
+    assert (folder / kept.name).stat().st_mtime_ns == before  # moved, not written again
+    files = [folder / f"{name}-00000-of-00001.tfrecord" for name in names]
+    assert records_of(files) == [record for _, record in expected]
+    assert [description["splits"][name]["first_index"] for name in names] == [0, 10, 16]
+    assert sorted(path.name for path in folder.iterdir()) == sorted(
+        ["contact_sheet.png", "dataset.json", *(path.name for path in files)]
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["faces"]
+
+
+def test_overwriting_forgets_an_interrupted_run(tmp_path):
+    folder = tmp_path / "faces"
+    write_until(folder, 1)
+    datasets.write(plan(dataclasses.replace(JOB, count=1)), folder, overwrite=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["faces"]
+
+
+def test_two_processes_do_not_write_one_folder(tmp_path):
+    with (
+        unfinished.opened(tmp_path / "faces", {}, resume=False, overwrite=False),
+        pytest.raises(datasets.DatasetError, match="another process is writing it"),
+        unfinished.opened(tmp_path / "faces", {}, resume=True, overwrite=False),
+    ):
+        pass
 
 
 def test_an_existing_folder_is_kept_unless_overwritten(tmp_path):
@@ -137,7 +204,7 @@ def test_a_failed_run_leaves_the_old_data_and_nothing_new(tmp_path):
     folder.mkdir()
     (folder / datasets.DESCRIPTION).write_text("old")
     missing = functools.partial(MorphableModel.load, tmp_path / "none.npz")
-    broken = datasets.Plan(synthesis.SynthesisJob(CONFIG, 5, 20, missing), 1, 1.0, 1000)
+    broken = plan(synthesis.SynthesisJob(CONFIG, 5, 20, missing))
     with pytest.raises(Exception, match=r"none\.npz"):
         datasets.write(broken, folder, overwrite=True)
     assert (folder / datasets.DESCRIPTION).read_text() == "old"
@@ -163,7 +230,7 @@ def test_one_and_two_workers_write_the_same_bytes(tmp_path):
     for workers in (1, 2):
         files = synthesis.ShardFiles(str(tmp_path / str(workers)), "train", 2)
         (tmp_path / str(workers)).mkdir()
-        synthesis.write_dataset(JOB, files, workers=workers)
+        synthesis.write_shards(JOB, files.shards(JOB.indices), workers=workers)
     one, two = (records_of(sorted((tmp_path / str(k)).iterdir())) for k in (1, 2))
     assert digest(one) == digest(two)
 
@@ -174,14 +241,46 @@ def test_bad_requests_are_one_line_on_stderr(tmp_path):
     from pipeline import cli
 
     (tmp_path / "faces").mkdir()
+    configs = {
+        "unknown field of SynthesisConfig: nose": '{"nose": 1}',
+        "image_size should lie in": '{"image_size": -3}',
+        "blur: low 0.9 is above high 0.1": '{"blur": [0.9, 0.1]}',
+        "should be JSON": "blur",
+    }
+    new = ["-o", str(tmp_path / "new")]
     bad = {
         "exists already": ["-o", str(tmp_path / "faces")],
-        "recipe should be one of": ["-o", str(tmp_path / "new"), "--recipe", "cartoon"],
-        "no such face model": ["-o", str(tmp_path / "new"), "--model", str(tmp_path / "none.npz")],
+        "recipe should be one of": [*new, "--recipe", "cartoon"],
+        "no such face model": [*new, "--model", str(tmp_path / "none.npz")],
+        "it lacks": [*new, "--model", str(tmp_path / "old.npz")],
+        "a data set needs samples": [*new, "-n", "0"],
     }
+    np.savez(tmp_path / "old.npz", vertices=np.zeros((4, 3)))
+    for number, (message, text) in enumerate(configs.items()):
+        (tmp_path / f"{number}.json").write_text(text)
+        bad[message] = [*new, "--config", str(tmp_path / f"{number}.json")]
+    before = sorted(tmp_path.iterdir())
     for message, arguments in bad.items():
         result = CliRunner().invoke(cli.make_app(), ["synthesize", *arguments])
         assert result.exit_code == 2
         assert message in result.stderr
         assert result.stderr.count("\n") == 1
-    assert [path.name for path in tmp_path.iterdir()] == ["faces"]
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_full_disk_is_one_line_and_leaves_nothing_finished(tmp_path, workers):
+    """The limit on a file's size stands for the disk's end, in the middle of a shard."""
+    limit = 500_000
+    arguments = ["synthesize", "-n", "16", "-o", str(tmp_path / "faces"), "--workers", str(workers)]
+    done = subprocess.run(
+        [sys.executable, "-m", "pipeline.cli", *arguments],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    (line,) = (line for line in done.stderr.splitlines() if line.startswith("error: "))
+    assert "could not be written" in line
+    assert list(tmp_path.iterdir()) == []

@@ -13,9 +13,21 @@ def command(
         pathlib.Path,
         typer.Option("--out", "-o", help="Folder to be made; with --index, a PNG file."),
     ],
-    count: Annotated[int, typer.Option("--count", "-n", min=1, help="How many samples.")] = 64,
+    count: Annotated[
+        int, typer.Option("--count", "-n", min=0, help="Samples of the split train.")
+    ] = 64,
+    eval_count: Annotated[
+        int, typer.Option("--eval", min=0, help="Samples of the split eval, the next indices.")
+    ] = 0,
+    test_count: Annotated[
+        int, typer.Option("--test", min=0, help="Samples of the split test, the last indices.")
+    ] = 0,
     seed: Annotated[int, typer.Option(min=0, help="Sample i depends on (seed, i) only.")] = 0,
     recipe: Annotated[str, typer.Option(help="lifelike or paper.")] = "lifelike",
+    config: Annotated[
+        pathlib.Path | None,
+        typer.Option(help="JSON file with fields of SynthesisConfig that differ from the recipe."),
+    ] = None,
     model: Annotated[
         pathlib.Path | None,
         typer.Option(help="Face model, .npz; the default model if not given."),
@@ -25,31 +37,54 @@ def command(
         int | None, typer.Option(min=0, help="Draw only this sample, as a picture.")
     ] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace an existing output.")] = False,
+    resume: Annotated[bool, typer.Option(help="Continue an interrupted run.")] = False,
 ) -> None:
     """Draw synthetic faces and write them as TFRecords with all labels.
 
-    Writes train-00000-of-0000K.tfrecord, dataset.json and contact_sheet.png.
+    Writes train-00000-of-0000K.tfrecord and the like for each split, dataset.json and
+    contact_sheet.png. The folder appears when everything is complete.
 
     Example: facerelief synthesize -n 64 -o faces --seed 7 --recipe lifelike
+
+    With all splits: facerelief synthesize -n 8000 --eval 1000 --test 1000 -o faces --workers 2
+
+    After an interruption, the same again with --resume.
     """
+    import logging
+
     from components import synthesis
 
     synthesis.single_threaded()
+    logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # errors are told in one line
     from facemodel.morphable import ModelError
-    from facemodel.recipes import ConfigError, SynthesisConfig
+    from facemodel.recipes import ConfigError
     from pipeline import datasets
 
     try:
         plan = datasets.plan(
-            SynthesisConfig.named(recipe), count=count, seed=seed, workers=workers, model=model
+            _config(recipe, config),
+            counts=dict(zip(datasets.SPLITS, (count, eval_count, test_count))),
+            seed=seed,
+            workers=workers,
+            model=model,
         )
         if index is not None:
             _draw_one(plan.job, index, out, overwrite=overwrite)
         else:
-            _write(plan, out, overwrite=overwrite)
+            _write(plan, out, overwrite=overwrite, resume=resume)
     except (ConfigError, ModelError, OSError, datasets.DatasetError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from None
+
+
+def _config(recipe: str, changes: pathlib.Path | None):
+    from facemodel.recipes import ConfigError, SynthesisConfig
+
+    base = SynthesisConfig.named(recipe)
+    try:
+        return SynthesisConfig.from_json(changes.read_text(), base) if changes else base
+    except ConfigError as error:
+        raise ConfigError(f"{changes}: {error}") from None
 
 
 def _draw_one(job, index: int, path: pathlib.Path, *, overwrite: bool) -> None:
@@ -61,7 +96,7 @@ def _draw_one(job, index: int, path: pathlib.Path, *, overwrite: bool) -> None:
     typer.echo(f"{path}: sample {index} of seed {job.seed}")
 
 
-def _write(plan, folder: pathlib.Path, *, overwrite: bool) -> None:
+def _write(plan, folder: pathlib.Path, *, overwrite: bool, resume: bool) -> None:
     from rich.progress import BarColumn, DownloadColumn, Progress, TimeElapsedColumn
 
     from pipeline import datasets
@@ -75,6 +110,7 @@ def _write(plan, folder: pathlib.Path, *, overwrite: bool) -> None:
             plan,
             folder,
             overwrite=overwrite,
+            resume=resume,
             progress=lambda size: bar.update(task, completed=min(size, plan.size)),
         )
     typer.echo(f"{folder}: {plan.job.count} samples, {done['bytes'] / 1e6:.0f} MB")

@@ -1,0 +1,87 @@
+"""TFRecord files of samples: which samples are in which file, written complete or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import uuid
+from collections.abc import Iterator
+
+
+def batches_of(indices: range) -> range:
+    """Numbers of the batches that hold samples."""
+    from facemodel.records import BATCH
+
+    return range(indices.start // BATCH, -(-indices.stop // BATCH) if indices else 0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Shard:
+    """A TFRecord file and the samples in it.
+
+    Attributes:
+      path: its name.
+      first: index of its first sample.
+      count: how many it has; may be 0.
+    """
+
+    path: str
+    first: int
+    count: int
+
+    @property
+    def indices(self) -> range:
+        """Of its samples."""
+        return range(self.first, self.first + self.count)
+
+
+@dataclasses.dataclass(frozen=True)
+class ShardFiles:
+    """Names of a split's TFRecord files.
+
+    Attributes:
+      directory: where they lie.
+      split: first part of their names.
+      count: how many there are.
+    """
+
+    directory: str
+    split: str
+    count: int
+
+    def path(self, shard: int) -> str:
+        """The file of a shard, such as train-00000-of-00004.tfrecord."""
+        name = f"{self.split}-{shard:05d}-of-{self.count:05d}.tfrecord"
+        return os.path.join(self.directory, name)
+
+    def shards(self, indices: range) -> list[Shard]:
+        """The files of a range of samples: neighbouring batches, as evenly as possible."""
+        from facemodel.records import BATCH
+
+        found, batches = [], batches_of(indices)
+        for number in range(self.count):
+            part = batches[
+                number * len(batches) // self.count : (number + 1) * len(batches) // self.count
+            ]
+            first = max(part.start * BATCH, indices.start)
+            count = max(min(part.stop * BATCH, indices.stop) - first, 0)
+            found.append(Shard(self.path(number), first, count))
+        return found
+
+
+def write_atomically(path: str, records: Iterator[bytes]) -> None:
+    """Writes a TFRecord file that is either complete or not there; OSError if that fails."""
+    import tensorflow as tf
+
+    temporary = f"{path}.{uuid.uuid4().hex}.part"
+    try:
+        with tf.io.TFRecordWriter(temporary) as writer:
+            for record in records:
+                writer.write(record)
+        tf.io.gfile.rename(temporary, path, overwrite=True)
+    except tf.errors.OpError as error:
+        raise OSError(f"{path} could not be written: {error.message}") from error
+    finally:
+        with contextlib.suppress(tf.errors.NotFoundError):
+            tf.io.gfile.remove(temporary)

@@ -1,0 +1,130 @@
+"""What reaches a face besides one directional light: its surroundings, and what the face shades.
+
+Both are found at the vertices and interpolated, as colours are.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from keras import ops
+
+from facemodel.noise import Noise
+from facemodel.recipes import SynthesisConfig
+
+_MEAN = 2.0 * float(np.sqrt(np.pi))
+"""Coefficient of the first spherical harmonic whose irradiance is 1 everywhere."""
+_BAND_SHARE = np.array([0, 1, 1, 1, 0.4, 0.4, 0.4, 0.4, 0.4], np.float32)[:, None]
+"""Irradiance is smooth: matte surfaces average over half of their surroundings."""
+_COLOUR_SHARE = 0.15
+_CELL_MM = 6.0
+_CELLS = (48, 40)
+"""Rows and columns of the height map: 288 mm x 240 mm."""
+_STEPS_MM = (8.0, 12.0, 16.0, 21.0, 27.0, 34.0, 42.0, 52.0)
+_BIAS_MM, _SOFTNESS = 1.5, 0.25
+"""A part shades if it rises this far above the way to the light; and how fast that sets in."""
+_LOWEST_MM = -1e3
+
+
+def draw_environment(config: SynthesisConfig, noise: Noise):
+    """[B, 9, 3] coefficients of the irradiance of coloured surroundings, 1 in the mean."""
+    strength = config.environment.of(noise.uniform("environment/strength", (1, 1)))
+    grey = noise.normal("environment/grey", (9, 1))
+    colour = _COLOUR_SHARE * noise.normal("environment/colour", (9, 3))
+    mean = np.zeros((9, 1), np.float32)
+    mean[0] = _MEAN
+    return mean + strength * _BAND_SHARE * (grey + colour) / 0.4886
+
+
+def irradiance(coefficients, normals):
+    """Ambient light on surfaces, times its mean.
+
+    Args:
+      coefficients: [B, 9, C] of real spherical harmonics, bands 0 to 2.
+      normals: [B, V, 3] unit vectors, camera frame.
+
+    Returns:
+      [B, V, C], >= 0.
+
+    Source: Ramamoorthi and Hanrahan 2001; signs as in tensorflow-graphics.
+    """
+    return ops.maximum(ops.matmul(harmonics(normals), coefficients), 0.0)
+
+
+def harmonics(normals):
+    """The nine real spherical harmonics of bands 0 to 2: unit [..., 3] -> [..., 9]."""
+    x, y, z = normals[..., 0], normals[..., 1], normals[..., 2]
+    values = [
+        0.2820948 * ops.ones_like(x),
+        -0.4886025 * y,
+        0.4886025 * z,
+        -0.4886025 * x,
+        1.0925484 * x * y,
+        -1.0925484 * y * z,
+        0.3153916 * (3.0 * z * z - 1.0),
+        -1.0925484 * x * z,
+        0.5462742 * (x * x - y * y),
+    ]
+    return ops.stack(values, -1)
+
+
+def unshaded(vertices, centre, direction, strength):
+    """How much of a directional light the face itself leaves, at its vertices.
+
+    Looks from each vertex along the way to the light whether the face, as a map of heights above
+    its frontal plane, rises above it; the further away, the softer.
+
+    Args:
+      vertices: [B, V, 3] mm, model space.
+      centre: [3] mm, middle of the mean face.
+      direction: [B, 3] unit, towards the light, model space.
+      strength: [B] in [0, 1], how much of the light is taken away.
+
+    Returns:
+      [B, V] in [0, 1], 1 = all of the light.
+    """
+    heights = _height_map(vertices, centre)
+    own = ops.maximum(_height_at(heights, vertices - centre), vertices[..., 2])
+    shade = 0.0
+    for step in _STEPS_MM:
+        place = vertices + step * direction[:, None, :]
+        way = own + step * direction[:, None, 2]
+        rise = _height_at(heights, place - centre) - way - _BIAS_MM
+        shade = ops.maximum(shade, ops.clip(rise / (1.0 + _SOFTNESS * step), 0.0, 1.0))
+    return 1.0 - strength[:, None] * shade
+
+
+def _cells(place):
+    """Row and column of places [..., 3] mm from the face's middle, as floats."""
+    rows, columns = _CELLS
+    return place[..., 1] / _CELL_MM + rows / 2.0, place[..., 0] / _CELL_MM + columns / 2.0
+
+
+def _height_map(vertices, centre):
+    """[B * rows * columns] mm, the highest vertex in each cell."""
+    rows, columns = _CELLS
+    row, column = (ops.cast(ops.floor(axis), "int32") for axis in _cells(vertices - centre))
+    pictures = ops.arange(vertices.shape[0], dtype="int32")[:, None]
+    row, column = ops.clip(row, 0, rows - 1), ops.clip(column, 0, columns - 1)
+    cell = (pictures * rows + row) * columns + column
+    count = vertices.shape[0] * rows * columns
+    highest = ops.segment_max(
+        ops.reshape(vertices[..., 2], (-1,)), ops.reshape(cell, (-1,)), num_segments=count
+    )
+    return ops.maximum(highest, _LOWEST_MM)
+
+
+def _height_at(heights, place):
+    """[B, V] mm, between the middles of the four cells around each place."""
+    rows, columns = _CELLS
+    row, column = (axis - 0.5 for axis in _cells(place))
+    top, left = ops.floor(row), ops.floor(column)
+    down, right = row - top, column - left
+    pictures = ops.arange(place.shape[0], dtype="int32")[:, None] * (rows * columns)
+    found = 0.0
+    for i, across in ((0, 1.0 - down), (1, down)):
+        for j, along in ((0, 1.0 - right), (1, right)):
+            at_row = ops.cast(ops.clip(top + i, 0, rows - 1), "int32")
+            at_column = ops.cast(ops.clip(left + j, 0, columns - 1), "int32")
+            cell = pictures + at_row * columns + at_column
+            found = found + across * along * ops.take(heights, cell, axis=0)
+    return found

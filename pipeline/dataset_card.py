@@ -1,0 +1,243 @@
+"""What a data set holds, as text and as one HTML page: counts, slices, histograms, pictures."""
+
+from __future__ import annotations
+
+import base64
+import collections
+import dataclasses
+import html
+import json
+import pathlib
+from collections.abc import Callable, Iterator
+
+import cv2
+import numpy as np
+
+from components.report_page import BIN_NAMES
+from facemodel import slices
+from pipeline.datasets import DESCRIPTION, contact_sheet, first_images
+from pipeline.unfinished import DatasetError
+
+CARD = "dataset_card.html"
+_PICTURES = 64
+_BARS = 24
+_JPEG_QUALITY = 85
+
+
+def _yaw(features) -> float:
+    rotation = np.array(features["pose/rotation"].float_list.value).reshape(1, 3, 3)
+    return float(np.asarray(slices.yaw_deg(rotation))[0])
+
+
+def _number(name: str, *, factor: float = 1.0) -> Callable:
+    return lambda features: factor * features[name].float_list.value[0]
+
+
+_QUANTITIES: dict[str, Callable] = {
+    "yaw, degrees": _yaw,
+    "light from the view, degrees": lambda features: float(
+        np.rad2deg(np.arccos(np.clip(features["light/direction"].float_list.value[2], -1, 1)))
+    ),
+    "face, px/mm": _number("pose/scale"),
+    "camera's inverse distance, 1/m": _number("camera/inverse_distance", factor=1e3),
+    "ambient light": _number("light/ambient"),
+    "diffuse light": _number("light/diffuse"),
+    "specular light": _number("light/specular"),
+    "landmark noise, px": _number("landmark/sigma_px"),
+    "largest identity coefficient": lambda features: float(
+        np.abs(features["face/coefficients"].float_list.value).max()
+    ),
+}
+"""What histograms show: by name, how to read it from a record's features."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Card:
+    """What was found in a data set.
+
+    Attributes:
+      folder: its name.
+      counts: records by split.
+      size: bytes of all files.
+      bins: for each slice feature, by split, how many records are in each bin.
+      histograms: for each quantity, the edges and the counts of equal steps.
+      about: seed, recipe, versions and the like, as far as they are known.
+      sheet: uint8 [H, W, 3], the first pictures.
+    """
+
+    folder: str
+    counts: dict[str, int]
+    size: int
+    bins: dict[str, dict[str, list[int]]]
+    histograms: dict[str, tuple[np.ndarray, np.ndarray]]
+    about: dict[str, str]
+    sheet: np.ndarray
+
+
+def describe(folder: pathlib.Path, *, progress: Callable[[int], None] | None = None) -> Card:
+    """Reads all records of a data set.
+
+    Args:
+      folder: from `facerelief synthesize`, or Examples of the pipeline.
+      progress: told how many records were read.
+
+    Raises:
+      DatasetError: if it holds no records, spoiled ones, or others than its description says.
+    """
+    files = _files(folder)
+    counts: dict[str, int] = collections.Counter()
+    bins = {name: {split: [0] * len(names) for split in files} for name, names in BIN_NAMES.items()}
+    values: dict[str, list[float]] = {name: [] for name in _QUANTITIES}
+    seen: dict[str, set] = collections.defaultdict(set)
+    for split, features in _records(files):
+        counts[split] += 1
+        for name, by_split in bins.items():
+            by_split[split][features[name].int64_list.value[0]] += 1
+        for name, read in _QUANTITIES.items():
+            values[name].append(read(features))
+        seen["seed"].add(features["sample/seed"].int64_list.value[0])
+        seen["face model"].add(features["model/version"].bytes_list.value[0].decode())
+        if progress:
+            progress(1)
+    about = {name: ", ".join(map(str, sorted(found))) for name, found in seen.items()}
+    about |= _stated(folder, dict(counts))
+    paths = [str(path) for group in files.values() for path in group]
+    return Card(
+        folder=folder.absolute().name,
+        counts=dict(counts),
+        size=sum(path.stat().st_size for group in files.values() for path in group),
+        bins=bins,
+        histograms={name: _histogram(np.array(found)) for name, found in values.items()},
+        about=about,
+        sheet=contact_sheet(first_images(paths, _PICTURES)),
+    )
+
+
+def _files(folder: pathlib.Path) -> dict[str, list[pathlib.Path]]:
+    """TFRecord files by split: train-00000-of-00002.tfrecord, or Split-train/anything."""
+    groups: dict[str, list[pathlib.Path]] = {}
+    for path in sorted(folder.rglob("*.tfrecord")):
+        inside = path.parent.name.removeprefix("Split-")
+        split = inside if path.parent.name.startswith("Split-") else path.name.split("-")[0]
+        if not any(part.startswith(".") for part in path.relative_to(folder).parts):
+            groups.setdefault(split, []).append(path)
+    if not groups:
+        raise DatasetError(f"{folder}: holds no .tfrecord file")
+    order = {"train": 0, "eval": 1, "test": 2}
+    return dict(sorted(groups.items(), key=lambda item: order.get(item[0], 3)))
+
+
+def _records(files: dict[str, list[pathlib.Path]]) -> Iterator[tuple[str, dict]]:
+    import tensorflow as tf
+
+    for split, paths in files.items():
+        for path in paths:
+            try:
+                for record in tf.data.TFRecordDataset(str(path)):
+                    yield split, tf.train.Example.FromString(record.numpy()).features.feature
+            except (tf.errors.DataLossError, KeyError, IndexError) as error:
+                reason = str(error).splitlines()[0]
+                raise DatasetError(f"{path}: not records of faces, or spoiled ({reason})") from None
+
+
+def _stated(folder: pathlib.Path, counts: dict[str, int]) -> dict[str, str]:
+    """What dataset.json says, which must fit the records."""
+    path = folder / DESCRIPTION
+    if not path.exists():
+        return {}
+    stated = json.loads(path.read_text())
+    expected = {split: part["count"] for split, part in stated["splits"].items()}
+    if expected != counts:
+        raise DatasetError(f"{path}: says {expected} records, the files hold {counts}")
+    return {
+        "recipe": stated["recipe"],
+        "facerelief": stated["facerelief_version"],
+        "picture, px": str(stated["config"]["image_size"]),
+    }
+
+
+def _histogram(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    low, high = values.min(), values.max()
+    counts, edges = np.histogram(values, _BARS, (low, high if high > low else low + 1.0))
+    return edges, counts
+
+
+def as_text(card: Card) -> str:
+    """A summary of a few lines."""
+    total = sum(card.counts.values())
+    splits = ", ".join(f"{count} {split}" for split, count in card.counts.items())
+    lines = [f"{card.folder}: {total} faces ({splits}), {card.size / 1e6:.1f} MB"]
+    lines += [f"{name}: {value}" for name, value in card.about.items()]
+    for name, by_split in card.bins.items():
+        totals = np.sum(list(by_split.values()), 0)
+        shares = (f"{label} {count / total:.0%}" for label, count in zip(BIN_NAMES[name], totals))
+        lines.append(f"{_readable(name)}: {', '.join(shares)}")
+    return "\n".join(lines)
+
+
+def _readable(feature: str) -> str:
+    return feature.removeprefix("slice/").removesuffix("_bin").replace("_", " ")
+
+
+_STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; color: #26262a; max-width: 66rem; margin: 2rem auto }
+table { border-collapse: collapse; margin: 1rem 0 }
+td, th { padding: .2rem .8rem; text-align: right; border-bottom: 1px solid #ddd }
+td:first-child, th:first-child { text-align: left }
+figure { display: inline-block; margin: .5rem 1.2rem .5rem 0 }
+figcaption, .ends { font-size: 13px; color: #666 }
+img { max-width: 100% }
+rect { fill: #4a7ab5 }
+"""
+
+
+def as_page(card: Card) -> str:
+    """One HTML page that needs nothing else."""
+    about = {"faces": sum(card.counts.values()), "size": f"{card.size / 1e6:.1f} MB", **card.about}
+    title = html.escape(f"Data set {card.folder}")
+    parts = [
+        f"<h1>{title}</h1>",
+        _table([], [[name, value] for name, value in about.items()]),
+        *(
+            f"<h2>By {_readable(name)}</h2>" + _slice_table(card, name, by_split)
+            for name, by_split in card.bins.items()
+        ),
+        "<h2>Distributions</h2>",
+        *(_bars(name, *found) for name, found in card.histograms.items()),
+        "<h2>The first pictures</h2>",
+        _picture(card.sheet),
+    ]
+    head = f"<meta charset='utf-8'><title>{title}</title><style>{_STYLE}</style>"
+    return f"<!doctype html><html lang='en'><head>{head}</head><body>{''.join(parts)}</body></html>"
+
+
+def _slice_table(card: Card, name: str, by_split: dict[str, list[int]]) -> str:
+    rows = [
+        [split, *(f"{count} ({count / card.counts[split]:.0%})" for count in counts)]
+        for split, counts in by_split.items()
+    ]
+    return _table(["split", *BIN_NAMES[name]], rows)
+
+
+def _table(head: list, rows: list[list]) -> str:
+    def row(cells, tag):
+        return "<tr>" + "".join(f"<{tag}>{html.escape(str(c))}</{tag}>" for c in cells) + "</tr>"
+
+    return f"<table>{row(head, 'th') if head else ''}{''.join(row(r, 'td') for r in rows)}</table>"
+
+
+def _bars(name: str, edges: np.ndarray, counts: np.ndarray) -> str:
+    step, tallest = 10, 80
+    bars = "".join(
+        f"<rect x='{k * step}' y='{tallest - height:.1f}' width='9' height='{height:.1f}'/>"
+        for k, height in enumerate(tallest * counts / counts.max())
+    )
+    svg = f"<svg width='{step * len(counts)}' height='{tallest}'>{bars}</svg>"
+    ends = f"<div class='ends'>{edges[0]:.3g} to {edges[-1]:.3g}</div>"
+    return f"<figure>{svg}{ends}<figcaption>{html.escape(name)}</figcaption></figure>"
+
+
+def _picture(image: np.ndarray) -> str:
+    quality = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
+    data = base64.b64encode(cv2.imencode(".jpg", image[..., ::-1], quality)[1]).decode()
+    return f"<img alt='contact sheet' src='data:image/jpeg;base64,{data}'>"
