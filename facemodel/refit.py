@@ -52,8 +52,8 @@ class NormalEquations(NamedTuple):
         """Finds the best layer near a given one.
 
         Args:
-          layer: [F + 1, n] the present kernel and, as the last row, bias.
-          trust: for how many estimates the present layer counts; above 0.
+          layer: [F + 1, n] kernel and, as the last row, bias.
+          trust: for how many estimates that layer counts; above 0.
 
         Returns:
           [F + 1, n].

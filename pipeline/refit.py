@@ -40,7 +40,7 @@ class RefitOptions:
       recipes: of the faces, in turns.
       faces: in each round.
       rounds: how often the layer is solved for.
-      trust: for how many estimates the present layer counts in each round.
+      trust: for how many estimates the layer of the start counts.
       config: batch size, size of the crops, shares of starts and seed.
     """
 
@@ -50,7 +50,7 @@ class RefitOptions:
     recipes: tuple[str, ...] = ("lifelike", "paper")
     faces: int = 3000
     rounds: int = 3
-    trust: float = 4000.0
+    trust: float = 5000.0
     config: training.TrainingConfig = training.TrainingConfig(batch_size=16, size=200)
 
     def __post_init__(self):
@@ -119,8 +119,7 @@ def refit_rounds(
             key = np.array([options.config.seed, batch], np.uint32)
             sums = sums.add(*(np.asarray(part) for part in steps[batch % len(steps)](key)))
             progress(batch + 1)
-        layer = sums.solve(layer, trust=options.trust)
-        refit.set_layer(regressor.network, layer)
+        refit.set_layer(regressor.network, sums.solve(layer, trust=options.trust))
         yield number + 1
 
 
