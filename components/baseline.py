@@ -5,6 +5,8 @@ looks into the folder of pushed models. Only blessed models get there, and after
 newest one there is the right one to compare with. docs/decisions has more.
 """
 
+import json
+import os
 import pathlib
 import shutil
 
@@ -14,6 +16,14 @@ from tfx.types.standard_artifacts import Model
 from tfx.utils import path_utils
 
 from components import served_models
+from facemodel.export import METADATA_FILE
+
+
+def face_model_of(path: str | os.PathLike[str]) -> tuple[str, str]:
+    """Name and version of the face model of a SavedModel."""
+    file = pathlib.Path(path, "assets.extra", METADATA_FILE)
+    facts = json.loads(file.read_text(encoding="utf-8"))
+    return facts["model_name"], facts["model_version"]
 
 
 @component
@@ -23,7 +33,7 @@ def LastBlessedModel(
     serving_dir: Parameter[str],
     code: Parameter[str],
 ) -> None:
-    """Copies the newest pushed model; the candidate itself if none was pushed yet.
+    """Copies the newest pushed model of the same face model; the candidate itself if there is none.
 
     Args:
       model: the candidate. For each candidate this looks once; then it is cached.
@@ -32,9 +42,11 @@ def LastBlessedModel(
       code: digest of the code that runs.
     """
     del code
+    candidate = path_utils.serving_model_path(model.uri)
     present = served_models.versions(serving_dir)
-    newest = max(present, default=None)
-    source = path_utils.serving_model_path(model.uri) if newest is None else present[newest]
+    same = [n for n, path in present.items() if face_model_of(path) == face_model_of(candidate)]
+    newest = max(same, default=None)
+    source = candidate if newest is None else present[newest]
     shutil.copytree(source, path_utils.serving_model_dir(baseline.uri))
     baseline.set_string_custom_property("version", "candidate" if newest is None else str(newest))
     baseline.set_string_custom_property("copied_from", pathlib.Path(source).as_posix())

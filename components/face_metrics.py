@@ -102,6 +102,15 @@ def _computations(
     return found
 
 
+def in_steps(estimates: np.ndarray, count: int) -> np.ndarray:
+    """Estimates [K' + 1, n] of a loop of another length as [count, n]; the last is the last.
+
+    A model that is compared with another may run its loop more or less often.
+    """
+    steps = [min(k, len(estimates) - 1) for k in range(count - 1)]
+    return estimates[[*steps, -1]]
+
+
 class _MeanErrors(beam.CombineFn):
     """Adds up [sum of errors by iteration .., count]."""
 
@@ -122,7 +131,7 @@ class _MeanErrors(beam.CombineFn):
         )
         for label, prediction, _ in found:
             truth = np.ravel(label)
-            estimates = np.reshape(prediction, (len(self._keys), len(truth)))
+            estimates = in_steps(np.reshape(prediction, (-1, len(truth))), len(self._keys))
             errors = face_errors(self._face_model).errors_mm(estimates, truth)
             accumulator = accumulator + np.append(errors, 1.0)
         return accumulator
@@ -161,24 +170,35 @@ def eval_config(
         "module": __name__,
         "config": json.dumps({"iterations": iterations, "face_model": face_model, "code": code}),
     }
-    threshold = {
-        "value_threshold": {"upper_bound": settings.max_error_mm},
-        "change_threshold": {
-            "absolute": settings.max_worsening_mm,
-            "direction": "LOWER_IS_BETTER",
-        },
-    }
+    slices = [{"feature_keys": [slice_key(name)]} for name in settings.slices]
     values = {
         "model_specs": models,
         "metrics_specs": [
             {
                 "metrics": [metric, {"class_name": "ExampleCount"}],
-                "thresholds": {f"{METRIC}_{iterations}": threshold},
+                "per_slice_thresholds": {f"{METRIC}_{iterations}": _thresholds(settings, slices)},
             }
         ],
-        "slicing_specs": [{}, *({"feature_keys": [slice_key(name)]} for name in settings.slices)],
+        "slicing_specs": [{}, *slices],
     }
     return json_format.ParseDict(values, tfma.EvalConfig())
+
+
+def _thresholds(settings: EvaluatorSettings, slices: list[dict]) -> dict:
+    """Bounds on all faces, and a wider one on the change of each slice."""
+
+    def change(most_mm: float) -> dict:
+        return {"absolute": most_mm, "direction": "LOWER_IS_BETTER"}
+
+    everywhere = {
+        "value_threshold": {"upper_bound": settings.max_error_mm},
+        "change_threshold": change(settings.max_worsening_mm),
+    }
+    in_slices = {"change_threshold": change(settings.max_slice_worsening_mm)}
+    found = [{"slicing_specs": [{}], "threshold": everywhere}]
+    if slices:
+        found.append({"slicing_specs": slices, "threshold": in_slices})
+    return {"thresholds": found}
 
 
 def slice_key(name: str) -> str:

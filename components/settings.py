@@ -208,14 +208,16 @@ class EvaluatorSettings(Section):
     Attributes:
       split: on which it is evaluated.
       slices: of the data, each evaluated on its own.
-      max_error_mm: most mean vertex error that the last iteration may have.
-      max_worsening_mm: most that it may be above the error of the model that is served.
+      max_error_mm: most mean vertex error over all faces that the last iteration may have.
+      max_worsening_mm: most that it may be above that of the model that is served.
+      max_slice_worsening_mm: the same for each slice, some of which have few faces.
     """
 
     split: str = knob("eval", choices=SPLITS)
     slices: tuple[str, ...] = knob(SLICES, choices=SLICES)
     max_error_mm: float = knob(2.5, low=0.0, high=1e6)
     max_worsening_mm: float = knob(0.05, low=0.0, high=1e6)
+    max_slice_worsening_mm: float = knob(0.5, low=0.0, high=1e6)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow_model_analysis as tfma
 from google.protobuf import json_format
+from tensorflow_model_analysis.evaluators import metrics_validator
 from tensorflow_model_analysis.metrics import metric_specs, metric_types
 
 from components import face_metrics
@@ -16,7 +17,7 @@ from facemodel.morphable import MorphableModel
 pytestmark = pytest.mark.e2e  # importing TFMA alone takes longer than a fast test may
 
 CONFIG = face_metrics.eval_config(
-    EvaluatorSettings(max_error_mm=2.0, max_worsening_mm=0.25),
+    EvaluatorSettings(max_error_mm=2.0, max_worsening_mm=0.25, max_slice_worsening_mm=0.5),
     face_model="tiny",
     iterations=2,
     code="digest",
@@ -62,6 +63,14 @@ def test_the_mean_error_of_each_iteration_is_numpys():
     assert expected[0] > expected[1] > expected[2] > 0
 
 
+@pytest.mark.parametrize(
+    ("length", "expected"), [(1, [0, 0, 0]), (2, [0, 1, 1]), (3, [0, 1, 2]), (5, [0, 1, 4])]
+)
+def test_loops_of_other_lengths_are_compared_by_their_last_estimate(length, expected):
+    estimates = np.arange(length)[:, None] * np.ones(4)
+    assert face_metrics.in_steps(estimates, 3)[:, 0].tolist() == expected
+
+
 def test_a_face_that_was_not_found_is_infinitely_wrong():
     """So a model that finds none is not blessed; a not-a-number would end the Evaluator."""
     _, truth, estimates = random_faces(1)
@@ -79,8 +88,32 @@ def test_thresholds_are_about_a_metric_that_there_is():
     last = computation().keys[-1]
     assert {last, last.make_diff_key()} <= set(thresholds)
     assert {key.name for key in thresholds} == {"error_mm_2"}
-    bounds = [threshold for found in thresholds.values() for _, threshold in found]
-    assert 2.0 in [bound.upper_bound.value for bound in bounds if hasattr(bound, "upper_bound")]
+
+
+YAW = (("slice/yaw_bin", 2),)
+
+
+@pytest.mark.parametrize(
+    ("slice_key", "error_mm", "change_mm", "good"),
+    [
+        ((), 1.9, 0.2, True),
+        ((), 1.9, 0.3, False),
+        ((), 2.1, 0.0, False),
+        ((), 2.1, -1.0, False),
+        (YAW, 2.1, 0.3, True),
+        (YAW, 2.1, 0.6, False),
+        ((), np.inf, np.nan, False),
+    ],
+)
+def test_a_model_is_good_if_it_is_accurate_and_not_much_worse(slice_key, error_mm, change_mm, good):
+    """All faces have two bounds; a slice has one, on the change."""
+    config = tfma.utils.update_eval_config_with_defaults(
+        tfma.EvalConfig.FromString(CONFIG.SerializeToString()), has_baseline=True
+    )
+    last = computation().keys[-1]
+    values = {last: error_mm, last.make_diff_key(): change_mm}
+    result = metrics_validator.validate_metrics((slice_key, values), config)
+    assert (not result.metric_validations_per_slice) == good
 
 
 def test_the_cache_sees_the_code():

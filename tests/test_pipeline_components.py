@@ -325,6 +325,10 @@ def test_only_models_blessed_twice_are_pushed_and_then_compared_with(model, tmp_
     assert second.get_string_custom_property("version") == version
     copied = pathlib.Path(second.uri, "Format-Serving", "saved_model.pb")
     assert copied.read_bytes() == (destination / "saved_model.pb").read_bytes()
+    facts = destination / "assets.extra" / METADATA_FILE
+    facts.write_text(facts.read_text().replace('"model_name": "tiny"', '"model_name": "other"'))
+    third = baseline_of(model, tmp_path, "third")
+    assert third.get_string_custom_property("version") == "candidate"
 
 
 def test_beam_and_the_function_reconstruct_the_same(model, examples, tmp_path):
