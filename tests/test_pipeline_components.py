@@ -184,6 +184,7 @@ class Killed(Exception):
     """Stands for the end of the process."""
 
 
+@pytest.mark.slow
 def test_a_killed_training_goes_on_and_ends_where_it_would_have(
     model, examples, tmp_path, monkeypatch
 ):
