@@ -96,7 +96,7 @@ def run(
 
     places = Places(pathlib.Path(root))
     _log.info("configuration:\n%s", config.to_yaml())
-    with lock(places):
+    with lock(places, patience_s=1.0):
         pipeline = create(config, places, name=name)
         stored = places.configs / f"{datetime.datetime.now().isoformat()}.yaml"
         stored.parent.mkdir(exist_ok=True)

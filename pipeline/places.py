@@ -6,7 +6,9 @@ import contextlib
 import dataclasses
 import fcntl
 import pathlib
+import time
 from collections.abc import Iterator
+from typing import IO
 
 DEFAULT_ROOT = pathlib.Path("out/pipeline")
 
@@ -69,15 +71,32 @@ class Places:
 
 
 @contextlib.contextmanager
-def lock(places: Places) -> Iterator[None]:
-    """Holds a root against other runs; raises RunError if one is going on there."""
+def lock(places: Places, *, patience_s: float = 0.0) -> Iterator[None]:
+    """Holds a root against other runs.
+
+    Args:
+      places: of the pipeline.
+      patience_s: how long to wait for who holds it; who only looks lets go at once.
+
+    Raises:
+      RunError: if a run is going on there.
+    """
     places.root.mkdir(parents=True, exist_ok=True)
+    deadline = time.monotonic() + patience_s
     with open(places.root / ".lock", "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RunError(f"{places.root}: another run is going on there") from None
+        while not _try_to_hold(file):
+            if time.monotonic() >= deadline:
+                raise RunError(f"{places.root}: another run is going on there")
+            time.sleep(0.05)
         yield
+
+
+def _try_to_hold(file: IO) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def is_running(places: Places) -> bool:

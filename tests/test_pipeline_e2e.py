@@ -152,11 +152,18 @@ def kill(process):
 
 def kill_in(pipeline, step, overrides):
     """Starts a run, kills it when a step begins, and returns what was printed."""
+    before = pipeline.newest().name
     process, lines = pipeline.start(*overrides), []
     for line in process.stdout:
         lines.append(line)
         if f"Component {step} is running" in line:
             break
+
+    def begun():
+        newest = pipeline.newest()
+        return newest.name != before and step in [found.node for found in newest.steps]
+
+    wait_for(begun, process)
     kill(process)
     assert pipeline.newest().state == "interrupted", "".join(lines)
     return "".join(lines)
