@@ -43,8 +43,8 @@ class Effects(NamedTuple):
     grain: Any
 
 
-def call(step: Callable, *arguments):
-    """Calls a step of photograph as it is."""
+def call(step: Callable, *arguments, only=None):
+    """Calls a step of photograph for all pictures, also those that it leaves alone."""
     return step(*arguments)
 
 
@@ -105,16 +105,24 @@ def photograph(face, mask, effects: Effects, place: Place, *, run: Callable = ca
       mask: [B, S, S] 1 on the face.
       effects: for pictures of this size.
       place: where the face is.
-      run: calls each step, a function and its arguments; lets a compiler have them one by one.
+      run: calls each step, a function and its arguments; lets a compiler have them one by one, and
+        leave out pictures that a step does not change (only [B] is 0).
 
     Returns:
       [B, S, S, 3] in [0, 1], without a mask.
     """
     image = run(_compose, face, mask, effects.blotches, effects.background)
     image = run(_soft_edges, image, mask)
-    covers = (effects.hair, effects.occluder, effects.hand, effects.glasses)
-    if any(cover is not None for cover in covers):
-        image = run(_cover, image, mask, *covers, place)
+    bare = image
+    if effects.hair is not None:
+        image = run(overlays.comb, image, effects.hair, place)
+    if effects.occluder is not None:
+        image = run(overlays.occlude, image, effects.occluder, place)
+    if effects.glasses is not None:
+        image = run(glasses.put_on, image, effects.glasses, place, only=effects.glasses.present)
+    if effects.hand is not None:
+        skin = run(overlays.mean_colour, bare, mask)
+        image = run(overlays.lay_hand, image, effects.hand, skin, place, only=effects.hand.present)
     if effects.blur is not None:
         image = run(_blur, image, run(box, image), effects.blur)
     return run(_expose, image, effects[-6:])
@@ -140,14 +148,6 @@ def _soft_edges(image, mask):
     cover = box(mask[..., None])
     edge = 4.0 * cover * (1.0 - cover)
     return image + edge * (box(image) - image)
-
-
-def _cover(image, mask, hair, occluder, hand, worn, place: Place):
-    """What lies in front of the face."""
-    at = overlays.millimetres(image.shape[1], place)
-    covered = overlays.occlude(overlays.comb(image, hair, at), occluder, at)
-    worn_too = glasses.put_on(covered, worn, place)
-    return overlays.lay_hand(worn_too, image, mask, hand, at)
 
 
 def _blur(image, boxed, share):

@@ -68,10 +68,8 @@ def draw_glasses(config: SynthesisConfig, noise: Noise) -> Glasses:
     )
 
 
-def put_on(image, glasses: Glasses | None, place: Place):
+def put_on(image, glasses: Glasses, place: Place):
     """Draws glasses in front of a picture [B, S, S, C]."""
-    if glasses is None:
-        return image
     x, y, half = _lens_plane(image.shape[1], place)
     wide, high = glasses.half_width[:, None, None], glasses.half_height[:, None, None]
     power, rim = glasses.squareness[:, None, None], glasses.rim[:, None, None]

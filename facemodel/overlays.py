@@ -20,7 +20,6 @@ _HEAD_RADII_MM = (88.0, 122.0)
 _OCCLUDER_CENTRE_MM = Range(-110.0, 110.0)
 _OCCLUDER_RADIUS_MM = Range(7.0, 45.0)
 _HAIR_COLOURS = np.array([[0.04, 0.03, 0.03], [0.62, 0.46, 0.27]], np.float32)
-_NOWHERE_MM = 1e4
 _FINGERS = 4
 _FINGER_SPACING_MM, _FINGER_RADIUS_MM, _TAPER = 18.0, 9.0, 0.25
 _FINGER_LENGTH_MM = Range(55.0, 80.0)
@@ -35,13 +34,15 @@ class Hair(NamedTuple):
     """Hair over the forehead.
 
     Attributes:
-      line: [B] mm, how far its edge is above the face's middle; far away = no hair.
+      present: [B] 1 or 0.
+      line: [B] mm, how far its edge is above the face's middle.
       slope: [B] of the edge; drop: [B] 1/mm, how it bends down to the sides.
       fringe: [B] mm, how uneven the edge is.
       colour: [B, 3] in [0, 1].
       strands: [B, N, M] in [0, 1), stretched over the picture.
     """
 
+    present: Any
     line: Any
     slope: Any
     drop: Any
@@ -54,12 +55,14 @@ class Occluder(NamedTuple):
     """An ellipse in front of the face.
 
     Attributes:
-      centre: [B, 2] mm from the face's middle, x right, y up; far away = none.
+      present: [B] 1 or 0.
+      centre: [B, 2] mm from the face's middle, x right, y up.
       radii: [B, 2] mm.
       colour: [B, 3] in [0, 1].
       texture: [B, N, M] in [0, 1), stretched over the picture.
     """
 
+    present: Any
     centre: Any
     radii: Any
     colour: Any
@@ -70,12 +73,14 @@ class Hand(NamedTuple):
     """A hand on the face: fingers from one side, in the colour of the face.
 
     Attributes:
-      tips, roots: [B, 4, 2] mm from the face's middle, x right, y up; far away = none.
+      present: [B] 1 or 0.
+      tips, roots: [B, 4, 2] mm from the face's middle, x right, y up.
       wrist: [B, 2] the same.
       brightness: [B] times the face's mean colour.
       texture: [B, N, M] in [0, 1), stretched over the picture.
     """
 
+    present: Any
     tips: Any
     roots: Any
     wrist: Any
@@ -99,13 +104,17 @@ class Place(NamedTuple):
     eyes: Any
 
 
+def _present(noise: Noise, name: str, fraction: float):
+    return ops.cast(noise.uniform(name) < fraction, "float32")
+
+
 def draw_hair(config: SynthesisConfig, noise: Noise) -> Hair:
     """Draws hair, dark more often than blond."""
-    present = noise.uniform("hair/present") < config.hair_fraction
     dark, blond = _HAIR_COLOURS
     shade = noise.uniform("hair/shade", (1,)) ** 2 + 0.1 * noise.uniform("hair/tint", (3,))
     return Hair(
-        line=ops.where(present, _HAIR_LINE_MM.of(noise.uniform("hair/line")), _NOWHERE_MM),
+        present=_present(noise, "hair/present", config.hair_fraction),
+        line=_HAIR_LINE_MM.of(noise.uniform("hair/line")),
         slope=_HAIR_SLOPE.of(noise.uniform("hair/slope")),
         drop=_HAIR_DROP_PER_MM.of(noise.uniform("hair/drop")),
         fringe=_HAIR_FRINGE_MM * noise.uniform("hair/fringe"),
@@ -116,10 +125,9 @@ def draw_hair(config: SynthesisConfig, noise: Noise) -> Hair:
 
 def draw_occluder(config: SynthesisConfig, noise: Noise) -> Occluder:
     """Draws ellipses anywhere around the face."""
-    present = noise.uniform("occluder/present", (1,)) < config.occluder_fraction
-    centre = _OCCLUDER_CENTRE_MM.of(noise.uniform("occluder/centre", (2,)))
     return Occluder(
-        centre=ops.where(present, centre, _NOWHERE_MM),
+        present=_present(noise, "occluder/present", config.occluder_fraction),
+        centre=_OCCLUDER_CENTRE_MM.of(noise.uniform("occluder/centre", (2,))),
         radii=_OCCLUDER_RADIUS_MM.of(noise.uniform("occluder/radii", (2,))),
         colour=fade(noise.uniform("occluder/colour", (3,))),
         texture=noise.uniform("occluder/texture", (30, 30)),
@@ -128,7 +136,6 @@ def draw_occluder(config: SynthesisConfig, noise: Noise) -> Occluder:
 
 def draw_hand(config: SynthesisConfig, noise: Noise) -> Hand:
     """Draws hands that come from anywhere around the face."""
-    present = noise.uniform("hand/present", (1, 1)) < config.hand_fraction
     angle = 2 * np.pi * noise.uniform("hand/angle")
     outward = ops.stack([ops.cos(angle), ops.sin(angle)], -1)
     base = _HAND_DISTANCE_MM.of(noise.uniform("hand/distance", (1,))) * outward
@@ -140,9 +147,10 @@ def draw_hand(config: SynthesisConfig, noise: Noise) -> Hand:
     length = _FINGER_LENGTH_MM.of(noise.uniform("hand/length", (_FINGERS, 1)))
     spread = _SPREAD.of(noise.uniform("hand/spread", (1, 1))) * offset[:, None]
     return Hand(
-        tips=ops.where(present, roots + length * (along + spread * across), _NOWHERE_MM),
-        roots=ops.where(present, roots, _NOWHERE_MM),
-        wrist=ops.where(present[:, 0], base - _PALM_MM * along[:, 0], _NOWHERE_MM),
+        present=_present(noise, "hand/present", config.hand_fraction),
+        tips=roots + length * (along + spread * across),
+        roots=roots,
+        wrist=base - _PALM_MM * along[:, 0],
         brightness=_HAND_BRIGHTNESS.of(noise.uniform("hand/brightness")),
         texture=noise.uniform("hand/texture", (24, 24)),
     )
@@ -156,40 +164,42 @@ def millimetres(size: int, place: Place):
     return x, (place.middle[:, 1, None, None] - centres[None, :, None]) / scale
 
 
-def comb(image, hair: Hair | None, place):
+def comb(image, hair: Hair, place: Place):
     """Hair from the top of the head down to an uneven edge over forehead and cheeks."""
-    if hair is None:
-        return image
-    x, y = place
+    x, y = millimetres(image.shape[1], place)
     strands = stretch(hair.strands[..., None], image.shape[1])
-    line, slope, drop, fringe = (values[:, None, None] for values in hair[:4])
+    line, slope, drop, fringe = (values[:, None, None] for values in hair[1:5])
     uneven_mm = fringe * (strands[..., 0] - 0.5)
     edge_mm = y - ops.maximum(line + slope * x - drop * x * x, _HAIR_LOWEST_MM) + uneven_mm
     wide, high = _HEAD_RADII_MM
     inside_mm = (1.0 - ops.sqrt((x / wide) ** 2 + ((y - 8.0) / high) ** 2)) * wide
     cover = ops.sigmoid(ops.minimum(edge_mm, inside_mm + uneven_mm))[..., None]
+    cover = cover * hair.present[:, None, None, None]
     colour = hair.colour[:, None, None, :] * (0.5 + strands)
     return image + cover * (colour - image)
 
 
-def occlude(image, occluder: Occluder | None, place):
+def occlude(image, occluder: Occluder, place: Place):
     """An ellipse with an uneven surface."""
-    if occluder is None:
-        return image
-    x, y = (axis - occluder.centre[:, k, None, None] for k, axis in enumerate(place))
+    axes = millimetres(image.shape[1], place)
+    x, y = (axis - occluder.centre[:, k, None, None] for k, axis in enumerate(axes))
     wide, high = (occluder.radii[:, k, None, None] for k in range(2))
     inside_mm = (1.0 - ops.sqrt((x / wide) ** 2 + (y / high) ** 2)) * ops.minimum(wide, high)
     texture = stretch(occluder.texture[..., None], image.shape[1])
     colour = occluder.colour[:, None, None, :] * (0.7 + 0.6 * texture)
-    return image + ops.sigmoid(inside_mm)[..., None] * (colour - image)
+    cover = ops.sigmoid(inside_mm)[..., None] * occluder.present[:, None, None, None]
+    return image + cover * (colour - image)
 
 
-def lay_hand(image, face, mask, hand: Hand | None, place):
-    """A hand in the mean colour of the face: round fingers over the back of the hand."""
-    if hand is None:
-        return image
-    seen = ops.sum(mask, (1, 2))[:, None] + 1.0
-    skin = ops.sum(face * mask[..., None], (1, 2)) / seen * hand.brightness[:, None]
+def mean_colour(image, mask):
+    """[B, C] of the pixels [B, S, S, C] on the mask [B, S, S]."""
+    return ops.sum(image * mask[..., None], (1, 2)) / (ops.sum(mask, (1, 2))[:, None] + 1.0)
+
+
+def lay_hand(image, hand: Hand, skin, place: Place):
+    """A hand in the face's colour [B, C]: round fingers over the back of the hand."""
+    bare, axes = image, millimetres(image.shape[1], place)
+    skin = skin * hand.brightness[:, None]
     texture = stretch(hand.texture[..., None], image.shape[1])
     skin = skin[:, None, None, :] * (0.9 + 0.2 * texture)
     knuckles = ops.mean(hand.roots, 1)
@@ -198,7 +208,7 @@ def lay_hand(image, face, mask, hand: Hand | None, place):
         (hand.roots[:, k], hand.tips[:, k], _FINGER_RADIUS_MM, _TAPER) for k in range(_FINGERS)
     ]
     for start, end, radius, taper in parts:
-        off_mm, share = _off_segment(place, start, end)
+        off_mm, share = _off_segment(axes, start, end)
         inside_mm = radius * (1.0 - taper * share) - off_mm
         inside = inside_mm / radius
         round_off = ops.sqrt(ops.clip(inside * (2.0 - inside), 0.0, 1.0))[..., None]
@@ -206,12 +216,12 @@ def lay_hand(image, face, mask, hand: Hand | None, place):
         cover = ops.sigmoid(2.0 * inside_mm)[..., None]
         image = image * (1.0 - 0.35 * shadow)
         image = image + cover * (skin * (0.72 + 0.28 * round_off) - image)
-    return image
+    return bare + hand.present[:, None, None, None] * (image - bare)
 
 
-def _off_segment(place, start, end):
+def _off_segment(axes, start, end):
     """[B, S, S] how far pixels are from segments [B, 2] to [B, 2], in mm, and where along them."""
-    x, y = place
+    x, y = axes
     (x0, y0), (x1, y1) = ((p[:, 0, None, None], p[:, 1, None, None]) for p in (start, end))
     dx, dy = x1 - x0, y1 - y0
     share = ((x - x0) * dx + (y - y0) * dy) / ops.maximum(dx * dx + dy * dy, 1e-3)
