@@ -61,9 +61,12 @@ class Places:
         return self.root / "schemas"
 
     def config_of(self, run: str) -> pathlib.Path | None:
-        """The configuration of a run, by its name in ML Metadata: the newest from before it."""
-        before = [path for path in self.configs.glob("*.yaml") if path.stem <= run]
-        return max(before, default=None)
+        """The configuration of a run, by its name in ML Metadata: the newest from before it.
+
+        Cleaning removes the file, but not its finished_mark.
+        """
+        before = {path.stem for path in self.configs.glob("*.*") if path.stem <= run}
+        return self.configs / f"{max(before)}.yaml" if before else None
 
     def finished_mark(self, config: pathlib.Path) -> pathlib.Path:
         """An empty file that is there if the run with that configuration came to its end."""

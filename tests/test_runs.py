@@ -130,6 +130,7 @@ def test_cleaning_removes_what_only_old_runs_have(two_runs):
     assert served.is_dir()
     assert [path.name for path in recorder.places.configs.glob("*.yaml")] == ["2026-01-02-a.yaml"]
     assert runs.clean(recorder.places, keep=1) == []
+    assert [run.state for run in runs.list_runs(recorder.places)] == ["complete", "complete"]
 
 
 def test_cleaning_a_folder_that_was_moved_keeps_what_the_newest_run_needs(two_runs, tmp_path):
