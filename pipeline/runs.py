@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import pathlib
 import shutil
 from collections.abc import Iterable
@@ -140,7 +141,12 @@ def clean(places: Places, *, keep: int) -> list[pathlib.Path]:
     numbers = {step.execution for run in old for step in run.steps}
     left_over = _execution_folders(places, numbers - {_number(uri) for uri in needed})
     configs = {places.config_of(run.name) for run in old} - {places.config_of(r.name) for r in kept}
-    found = {*stale, *left_over, *filter(None, configs), *_stale_checkpoints(places, needed)}
+    found = {
+        *stale,
+        *left_over,
+        *filter(None, configs),
+        *_stale_checkpoints(places, needed, kept[-1].name),
+    }
     inside = {path for path in found if places.root in path.parents and path.exists()}
     return _remove(inside)
 
@@ -164,15 +170,20 @@ def _execution_folders(places: Places, numbers: set[int]) -> list[pathlib.Path]:
     ]
 
 
-def _stale_checkpoints(places: Places, needed: set[str]) -> list[pathlib.Path]:
-    """Checkpoint folders of which no kept model was made; none if no model is kept."""
+def _stale_checkpoints(places: Places, needed: set[str], since: str) -> list[pathlib.Path]:
+    """Checkpoints of which no kept model was made, and from which no kept run could go on."""
     from pipeline.lineage import read_facts
 
-    models = (pathlib.Path(uri, "Format-Serving") for uri in needed)
-    keys = {read_facts(model)["origin"]["run_key"] for model in models if model.is_dir()}
-    if not keys:
-        return []
-    return [path for path in places.checkpoints.glob("*") if path.name not in keys]
+    models = [pathlib.Path(uri, "Format-Serving") for uri in needed]
+    facts = [read_facts(model) for model in models if model.is_dir()]
+    keys = {found.get("origin", {}).get("run_key") for found in facts}
+    others = [path for path in places.checkpoints.glob("*") if path.name not in keys]
+    return [path for path in others if _modified(path) < since]
+
+
+def _modified(path: pathlib.Path) -> str:
+    """When something was written there last, as runs are named."""
+    return datetime.datetime.fromtimestamp(path.stat().st_mtime).isoformat()
 
 
 def _remove(paths: Iterable[pathlib.Path]) -> list[pathlib.Path]:

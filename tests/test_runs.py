@@ -1,5 +1,8 @@
 """Listing and cleaning local runs, from an ML Metadata store filled as TFX fills it."""
 
+import datetime
+import os
+
 import pytest
 from ml_metadata.proto import metadata_store_pb2 as pb
 from typer.testing import CliRunner
@@ -148,6 +151,18 @@ def test_cleaning_removes_what_failed_steps_left(recorder):
     recorder.run("2026-01-02", [("A", DONE, None)])
     runs.clean(recorder.places, keep=1)
     assert folders(recorder) == {"A/out/2"}
+
+
+def test_cleaning_leaves_checkpoints_from_which_a_kept_run_can_go_on(recorder):
+    recorder.run("2026-01-01", [("A", DONE, None)])
+    recorder.run("2026-01-02", [("A", RUNNING, None)], finished=False)
+    for name, day in (("old", 1), ("new", 3)):
+        folder = recorder.places.checkpoints / name
+        folder.mkdir(parents=True)
+        moment = datetime.datetime(2026, 1, day).timestamp()
+        os.utime(folder, (moment, moment))
+    runs.clean(recorder.places, keep=1)
+    assert [path.name for path in recorder.places.checkpoints.iterdir()] == ["new"]
 
 
 def test_the_command_lists_cleans_and_says_when_there_is_nothing(two_runs, tmp_path):
