@@ -8,6 +8,7 @@ rendering.render_photo gives the same picture in keras.ops.
 
 from __future__ import annotations
 
+import atexit
 import functools
 import math
 from collections.abc import Callable
@@ -253,4 +254,5 @@ def run_compiled(step: Callable, *arguments, only=None):
 
 @functools.cache
 def _compiled(function: Callable) -> Callable:
+    atexit.register(_compiled.cache_clear)  # TensorFlow complains of what is left after it
     return tf.function(function, autograph=False, jit_compile=True)

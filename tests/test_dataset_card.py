@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 import tensorflow as tf
+from typer.testing import CliRunner
 
 from components import synthesis
 from facemodel import examples, records, slices
@@ -15,7 +16,7 @@ from facemodel.noise import PhiloxNoise
 from facemodel.recipes import Normal, SynthesisConfig
 from facemodel.scenes import draw_scene
 from facemodel.synthesis import SceneModel, render_scene
-from pipeline import dataset_card, datasets, unfinished
+from pipeline import cli, dataset_card, datasets, unfinished
 
 TINY = MorphableModel.tiny()
 # As in test_synthesize_component.py, so that XLA compiles once for both.
@@ -143,3 +144,15 @@ def test_even_yaws_and_skin_tones_fill_the_outer_bins():
     kinds = len(scene_model.tone_sizes)
     assert counts[True]["skin_tone"].max() < 1.7 / kinds
     assert counts[True]["skin_tone"].max() < counts[False]["skin_tone"].max()
+
+
+def test_the_command_prints_a_summary_and_writes_a_page(folder, tmp_path):
+    run = CliRunner().invoke
+    page = tmp_path / "card.html"
+    done = run(cli.make_app(), ["dataset", "describe", str(folder), "-o", str(page)])
+    assert done.exit_code == 0
+    assert "40 faces (30 train, 10 eval)" in done.stdout
+    assert page.read_text().startswith("<!doctype html>")
+    failed = run(cli.make_app(), ["dataset", "describe", str(tmp_path / "none")])
+    assert failed.exit_code == 2
+    assert "holds no .tfrecord file" in failed.stderr

@@ -32,8 +32,8 @@ def command(
     """
     from rich.progress import Progress
 
+    from facemodel.files import write_bytes
     from pipeline import dataset_card
-    from serving.files import write_bytes
 
     out = out or folder / dataset_card.CARD
     try:
