@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import dataclasses
 import os
+import weakref
 from collections.abc import Callable, Iterator
 
 import apache_beam as beam
@@ -108,7 +109,8 @@ class Synthesizer:
         def columns(table):
             return records.sample_columns(*asked, TableNoise(table), render=render)
 
-        self._columns = columns
+        self._compiled = [columns]
+        weakref.finalize(self, self._compiled.clear)  # also at exit, before TensorFlow goes
 
     def samples(self, batch: int) -> list[dict]:
         """The samples of a batch that belong to the job, as examples.encode takes them."""
@@ -116,7 +118,7 @@ class Synthesizer:
         from facemodel.noise import PhiloxNoise
 
         seed, indices = self._job.seed, records.aligned_indices(batch)
-        columns = self._columns(self._plan.draw(PhiloxNoise(seed, indices)))
+        columns = self._compiled[0](self._plan.draw(PhiloxNoise(seed, indices)))
         samples = records.as_samples(columns, seed=seed, indices=indices, version=self._version)
         return [sample for sample in samples if sample["sample/index"] in self._job.indices]
 
