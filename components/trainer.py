@@ -12,7 +12,6 @@ import shutil
 
 import keras
 import tensorflow as tf
-from absl import logging as absl_logging
 
 from components import warmup
 from components.face_models import load_face_model
@@ -55,7 +54,8 @@ def run_fn(fn_args) -> None:
     """
     arguments = TrainerArguments(**fn_args.custom_config)
     settings = TrainerSettings.from_json(arguments.trainer)
-    verbosity = absl_logging.get_verbosity()  # Keras and TensorFlow leave another one behind
+    absl = logging.getLogger("absl")
+    level = absl.level  # Keras and TensorFlow leave another one behind
     train_folder = pathlib.Path(fn_args.train_files[0]).parent
     digest = files_digest(record_files(train_folder))
     folder = pathlib.Path(arguments.checkpoint_dir) / run_key(arguments, digest)
@@ -67,7 +67,7 @@ def run_fn(fn_args) -> None:
         eval_files=record_files(pathlib.Path(fn_args.eval_files[0]).parent),
         data_digest=digest,
     )
-    absl_logging.set_verbosity(verbosity)
+    absl.setLevel(level)
 
 
 def files_digest(paths: list[str]) -> str:

@@ -1,6 +1,7 @@
 """The pipeline's own steps, each on its own: records, checks, training, blessings, push."""
 
 import json
+import logging
 import pathlib
 import subprocess
 import sys
@@ -143,6 +144,7 @@ def arguments(checkpoints, **changes):
 
 def train(examples, folder, checkpoints, **changes):
     """Calls run_fn as TFX does, and returns the SavedModel's folder."""
+    logging.getLogger("absl").setLevel(logging.INFO)
     trainer.run_fn(
         types.SimpleNamespace(
             custom_config=arguments(checkpoints, **changes),
@@ -152,6 +154,7 @@ def train(examples, folder, checkpoints, **changes):
             model_run_dir=str(folder / "run"),
         )
     )
+    assert logging.getLogger("absl").level == logging.INFO  # TFX still says which step runs
     return folder / "Format-Serving"
 
 
