@@ -14,6 +14,7 @@ import pytest
 import tensorflow as tf
 from typer.testing import CliRunner
 
+from components.record_batches import RecordsError, record_batches
 from facemodel import checkpoints, examples, records, training
 from facemodel.landmark_fit import landmark_fit
 from facemodel.landmark_noise import LandmarkNoise
@@ -25,7 +26,6 @@ from facemodel.synthesis import Normal, Range, SynthesisConfig, online_batch, re
 from facemodel.training import TrainingConfig, TrainingConfigError
 from facemodel.weights import load_weights
 from pipeline import cli, train
-from components.record_batches import RecordsError, record_batches
 
 ROOT = pathlib.Path(__file__).parents[1]
 MODEL = MorphableModel.tiny()
