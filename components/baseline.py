@@ -18,12 +18,21 @@ from tfx.utils import path_utils
 from components import served_models
 from facemodel.export import METADATA_FILE
 
+CANDIDATE = "candidate"
+"""Stands for a version where nothing is served yet."""
+
 
 def face_model_of(path: str | os.PathLike[str]) -> tuple[str, str]:
-    """Name and version of the face model of a SavedModel."""
+    """Name and version of the face model of a SavedModel; empty for one of another project."""
     file = pathlib.Path(path, "assets.extra", METADATA_FILE)
-    facts = json.loads(file.read_text(encoding="utf-8"))
-    return facts["model_name"], facts["model_version"]
+    facts = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    return facts.get("model_name", ""), facts.get("model_version", "")
+
+
+def newest_served(model: str | os.PathLike[str], serving_dir: str | os.PathLike[str]) -> int | None:
+    """The newest pushed version of the same face model as a SavedModel's; None if there is none."""
+    wanted, present = face_model_of(model), served_models.versions(serving_dir)
+    return max((n for n, path in present.items() if face_model_of(path) == wanted), default=None)
 
 
 @component
@@ -43,10 +52,8 @@ def LastBlessedModel(
     """
     del code
     candidate = path_utils.serving_model_path(model.uri)
-    present = served_models.versions(serving_dir)
-    same = [n for n, path in present.items() if face_model_of(path) == face_model_of(candidate)]
-    newest = max(same, default=None)
-    source = candidate if newest is None else present[newest]
+    newest = newest_served(candidate, serving_dir)
+    source = candidate if newest is None else served_models.versions(serving_dir)[newest]
     shutil.copytree(source, path_utils.serving_model_dir(baseline.uri))
-    baseline.set_string_custom_property("version", "candidate" if newest is None else str(newest))
+    baseline.set_string_custom_property("version", str(newest or CANDIDATE))
     baseline.set_string_custom_property("copied_from", pathlib.Path(source).as_posix())

@@ -22,8 +22,15 @@ SERVER_VARIABLE = "TF_SERVING_BIN"
 _STOP_SECONDS = 20.0
 
 
+_TRANSIENT = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+
+
 class ServerError(RuntimeError):
-    """A model server that does not start, or does not answer as it should."""
+    """A model server that ends by itself, or does not answer as it should: the model's fault."""
+
+
+class ServerBusy(RuntimeError):
+    """A model server that did not start or answer in time: says nothing of the model."""
 
 
 def server_command(base: str, *, name: str, port: int) -> list[str]:
@@ -57,10 +64,12 @@ def running_server(
       start_seconds: to wait at most.
 
     Yields:
-      A stub of its prediction service; gRPC's errors in the body become ServerErrors.
+      A stub of its prediction service.
 
     Raises:
-      ServerError: if it ends or is not ready in time, with the end of its log.
+      ServerError: if the server ends, or an error of gRPC's or such in the body says that the model
+        is to blame; with the end of the server's log.
+      ServerBusy: if it is not ready, or does not answer, in time.
     """
     port = _free_port()
     with tempfile.TemporaryFile() as log:
@@ -72,8 +81,12 @@ def running_server(
             with grpc.insecure_channel(f"127.0.0.1:{port}", options=options) as channel:
                 _wait(process, channel, name, time.monotonic() + start_seconds)
                 yield prediction_service_pb2_grpc.PredictionServiceStub(channel)
-        except (grpc.RpcError, ServerError) as error:
-            raise ServerError(f"{_describe(error)}; the server's log ends:\n{_tail(log)}") from None
+        except (grpc.RpcError, ServerError, ServerBusy) as error:
+            busy = isinstance(error, ServerBusy) or (
+                isinstance(error, grpc.Call) and error.code() in _TRANSIENT
+            )
+            kind = ServerBusy if busy and process.poll() is None else ServerError
+            raise kind(f"{_describe(error)}; the server's log ends:\n{_tail(log)}") from None
         finally:
             _end(process)
 
@@ -98,7 +111,7 @@ def _wait(process, channel, name: str, deadline: float) -> None:
             if any(status.state == available for status in response.model_version_status):
                 return
         time.sleep(0.25)
-    raise ServerError("the server was not ready in time")
+    raise ServerBusy("the server was not ready in time")
 
 
 def _free_port() -> int:

@@ -13,6 +13,7 @@ from tfx.types.standard_artifacts import InfraBlessing, Model, ModelBlessing, Pu
 from tfx.utils import path_utils
 
 from components import served_models
+from components.baseline import CANDIDATE, newest_served
 
 BLESSED_FILE, INFRA_BLESSED_FILE = "BLESSED", "INFRA_BLESSED"
 
@@ -22,9 +23,33 @@ def is_blessed(blessing: Artifact, file: str) -> bool:
     return os.path.exists(os.path.join(blessing.uri, file))
 
 
+def objection(model: Artifact, baseline: Artifact, serving_dir: str) -> str:
+    """Why a blessed model is not pushed all the same; empty if it may be.
+
+    The verdict may come from the cache and be older than what is served now.
+
+    Args:
+      model: the candidate.
+      baseline: what it was compared with, by its property `version`.
+      serving_dir: folder of the versions.
+    """
+    taken_back = served_models.withdrawn(serving_dir)
+    if model.uri in [served_models.source_of(path) for path in taken_back]:
+        return "it was withdrawn"
+    newest = newest_served(path_utils.serving_model_path(model.uri), serving_dir)
+    present = served_models.versions(serving_dir)
+    compared = baseline.get_string_custom_property("version")
+    if str(newest or CANDIDATE) == compared or (
+        newest and served_models.source_of(present[newest]) == model.uri
+    ):
+        return ""
+    return f"it was compared with {compared}, and {newest or 'nothing'} is served now"
+
+
 @component
 def FacePusher(
     model: InputArtifact[Model],
+    baseline: InputArtifact[Model],
     model_blessing: InputArtifact[ModelBlessing],
     infra_blessing: InputArtifact[InfraBlessing],
     pushed_model: OutputArtifact[PushedModel],
@@ -35,6 +60,7 @@ def FacePusher(
 
     Args:
       model: the candidate.
+      baseline: of LastBlessedModel; if something else is served by now, nothing is pushed.
       model_blessing: of the Evaluator.
       infra_blessing: of FaceInfraValidator.
       pushed_model: with the properties that TFX's Pusher sets: pushed, pushed_destination,
@@ -45,9 +71,11 @@ def FacePusher(
     del code
     blessed = is_blessed(model_blessing, BLESSED_FILE)
     servable = is_blessed(infra_blessing, INFRA_BLESSED_FILE)
-    pushed_model.set_int_custom_property("pushed", int(blessed and servable))
-    text = f"not pushed: blessed {blessed}, servable {servable}"
-    if blessed and servable:
+    reason = "" if blessed and servable else f"blessed {blessed}, servable {servable}"
+    reason = reason or objection(model, baseline, serving_dir)
+    pushed_model.set_int_custom_property("pushed", int(not reason))
+    text = f"not pushed: {reason}"
+    if not reason:
         source = path_utils.serving_model_path(model.uri)
         number = served_models.push(source, serving_dir, source=model.uri)
         destination = os.path.join(serving_dir, str(number))

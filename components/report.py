@@ -47,7 +47,8 @@ def slice_rows(evaluation: str) -> list[SliceRow]:
 
 def _values(found) -> dict[str, float]:
     metrics_of_output = found[""][""] if found else {}
-    return {name: value.get("doubleValue") for name, value in metrics_of_output.items()}
+    # TFMA gives what is not finite as a string.
+    return {name: float(value["doubleValue"]) for name, value in metrics_of_output.items()}
 
 
 def _errors(found) -> list[float]:
@@ -159,12 +160,13 @@ def FaceReport(
     pictures = Pictures(
         load_face_model(DataSettings.from_json(data).face_model, facts["origin"]["export"]["level"])
     )
-    shown = min(wanted.shown, -(-len(found) // 2))
+    drawable = [item for item in found if np.isfinite(item[0])]
+    shown = min(wanted.shown, -(-len(drawable) // 2))
     page = dataclasses.replace(
         page,
         faces=len(found),
-        best=tuple(pictures.face(*item) for item in found[:shown]),
-        worst=tuple(pictures.face(*item) for item in found[::-1][:shown] if np.isfinite(item[0])),
+        best=tuple(pictures.face(*item) for item in drawable[:shown]),
+        worst=tuple(pictures.face(*item) for item in drawable[::-1][:shown]),
     )
     os.makedirs(report.uri, exist_ok=True)
     pathlib.Path(report.uri, "index.html").write_text(page.to_html(), encoding="utf-8")

@@ -156,17 +156,24 @@ def _chart(rows: list[SliceRow]) -> str:
     """Error by iteration of all faces: this model and the one that is served."""
     series = [("this model", "#e46e38", rows[0].candidate), ("served", "#7d7c7a", rows[0].baseline)]
     series = [line for line in series[::-1] if line[2]]
-    top = 1.1 * max(max(values) for _, _, values in series)
+    finite = [value for _, _, values in series for value in values if np.isfinite(value)]
+    if not finite:
+        return "<p>No error is finite.</p>"
+    top = 1.1 * max(finite)
+
+    def height(value):
+        return 180 - 160 * (value if np.isfinite(value) else top) / top
+
     parts = []
     for k, (name, colour, values) in enumerate(series):
         xs = np.linspace(50, 350, len(values))
-        points = " ".join(f"{x:.0f},{180 - 160 * value / top:.1f}" for x, value in zip(xs, values))
+        points = " ".join(f"{x:.0f},{height(value):.1f}" for x, value in zip(xs, values))
         parts.append(f'<polyline class="line" stroke="{colour}" points="{points}"/>')
         parts.append(f'<text x="370" y="{40 + 20 * k}" fill="{colour}">{name}</text>')
     last = rows[0].candidate
     for k, x in enumerate(np.linspace(50, 350, len(last))):
         parts.append(f'<text x="{x:.0f}" y="200" text-anchor="middle">{k}</text>')
-        y = 172 - 160 * last[k] / top
+        y = height(last[k]) - 8
         parts.append(f'<text x="{x:.0f}" y="{y:.0f}" text-anchor="middle">{last[k]:.2f}</text>')
     return f'<svg width="480" height="210" font-size="13">{"".join(parts)}</svg>'
 

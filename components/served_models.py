@@ -32,6 +32,12 @@ def versions(folder: str | os.PathLike[str]) -> dict[int, pathlib.Path]:
     return dict(sorted(numbered.items()))
 
 
+def withdrawn(folder: str | os.PathLike[str]) -> list[pathlib.Path]:
+    """The versions that a roll-back took out of service."""
+    places = pathlib.Path(folder).glob(f"{WITHDRAWN}*/{SAVED_MODEL}")
+    return sorted(place.parent for place in places)
+
+
 def source_of(version: str | os.PathLike[str]) -> str:
     """Of which artifact a version is a copy; empty if it does not say."""
     file = pathlib.Path(version) / SOURCE_FILE

@@ -6,7 +6,7 @@
     tfx run create --engine=local --pipeline_name=facerelief
 
 There the options come from the environment: FACERELIEF_CONFIG (a YAML file), FACERELIEF_SET
-(overrides, separated by blanks) and FACERELIEF_ROOT (out/pipeline).
+(overrides, quoted as for a shell) and FACERELIEF_ROOT (out/pipeline).
 """
 
 from __future__ import annotations
@@ -17,18 +17,21 @@ import logging
 import os
 import pathlib
 import re
+import shlex
+import signal
 import sys
 
 if __name__ == "__main__":
     # The folder of this script comes first on the path and would hide the package of its name.
     sys.path[0] = str(pathlib.Path(__file__).resolve().parents[1])
 
+from components.settings import SettingsError
 from pipeline import config as configuration
-from pipeline.places import DEFAULT_ROOT, Places, lock
+from pipeline.places import DEFAULT_ROOT, Places, RunError, lock
 
 NAME = "facerelief"
 
-_STEP = re.compile(r"Component \S+ is (running|finished)|An cached execution|Execution \d+ failed")
+_STEP = re.compile(r"Component \S+ is (running|finished)|An? cached execution|Execution \d+ failed")
 
 _log = logging.getLogger("pipeline.local_runner")
 
@@ -142,14 +145,23 @@ def _concerns_people(record: logging.LogRecord) -> bool:
     return record.levelno >= logging.ERROR or bool(_STEP.match(record.getMessage()))
 
 
+def end_at_sigterm() -> None:
+    """Lets SIGTERM end this process as Ctrl-C does, so that processes of its steps end with it."""
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+
+
 def main() -> None:
-    """Runs with the options of the environment."""
+    """Runs with the options of the environment; FACERELIEF_SET is split as a shell would."""
     show_log()
-    config = configuration.load(
-        file=os.environ.get("FACERELIEF_CONFIG") or None,
-        overrides=os.environ.get("FACERELIEF_SET", "").split(),
-    )
-    run(config, os.environ.get("FACERELIEF_ROOT") or DEFAULT_ROOT)
+    end_at_sigterm()
+    try:
+        config = configuration.load(
+            file=os.environ.get("FACERELIEF_CONFIG") or None,
+            overrides=shlex.split(os.environ.get("FACERELIEF_SET", "")),
+        )
+        run(config, os.environ.get("FACERELIEF_ROOT") or DEFAULT_ROOT)
+    except (SettingsError, RunError) as error:
+        sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":

@@ -106,6 +106,7 @@ def model_steps(config: PipelineConfig, data: dict, *, served: str, checkpoint_d
     )
     pusher = FacePusher(
         model=model,
+        baseline=baseline.outputs["baseline"],
         model_blessing=evaluator.outputs["blessing"],
         infra_blessing=infra_validator.outputs["blessing"],
         serving_dir=served,

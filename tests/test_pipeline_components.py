@@ -3,8 +3,11 @@
 import json
 import logging
 import pathlib
+import re
+import shutil
 import subprocess
 import sys
+import tempfile
 import types
 
 import apache_beam as beam
@@ -16,6 +19,7 @@ from apache_beam.testing.test_pipeline import TestPipeline
 from apache_beam.testing.util import assert_that, equal_to
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
+from tensorflow_serving.apis import predict_pb2
 from tfx.components.util import examples_utils
 from tfx.types import artifact_utils, standard_artifacts
 
@@ -27,9 +31,12 @@ from components import (
     infra_validator,
     pusher,
     reconstruction,
+    report_page,
+    served_models,
     trainer,
 )
 from components.inference import ExportedModel, batches, labels
+from components.model_process import ServerBusy
 from components.record_schema import curated_schema
 from components.settings import SPLITS, DataSettings, ExportSettings, TrainerSettings
 from facemodel.checkpoints import checkpoint_steps
@@ -286,20 +293,83 @@ def test_a_model_that_no_server_takes_is_not_blessed(model, examples, tmp_path, 
     assert "the server ended with exit code 1" in file.read_text()
 
 
-def push(model, folder, *, blessed, servable):
+class Answering:
+    """A stub that answers from outputs, for what a server may get wrong."""
+
+    def __init__(self, **outputs):
+        self._outputs = outputs
+
+    def Predict(self, request, timeout):
+        response = predict_pb2.PredictResponse()
+        for name, value in self._outputs.items():
+            response.outputs[name].CopyFrom(tf.make_tensor_proto(np.float32(value)))
+        return response
+
+
+@pytest.mark.parametrize(
+    ("outputs", "message"),
+    [
+        ({"coefficients": [[1, 2]]}, "lacks vertices"),
+        ({"coefficients": [[1, 2]], "vertices": [[[np.nan] * 3]]}, "are not finite"),
+        ({"coefficients": [[1, 2.1]], "vertices": [[[0, 0, 0]]]}, "differs from the model .* 0.1"),
+        ({"coefficients": [[1, np.nan]], "vertices": [[[0, 0, 0]]]}, "differs from the model"),
+    ],
+)
+def test_wrong_answers_are_told(examples, outputs, message):
+    records, ask = records_of(examples, "eval")[:1], infra_validator.check_answers
+    right = {"coefficients": [[1, 2]], "vertices": [[[0, 0, 0]]]}
+    expected = np.float32([[1, 2]])
+    ask(Answering(**right), records, name="tiny", timeout=1.0, expected=expected)
+    with pytest.raises(infra_validator.ServerError, match=message):
+        ask(Answering(**outputs), records, name="tiny", timeout=1.0, expected=expected)
+    with pytest.raises(infra_validator.ServerError, match="no records"):
+        ask(Answering(**right), [], name="tiny", timeout=1.0, expected=expected[:0])
+
+
+def test_a_server_that_is_not_ready_in_time_is_no_verdict(model, examples, tmp_path, monkeypatch):
+    sleeper = tmp_path / "sleeper"
+    sleeper.write_text("#!/bin/sh\nexec sleep 60\n")
+    sleeper.chmod(0o755)
+    monkeypatch.setenv("TF_SERVING_BIN", str(sleeper))
+    with pytest.raises(ServerBusy, match="not ready in time"):
+        infra_validator.FaceInfraValidator.test_call(
+            model=model,
+            examples=examples,
+            blessing=artifact(standard_artifacts.InfraBlessing, tmp_path / "blessing"),
+            settings='{"start_seconds": 1.0}',
+            model_name="tiny",
+            code="",
+        )
+    assert not (tmp_path / "blessing").exists()
+
+
+@pytest.mark.parametrize("errors", [[3.0, float("inf")], [float("nan")] * 2, [2.0, 1.5]])
+def test_the_page_shows_models_whose_error_is_not_finite(errors):
+    rows = [report_page.SliceRow((), 7, errors, [2.0, 1.6])]
+    page = report_page.Page({"run_key": "k"}, False, rows).to_html()
+    assert "not blessed" in page and f"{errors[-1]:.2f}" in page
+    drawn = re.findall(r'points="([^"]*)"', page)
+    assert drawn and not any(word in " ".join(drawn) for word in ("nan", "inf"))
+
+
+def push(model, folder, *, blessed=True, servable=True, compared_with):
     blessings = {
         "model_blessing": (standard_artifacts.ModelBlessing, "BLESSED", blessed),
         "infra_blessing": (standard_artifacts.InfraBlessing, "INFRA_BLESSED", servable),
     }
     inputs = {}
     for name, (kind, file, good) in blessings.items():
-        place = folder / f"{name}-{blessed}-{servable}"
-        place.mkdir(parents=True)
+        place = pathlib.Path(tempfile.mkdtemp(dir=folder))
         (place / (file if good else f"NOT_{file}")).touch()
         inputs[name] = artifact(kind, place)
-    pushed = artifact(standard_artifacts.PushedModel, folder / f"pushed-{blessed}-{servable}")
+    pushed = artifact(standard_artifacts.PushedModel, tempfile.mkdtemp(dir=folder))
     pusher.FacePusher.test_call(
-        model=model, pushed_model=pushed, serving_dir=str(folder / "served"), code="", **inputs
+        model=model,
+        baseline=compared_with,
+        pushed_model=pushed,
+        serving_dir=str(folder / "served"),
+        code="",
+        **inputs,
     )
     return pushed
 
@@ -316,10 +386,10 @@ def test_only_models_blessed_twice_are_pushed_and_then_compared_with(model, tmp_
     first = baseline_of(model, tmp_path, "first")
     assert first.get_string_custom_property("version") == "candidate"
     for blessed, servable in ((False, True), (True, False)):
-        pushed = push(model, tmp_path, blessed=blessed, servable=servable)
+        pushed = push(model, tmp_path, blessed=blessed, servable=servable, compared_with=first)
         assert pushed.get_int_custom_property("pushed") == 0
         assert not (tmp_path / "served").exists()
-    pushed = push(model, tmp_path, blessed=True, servable=True)
+    pushed = push(model, tmp_path, compared_with=first)
     assert pushed.get_int_custom_property("pushed") == 1
     version = pushed.get_string_custom_property("pushed_version")
     destination = pathlib.Path(pushed.get_string_custom_property("pushed_destination"))
@@ -333,6 +403,45 @@ def test_only_models_blessed_twice_are_pushed_and_then_compared_with(model, tmp_
     facts.write_text(facts.read_text().replace('"model_name": "tiny"', '"model_name": "other"'))
     third = baseline_of(model, tmp_path, "third")
     assert third.get_string_custom_property("version") == "candidate"
+
+
+def copy_of(model, folder, name):
+    """Another model artifact with the same files."""
+    shutil.copytree(model.uri, folder / name)
+    return artifact(standard_artifacts.Model, folder / name)
+
+
+def result_of(pushed):
+    return pathlib.Path(pushed.uri, "result.txt").read_text()
+
+
+def test_a_verdict_that_is_older_than_what_is_served_pushes_nothing(model, tmp_path):
+    served, other, late = tmp_path / "served", *(copy_of(model, tmp_path, n) for n in "ab")
+    nothing = baseline_of(model, tmp_path, "nothing")
+    push(model, tmp_path, compared_with=nothing)
+    (first,) = served_models.versions(served)
+    against_first = baseline_of(other, tmp_path, "first")
+    assert "pushed:" in result_of(push(other, tmp_path, compared_with=against_first))
+    newest = max(served_models.versions(served))
+    for stale in (nothing, against_first):
+        pushed = push(late, tmp_path, compared_with=stale)
+        assert pushed.get_int_custom_property("pushed") == 0
+        assert f"and {newest} is served now" in result_of(pushed)
+    assert list(served_models.versions(served)) == [first, newest]
+    assert "pushed:" in result_of(push(other, tmp_path, compared_with=against_first))
+    assert list(served_models.versions(served)) == [first, newest]
+
+
+def test_a_model_that_was_rolled_back_does_not_come_back(model, tmp_path):
+    other = copy_of(model, tmp_path, "other")
+    push(model, tmp_path, compared_with=baseline_of(model, tmp_path, "nothing"))
+    against_first = baseline_of(other, tmp_path, "first")
+    push(other, tmp_path, compared_with=against_first)
+    served_models.withdraw(tmp_path / "served")
+    pushed = push(other, tmp_path, compared_with=against_first)
+    assert pushed.get_int_custom_property("pushed") == 0
+    assert "it was withdrawn" in result_of(pushed)
+    assert len(served_models.versions(tmp_path / "served")) == 1
 
 
 def test_beam_and_the_function_reconstruct_the_same(model, examples, tmp_path):

@@ -43,6 +43,7 @@ def command(
         with without_notices():
             from pipeline import local_runner
         local_runner.show_log()
+        local_runner.end_at_sigterm()
         places = local_runner.run(chosen, root)
     except (ValueError, OSError, RuntimeError) as error:
         typer.echo(f"error: {error}", err=True)
