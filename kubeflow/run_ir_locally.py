@@ -187,6 +187,7 @@ def main(
     """
     console = Console(highlight=False, soft_wrap=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # a step's process is ended with it
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's & ignores it
     try:
         program = ir.load(file)
         run = new_run(program, root, read_parameters(param or []))
