@@ -18,42 +18,25 @@ from tfx.types.standard_artifacts import Examples
 from components import synthesis
 from components.face_models import load_face_model
 from components.settings import SPLITS, DataSettings
-from facemodel.morphable import ModelError
+from components.shards import split_ranges, split_shards
 from facemodel.recipes import SynthesisConfig
 
 
-def split_jobs(settings: DataSettings) -> dict[str, synthesis.SynthesisJob]:
-    """What each split is made of: neighbouring ranges of indices of one seed."""
+def write_splits(pipeline: beam.Pipeline, settings: DataSettings, examples: Examples) -> None:
+    """Adds to a Beam pipeline what writes Split-*/*.tfrecord of an artifact that has these splits.
+
+    One job draws all splits, so that workers compile the drawing once.
+    """
     config = SynthesisConfig.named(settings.recipe, image_size=settings.image_size)
     load = functools.partial(load_face_model, settings.face_model)
-    jobs, first = {}, 0
-    for split in SPLITS:
-        count = getattr(settings, split)
-        jobs[split] = synthesis.SynthesisJob(config, settings.seed, count, load, first)
-        first += count
-    return jobs
-
-
-def write_splits(pipeline: beam.Pipeline, settings: DataSettings, uri: str) -> None:
-    """Adds to a Beam pipeline what writes uri/Split-*/*.tfrecord."""
-    for split, job in split_jobs(settings).items():
-        folder = artifact_utils.get_split_uris([_as_examples(uri)], split)[0]
+    counts = {split: getattr(settings, split) for split in SPLITS}
+    job = synthesis.SynthesisJob(config, settings.seed, sum(counts.values()), load)
+    shards = []
+    for split, indices in split_ranges(counts).items():
+        (folder,) = artifact_utils.get_split_uris([examples], split)
         os.makedirs(folder, exist_ok=True)
-        shards = min(len(job.batches), -(-job.count // settings.shard_samples))
-        files = synthesis.ShardFiles(folder, split, shards)
-        _ = (
-            pipeline
-            | f"Shards[{split}]" >> beam.Create(range(shards))
-            | f"Spread[{split}]" >> beam.Reshuffle()
-            | f"Write[{split}]" >> synthesis.WriteShards(job, files)
-        )
-
-
-def _as_examples(uri: str) -> Examples:
-    examples = Examples()
-    examples.uri = uri
-    examples.split_names = artifact_utils.encode_split_names(list(SPLITS))
-    return examples
+        shards += split_shards(folder, split, indices, samples_each=settings.shard_samples)
+    _ = pipeline | beam.Create(shards) | beam.Reshuffle() | synthesis.WriteShards(job)
 
 
 @component(use_beam=True)
@@ -77,7 +60,4 @@ def FaceExampleGen(
     examples.split_names = artifact_utils.encode_split_names(list(SPLITS))
     examples_utils.set_payload_format(examples, tfx.proto.PayloadFormat.FORMAT_TF_EXAMPLE)
     with beam_pipeline as pipeline:
-        write_splits(pipeline, settings, examples.uri)
-
-
-__all__ = ["FaceExampleGen", "ModelError", "split_jobs", "write_splits"]
+        write_splits(pipeline, settings, examples)

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 
 def batches_of(indices: range) -> range:
@@ -14,6 +14,15 @@ def batches_of(indices: range) -> range:
     from facemodel.records import BATCH
 
     return range(indices.start // BATCH, -(-indices.stop // BATCH) if indices else 0)
+
+
+def split_ranges(counts: Mapping[str, int]) -> dict[str, range]:
+    """The indices of splits with so many samples: neighbouring ranges, from 0 on."""
+    ranges, first = {}, 0
+    for split, count in counts.items():
+        ranges[split] = range(first, first + count)
+        first += count
+    return ranges
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +43,12 @@ class Shard:
     def indices(self) -> range:
         """Of its samples."""
         return range(self.first, self.first + self.count)
+
+
+def split_shards(directory: str, split: str, indices: range, *, samples_each: int) -> list[Shard]:
+    """The files of a split with about so many samples each; the same for any number of workers."""
+    count = min(len(batches_of(indices)), -(-len(indices) // samples_each))
+    return ShardFiles(directory, split, count).shards(indices)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -28,6 +28,7 @@ __all__ = [
     "Synthesize",
     "Synthesizer",
     "WriteShards",
+    "local_flags",
     "single_threaded",
     "synthesize_batch",
     "write_atomically",
@@ -196,52 +197,44 @@ class Synthesize(beam.PTransform):
 
 @dataclasses.dataclass
 class WriteShards(beam.PTransform):
-    """Numbers of shards -> paths of complete TFRecord files, records in the order of their index.
+    """Shards -> paths of complete TFRecord files, records in the order of their index.
 
     A shard is written by one worker to a temporary name and then renamed, so a rerun or a lost
     worker leaves no half of one.
 
     Attributes:
-      job: what to make.
-      files: where to.
+      job: what to make; its range of indices holds those of all shards, also of several splits.
     """
 
     job: SynthesisJob
-    files: ShardFiles
 
     def expand(self, shards):
         """Applies synthesize_batch and write_atomically."""
-        known = self.files.shards(self.job.indices)
-        return shards | beam.Map(known.__getitem__) | beam.ParDo(_WriteShard(self.job, Shared()))
+        return shards | beam.ParDo(_WriteShard(self.job, Shared()))
 
 
-def pipeline_options(workers: int):
+def local_flags(workers: int) -> list[str]:
     """Beam's options for a local run: in this process, or in as many processes as workers."""
-    from apache_beam.options.pipeline_options import PipelineOptions
-
-    mode = "in_memory" if workers == 1 else "multi_processing"
-    return PipelineOptions(
-        flags=[],  # not this process's arguments
-        runner="DirectRunner",
-        direct_running_mode=mode,
-        direct_num_workers=workers,
-    )
+    mode = "multi_processing" if workers > 1 else "in_memory"
+    return [f"--direct_running_mode={mode}", f"--direct_num_workers={workers}"]
 
 
 def write_shards(job: SynthesisJob, shards: list[Shard], *, workers: int = 1) -> dict[str, int]:
     """Writes shards on this machine.
 
     Args:
-      job: what to make; its range of indices holds those of all shards.
-      shards: from ShardFiles.shards, also of several splits.
+      job: what to make.
+      shards: of the job.
       workers: processes.
 
     Returns:
       The counters batches_in, samples_out and bytes_out.
     """
-    pipeline = beam.Pipeline(options=pipeline_options(workers))
-    write = beam.ParDo(_WriteShard(job, Shared()))
-    _ = pipeline | beam.Create(shards) | beam.Reshuffle() | write
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    options = PipelineOptions(["--runner=DirectRunner", *local_flags(workers)])
+    pipeline = beam.Pipeline(options=options)
+    _ = pipeline | beam.Create(shards) | beam.Reshuffle() | WriteShards(job)
     result = pipeline.run()
     result.wait_until_finish()
     counters = result.metrics().query()["counters"]

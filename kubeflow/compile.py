@@ -129,9 +129,9 @@ def set_resources(spec: dict[str, Any], resources: ResourcesSettings) -> None:
 
 def beam_args(workers: float) -> list[str]:
     """Beam's options for as many processes as there are cores for, and one at least."""
-    count = max(1, int(workers))
-    mode = "multi_processing" if count > 1 else "in_memory"
-    return [f"--direct_running_mode={mode}", f"--direct_num_workers={count}"]
+    from components.synthesis import local_flags
+
+    return local_flags(max(1, int(workers)))
 
 
 def limits(wanted: StepResources) -> dict[str, Any]:

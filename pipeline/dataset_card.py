@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from components.report_page import BIN_NAMES
+from components.settings import SPLITS
 from facemodel import slices
 from pipeline.datasets import DESCRIPTION, contact_sheet, first_images
 from pipeline.unfinished import DatasetError
@@ -123,8 +124,7 @@ def _files(folder: pathlib.Path) -> dict[str, list[pathlib.Path]]:
             groups.setdefault(split, []).append(path)
     if not groups:
         raise DatasetError(f"{folder}: holds no .tfrecord file")
-    order = {"train": 0, "eval": 1, "test": 2}
-    return dict(sorted(groups.items(), key=lambda item: order.get(item[0], 3)))
+    return {split: groups[split] for split in (*SPLITS, *groups) if split in groups}
 
 
 def _records(files: dict[str, list[pathlib.Path]]) -> Iterator[tuple[str, dict]]:

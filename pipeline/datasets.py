@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 
 from components import synthesis
+from components.shards import Shard, split_ranges, split_shards
 from facemodel import records
 from facemodel.morphable import MorphableModel
 from facemodel.recipes import SynthesisConfig
@@ -24,7 +25,6 @@ from pipeline import unfinished
 from pipeline.unfinished import DatasetError
 
 DESCRIPTION, CONTACT_SHEET = "dataset.json", "contact_sheet.png"
-SPLITS = ("train", "eval", "test")
 SHARD_SAMPLES = 512
 _MS_PER_SAMPLE = {"paper": 12.0, "lifelike": 20.0}
 _BYTES_PER_PIXEL = 1.6
@@ -62,21 +62,11 @@ class Plan:
             f"seed {self.job.seed}: about {time} after starting, and {self.size / 1e6:.0f} MB"
         )
 
-    def split_jobs(self) -> dict[str, synthesis.SynthesisJob]:
-        """What each split is made of: neighbouring ranges of indices."""
-        jobs, first = {}, self.job.first
-        for split, count in self.counts.items():
-            jobs[split] = dataclasses.replace(self.job, first=first, count=count)
-            first += count
-        return jobs
-
-    def files(self, folder: pathlib.Path) -> dict[str, synthesis.ShardFiles]:
-        """Names of each split's files; the same for any number of workers."""
+    def shards(self, folder: pathlib.Path) -> dict[str, list[Shard]]:
+        """Each split's files."""
         return {
-            split: synthesis.ShardFiles(
-                str(folder), split, min(len(job.batches), -(-job.count // SHARD_SAMPLES))
-            )
-            for split, job in self.split_jobs().items()
+            split: split_shards(str(folder), split, indices, samples_each=SHARD_SAMPLES)
+            for split, indices in split_ranges(self.counts).items()
         }
 
     def description(self) -> dict:
@@ -84,14 +74,11 @@ class Plan:
         return {
             "splits": {
                 split: {
-                    "count": job.count,
-                    "first_index": job.first,
-                    "files": [
-                        os.path.basename(shard.path)
-                        for shard in self.files(pathlib.Path())[split].shards(job.indices)
-                    ],
+                    "count": self.counts[split],
+                    "first_index": shards[0].first,
+                    "files": [os.path.basename(shard.path) for shard in shards],
                 }
-                for split, job in self.split_jobs().items()
+                for split, shards in self.shards(pathlib.Path()).items()
             },
             "seed": self.job.seed,
             "recipe": self.job.config.recipe,
@@ -191,8 +178,7 @@ def check_target(folder: pathlib.Path, size: int, *, overwrite: bool) -> None:
 
 def _fill(target: Plan, folder: pathlib.Path) -> dict:
     """Writes the shards that are not there yet, then what describes them."""
-    jobs, files = target.split_jobs(), target.files(folder)
-    shards = [shard for split, job in jobs.items() for shard in files[split].shards(job.indices)]
+    shards = [shard for split in target.shards(folder).values() for shard in split]
     missing = [
         shard
         for shard in shards
@@ -213,7 +199,7 @@ def _fill(target: Plan, folder: pathlib.Path) -> dict:
     return description
 
 
-def _draw(target: Plan, shards: list[synthesis.Shard]) -> dict[str, int]:
+def _draw(target: Plan, shards: list[Shard]) -> dict[str, int]:
     try:
         return synthesis.write_shards(target.job, shards, workers=target.workers)
     except Exception as error:

@@ -61,10 +61,9 @@ def create(config: configuration.PipelineConfig, places: Places, *, name: str = 
     """The pipeline with the paths of a root."""
     from tfx import v1 as tfx
 
+    from components.synthesis import local_flags
     from pipeline.pipeline import create_pipeline
 
-    workers = config.resources.beam_workers
-    mode = "multi_processing" if workers > 1 else "in_memory"
     return create_pipeline(
         config,
         name=name,
@@ -75,7 +74,7 @@ def create(config: configuration.PipelineConfig, places: Places, *, name: str = 
         metadata_config=tfx.orchestration.metadata.sqlite_metadata_connection_config(
             str(places.metadata)
         ),
-        beam_args=[f"--direct_running_mode={mode}", f"--direct_num_workers={workers}"],
+        beam_args=local_flags(config.resources.beam_workers),
     )
 
 

@@ -53,6 +53,7 @@ def command(
     import logging
 
     from components import synthesis
+    from components.settings import SPLITS
 
     synthesis.single_threaded()
     logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # errors are told in one line
@@ -63,7 +64,7 @@ def command(
     try:
         plan = datasets.plan(
             _config(recipe, config),
-            counts=dict(zip(datasets.SPLITS, (count, eval_count, test_count))),
+            counts=dict(zip(SPLITS, (count, eval_count, test_count))),
             seed=seed,
             workers=workers,
             model=model,
