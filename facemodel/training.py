@@ -274,7 +274,8 @@ def train(
       steps_per_round: after how many steps metrics are read and callbacks of epochs run.
     """
     done, total = trainer.steps_done, trainer.config.steps
-    if done >= total:
+    if done >= total:  # what fit() does at its end
+        trainer.optimizer.finalize_variable_values(trainer.trainable_variables)
         return
     _commit([*trainer.variables, *trainer.optimizer.variables])
     trainer.fit(

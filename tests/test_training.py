@@ -210,6 +210,19 @@ def test_the_result_is_the_running_mean_of_the_weights(scenes):
     np.testing.assert_allclose(trainer.regressor.network.layers[-1].bias, expected, atol=1e-7)
 
 
+def test_a_run_that_had_ended_gives_the_running_mean_again(scenes, tmp_path):
+    whole = make_trainer(scenes)
+    training.train(whole, callbacks=[checkpoints.KeepCheckpoints(tmp_path)], steps_per_round=4)
+    *_, newest = checkpoints.checkpoint_steps(tmp_path).values()
+    again = make_trainer(scenes)
+    checkpoints.restore_checkpoint(again, newest)
+    before = weights_of(again)
+    training.train(again)
+    for got, expected in zip(weights_of(again), weights_of(whole), strict=True):
+        np.testing.assert_allclose(got, expected, rtol=1e-6)
+    assert any(np.abs(a - b).max() > 0 for a, b in zip(before, weights_of(again)))
+
+
 def test_only_the_last_checkpoints_stay_and_all_are_complete(scenes, tmp_path):
     trainer = make_trainer(scenes)
     for step in range(5):
