@@ -8,7 +8,7 @@ import numpy as np
 from keras import ops
 
 from facemodel.noise import Noise
-from facemodel.overlays import Place
+from facemodel.overlays import Place, millimetres, present
 from facemodel.recipes import Range, SynthesisConfig
 
 _HALF_WIDTH_MM, _HALF_HEIGHT_MM = Range(21.0, 29.0), Range(14.0, 23.0)
@@ -55,7 +55,7 @@ def draw_glasses(config: SynthesisConfig, noise: Noise) -> Glasses:
     amount = noise.uniform("glasses/amount")
     grey = noise.uniform("glasses/shade", (1,)) ** 3
     return Glasses(
-        present=ops.cast(noise.uniform("glasses/present") < config.glasses_fraction, "float32"),
+        present=present(noise, "glasses/present", config.glasses_fraction),
         half_width=_HALF_WIDTH_MM.of(extent[:, 0]),
         half_height=_HALF_HEIGHT_MM.of(extent[:, 1]),
         squareness=_SQUARENESS.of(noise.uniform("glasses/squareness")),
@@ -106,10 +106,7 @@ def _lens_plane(size: int, place: Place):
 
     Pixels are taken back through the projection of that plane, which turns with the head.
     """
-    centres = np.arange(size, dtype=np.float32) + 0.5
-    middle = _centre(place)
-    right = (centres[None, None, :] - middle[:, 0, None, None]) / place.scale[:, None, None]
-    up = (middle[:, 1, None, None] - centres[None, :, None]) / place.scale[:, None, None]
+    right, up = millimetres(size, place._replace(middle=_centre(place)))
     a, b, c, d = (place.rotation[:, i, j, None, None] for i in range(2) for j in range(2))
     area = ops.maximum(a * d - b * c, 0.2)  # cosine of the turn away from the camera
     x, y = (d * right - b * up) / area, (a * up - c * right) / area

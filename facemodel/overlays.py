@@ -104,7 +104,8 @@ class Place(NamedTuple):
     eyes: Any
 
 
-def _present(noise: Noise, name: str, fraction: float):
+def present(noise: Noise, name: str, fraction: float):
+    """[B] 1 for this share of pictures, else 0."""
     return ops.cast(noise.uniform(name) < fraction, "float32")
 
 
@@ -113,7 +114,7 @@ def draw_hair(config: SynthesisConfig, noise: Noise) -> Hair:
     dark, blond = _HAIR_COLOURS
     shade = noise.uniform("hair/shade", (1,)) ** 2 + 0.1 * noise.uniform("hair/tint", (3,))
     return Hair(
-        present=_present(noise, "hair/present", config.hair_fraction),
+        present=present(noise, "hair/present", config.hair_fraction),
         line=_HAIR_LINE_MM.of(noise.uniform("hair/line")),
         slope=_HAIR_SLOPE.of(noise.uniform("hair/slope")),
         drop=_HAIR_DROP_PER_MM.of(noise.uniform("hair/drop")),
@@ -126,7 +127,7 @@ def draw_hair(config: SynthesisConfig, noise: Noise) -> Hair:
 def draw_occluder(config: SynthesisConfig, noise: Noise) -> Occluder:
     """Draws ellipses anywhere around the face."""
     return Occluder(
-        present=_present(noise, "occluder/present", config.occluder_fraction),
+        present=present(noise, "occluder/present", config.occluder_fraction),
         centre=_OCCLUDER_CENTRE_MM.of(noise.uniform("occluder/centre", (2,))),
         radii=_OCCLUDER_RADIUS_MM.of(noise.uniform("occluder/radii", (2,))),
         colour=fade(noise.uniform("occluder/colour", (3,))),
@@ -147,7 +148,7 @@ def draw_hand(config: SynthesisConfig, noise: Noise) -> Hand:
     length = _FINGER_LENGTH_MM.of(noise.uniform("hand/length", (_FINGERS, 1)))
     spread = _SPREAD.of(noise.uniform("hand/spread", (1, 1))) * offset[:, None]
     return Hand(
-        present=_present(noise, "hand/present", config.hand_fraction),
+        present=present(noise, "hand/present", config.hand_fraction),
         tips=roots + length * (along + spread * across),
         roots=roots,
         wrist=base - _PALM_MM * along[:, 0],
