@@ -12,8 +12,8 @@ Structured Prediction to No-Regret Online Learning" (2011), for collecting what 
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
-from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -23,7 +23,8 @@ from facemodel.network import IterativeRegressor, loop_image
 from facemodel.synthesis import OnlineBatch
 
 
-class NormalEquations(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class NormalEquations:
     """Sums over N visited estimates, float64, from which the layer follows.
 
     Attributes:

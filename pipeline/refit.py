@@ -76,6 +76,7 @@ def run(options: RefitOptions, *, progress: Callable[[int], None] = lambda batch
     """
     model = MorphableModel.load(options.model)
     regressor = load_pretrained(model, weights=options.init, model_path=options.model)
+    _, begun_with = read_weights(options.init or DEFAULT_WEIGHTS)
     for number in refit_rounds(model, regressor, options, progress):
         facts = {
             "refit": {
@@ -85,7 +86,7 @@ def run(options: RefitOptions, *, progress: Callable[[int], None] = lambda batch
                 "trust": options.trust,
                 "seed": options.config.seed,
             },
-            "init": read_weights(options.init or DEFAULT_WEIGHTS)[1],
+            "init": begun_with,
         }
         meta = weights_meta(
             model, options.model, iterations=regressor.iterations, provenance="pipeline.refit"
@@ -111,7 +112,8 @@ def refit_rounds(
       measured: noise of the 51 inner landmarks; as measured if None.
     """
     noise = measured or LandmarkNoise.load().select(INNER_51)
-    steps = [_make_step(model, regressor, recipe, noise, options) for recipe in options.recipes]
+    scenes = SceneModel.create(model)
+    steps = [_make_step(scenes, regressor, recipe, noise, options) for recipe in options.recipes]
     layer = refit.get_layer(regressor.network)
     sums = refit.NormalEquations.empty(len(layer) - 1, layer.shape[1])
     for number in range(options.rounds):
@@ -123,10 +125,9 @@ def refit_rounds(
         yield number + 1
 
 
-def _make_step(model, regressor, recipe: str, noise: LandmarkNoise, options: RefitOptions):
+def _make_step(scenes: SceneModel, regressor, recipe: str, noise: LandmarkNoise, options):
     """Compiles: key [2] -> features and corrections of a batch of this recipe."""
-    scenes, config = SceneModel.create(model), SynthesisConfig.named(recipe)
-    visit = refit.make_visitor(regressor)
+    config, visit = SynthesisConfig.named(recipe), refit.make_visitor(regressor)
 
     def step(key):
         drawn = DeviceNoise(key, options.config.batch_size)
