@@ -5,7 +5,6 @@ looks into the folder of pushed models. Only blessed models get there, and after
 newest one there is the right one to compare with. docs/decisions has more.
 """
 
-import json
 import os
 import pathlib
 import shutil
@@ -16,7 +15,7 @@ from tfx.types.standard_artifacts import Model
 from tfx.utils import path_utils
 
 from components import served_models
-from facemodel.export import METADATA_FILE
+from facemodel.saved_model import METADATA, read_facts
 
 CANDIDATE = "candidate"
 """Stands for a version where nothing is served yet."""
@@ -24,15 +23,16 @@ CANDIDATE = "candidate"
 
 def face_model_of(path: str | os.PathLike[str]) -> tuple[str, str]:
     """Name and version of the face model of a SavedModel; empty for one of another project."""
-    file = pathlib.Path(path, "assets.extra", METADATA_FILE)
-    facts = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    facts = read_facts(path) if pathlib.Path(path, METADATA).is_file() else {}
     return facts.get("model_name", ""), facts.get("model_version", "")
 
 
-def newest_served(model: str | os.PathLike[str], serving_dir: str | os.PathLike[str]) -> int | None:
+def newest_served(
+    model: str | os.PathLike[str], serving_dir: str | os.PathLike[str]
+) -> pathlib.Path | None:
     """The newest pushed version of the same face model as a SavedModel's; None if there is none."""
     wanted, present = face_model_of(model), served_models.versions(serving_dir)
-    return max((n for n, path in present.items() if face_model_of(path) == wanted), default=None)
+    return next((path for path in [*present.values()][::-1] if face_model_of(path) == wanted), None)
 
 
 @component
@@ -53,7 +53,7 @@ def LastBlessedModel(
     del code
     candidate = path_utils.serving_model_path(model.uri)
     newest = newest_served(candidate, serving_dir)
-    source = candidate if newest is None else served_models.versions(serving_dir)[newest]
+    source = newest or candidate
     shutil.copytree(source, path_utils.serving_model_dir(baseline.uri))
-    baseline.set_string_custom_property("version", str(newest or CANDIDATE))
+    baseline.set_string_custom_property("version", newest.name if newest else CANDIDATE)
     baseline.set_string_custom_property("copied_from", pathlib.Path(source).as_posix())

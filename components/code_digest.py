@@ -9,6 +9,7 @@ import pathlib
 from collections.abc import Iterable, Iterator
 
 import facemodel
+from facemodel.files import file_digest
 
 ROOT = pathlib.Path(facemodel.__file__).parents[1]
 """Where the project's packages lie side by side."""
@@ -33,7 +34,7 @@ def code_digest(*modules: str, files: Iterable[str | os.PathLike[str]] = ()) -> 
     for path in [*source_files(*modules), *sorted(DATA.glob("*.npz")), *map(pathlib.Path, files)]:
         name = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
         digest.update(f"{name.as_posix()}\0".encode())
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
+        digest.update(file_digest(path).encode())
     return digest.hexdigest()[:16]
 
 

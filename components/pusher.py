@@ -37,13 +37,13 @@ def objection(model: Artifact, baseline: Artifact, serving_dir: str) -> str:
     if model.uri in [served_models.source_of(path) for path in taken_back]:
         return "it was withdrawn"
     newest = newest_served(path_utils.serving_model_path(model.uri), serving_dir)
-    present = served_models.versions(serving_dir)
     compared = baseline.get_string_custom_property("version")
-    if str(newest or CANDIDATE) == compared or (
-        newest and served_models.source_of(present[newest]) == model.uri
-    ):
+    if compared == (newest.name if newest else CANDIDATE):
         return ""
-    return f"it was compared with {compared}, and {newest or 'nothing'} is served now"
+    if newest and served_models.source_of(newest) == model.uri:
+        return ""
+    served = newest.name if newest else "nothing"
+    return f"it was compared with {compared}, and {served} is served now"
 
 
 @component

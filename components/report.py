@@ -1,7 +1,6 @@
 """FaceReport: a page about a model, with its errors by iteration and slice, and faces."""
 
 import dataclasses
-import json
 import os
 import pathlib
 
@@ -23,9 +22,9 @@ from components.record_batches import record_files
 from components.report_page import Face, Page, SliceRow
 from components.settings import DataSettings, ReportSettings
 from facemodel import camera, examples, metrics, rendering
-from facemodel.export import METADATA_FILE
 from facemodel.geometry import FaceGeometry
 from facemodel.morphable import MorphableModel
+from facemodel.saved_model import read_facts
 
 _PICTURE_PX = 200
 _BATCH = 8
@@ -147,7 +146,7 @@ def FaceReport(
     """
     del code
     path = pathlib.Path(path_utils.serving_model_path(model.uri))
-    facts = json.loads((path / "assets.extra" / METADATA_FILE).read_text())
+    facts = read_facts(path)
     page = Page(
         facts=facts["origin"],
         blessed=is_blessed(blessing, BLESSED_FILE),

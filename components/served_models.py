@@ -11,8 +11,10 @@ import pathlib
 import shutil
 import time
 
+from facemodel.saved_model import EXTRA
+
 SAVED_MODEL = "saved_model.pb"
-SOURCE_FILE = pathlib.Path("assets.extra", "pushed_from")
+SOURCE_FILE = EXTRA / "pushed_from"
 """Says of which artifact a version is a copy."""
 WITHDRAWN = "withdrawn-"
 

@@ -19,6 +19,7 @@ from components.record_batches import record_batches, record_files
 from components.settings import DataSettings, ExportSettings, SettingsError, TrainerSettings
 from facemodel import checkpoints, training
 from facemodel.export import ExportConfig, export_saved_model
+from facemodel.files import file_digest
 from facemodel.geometry import FaceGeometry
 from facemodel.network import IterativeRegressor, build_network
 from facemodel.training import RegressorTrainer, TrainingConfig
@@ -123,15 +124,12 @@ def fit(
     with strategy.scope():
         trainer = _build(FaceGeometry.create(model), config, settings)
         step = _resume(trainer, folder)
-    if step < config.steps:
-        training.train(
-            trainer,
-            batches=record_batches(records, model, config, skip=step),
-            callbacks=_callbacks(settings, folder, logs),
-            steps_per_round=settings.steps_per_round,
-        )
-    else:  # what train() does at its end
-        trainer.optimizer.finalize_variable_values(trainer.trainable_variables)
+    training.train(
+        trainer,
+        batches=record_batches(records, model, config, skip=step),
+        callbacks=_callbacks(settings, folder, logs),
+        steps_per_round=settings.steps_per_round,
+    )
     return trainer
 
 
@@ -229,7 +227,8 @@ def export(
         facts={"origin": origin(arguments, data_digest)},
     )
     records = tf.data.TFRecordDataset(eval_files).take(settings.warmup_requests)
-    warmup.write_requests(written, list(records.as_numpy_iterator()), name=arguments.model_name)
+    requests = warmup.predict_requests(records.as_numpy_iterator(), name=arguments.model_name)
+    warmup.write_requests(written, requests)
     written.rename(target)
     temporary.rmdir()
 
@@ -246,7 +245,7 @@ def origin(arguments: TrainerArguments, data_digest: str) -> dict:
     settings = TrainerSettings.from_json(arguments.trainer)
     parent = {"init": settings.init}
     if settings.init != "none":
-        parent["sha256"] = hashlib.sha256(initial_weights(settings).read_bytes()).hexdigest()
+        parent["sha256"] = file_digest(initial_weights(settings))
     return {
         "run_key": run_key(arguments, data_digest),
         "data": json.loads(arguments.data),

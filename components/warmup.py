@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import os
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 from facemodel import examples
-
-REQUESTS_FILE = pathlib.Path("assets.extra", "tf_serving_warmup_requests")
-"""Where TensorFlow Serving looks for them."""
+from facemodel.files import appearing
+from facemodel.saved_model import WARMUP_REQUESTS
 
 
 def predict_requests(
-    records: Sequence[bytes], *, name: str
+    records: Iterable[bytes], *, name: str
 ) -> Iterator[predict_pb2.PredictRequest]:
     """Asks for each record's face by every signature that takes pictures.
 
@@ -48,22 +47,21 @@ def predict_request(values: dict, *, name: str, signature: str) -> predict_pb2.P
 
 
 def write_requests(
-    path: str | os.PathLike[str], records: Sequence[bytes], *, name: str
+    path: str | os.PathLike[str], requests: Iterable[predict_pb2.PredictRequest]
 ) -> pathlib.Path:
-    """Writes warm-up requests made of records.
+    """Puts warm-up requests into a SavedModel that no server watches yet.
 
     Args:
-      path: of a SavedModel that no server watches yet.
-      records: serialized tf.Examples.
-      name: of the served model.
+      path: of the version's folder.
+      requests: to be replayed in this order.
 
     Returns:
       The file's path.
     """
-    file = pathlib.Path(path) / REQUESTS_FILE
+    file = pathlib.Path(path, WARMUP_REQUESTS)
     file.parent.mkdir(exist_ok=True)
-    with tf.io.TFRecordWriter(os.fspath(file)) as writer:
-        for request in predict_requests(records, name=name):
+    with appearing(file) as temporary, tf.io.TFRecordWriter(os.fspath(temporary)) as writer:
+        for request in requests:
             log = prediction_log_pb2.PredictionLog()
             log.predict_log.request.CopyFrom(request)
             writer.write(log.SerializeToString())

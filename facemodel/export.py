@@ -28,13 +28,13 @@ from facemodel.landmark_fit import landmark_fit
 from facemodel.morphable import MorphableModel
 from facemodel.network import IterativeRegressor
 from facemodel.rendering import render_shading
+from facemodel.saved_model import ARRAYS, EXTRA, METADATA
 
 STARTS = ("zero", "landmark_fit")
 LANDMARK_NOISE_MM = 3.0
 """About what was measured on lifelike faces (docs/landmark-noise.md)."""
 MAX_ZOOM = 100.0
 """Crop pixels per image pixel, and the reverse, beyond which landmarks give no crop."""
-METADATA_FILE, ARRAYS_FILE = "metadata.json", "model.npz"
 ARRAY_FIELDS = (
     "mean",
     "triangles",
@@ -312,7 +312,7 @@ def export_saved_model(
         description = _describe(model, regressor, config, facts or {})
         server = FaceServer(model, regressor, config, description=description)
         tf.saved_model.save(server, str(temporary), signatures=server.signatures())
-        _write_extra(temporary / "assets.extra", model, description)
+        _write_extra(temporary, model, description)
         temporary.chmod(0o755)
         _rename(temporary, target)
     except BaseException:
@@ -349,8 +349,8 @@ def _describe(model, regressor, config: ExportConfig, facts: dict) -> str:
     return json.dumps(description, indent=1, sort_keys=True) + "\n"
 
 
-def _write_extra(extra: pathlib.Path, model: MorphableModel, description: str) -> None:
-    extra.mkdir()
-    (extra / METADATA_FILE).write_text(description)
+def _write_extra(path: pathlib.Path, model: MorphableModel, description: str) -> None:
+    (path / EXTRA).mkdir()
+    (path / METADATA).write_text(description)
     arrays = {field: getattr(model, field) for field in ARRAY_FIELDS}
-    np.savez(extra / ARRAYS_FILE, region_names=np.array(model.region_names), **arrays)
+    np.savez(path / ARRAYS, region_names=np.array(model.region_names), **arrays)

@@ -9,7 +9,6 @@ each step are added here, from the configuration. docs/kubeflow.md tells how to 
 from __future__ import annotations
 
 import dataclasses
-import os
 import pathlib
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -17,6 +16,7 @@ from typing import Annotated, Any
 import typer
 import yaml
 
+from facemodel.files import write_bytes
 from pipeline import config as configuration
 from pipeline import local_runner
 from pipeline.config import PipelineConfig, ResourcesSettings, SettingsError, StepResources
@@ -190,9 +190,7 @@ def write(documents: list[dict[str, Any]], config: PipelineConfig, path: pathlib
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = ["Made by kubeflow/compile.py with this configuration:", *config.to_yaml().splitlines()]
     comment = "".join(f"# {line}\n" for line in lines)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    temporary.write_text(comment + yaml.safe_dump_all(documents), encoding="utf-8")
-    temporary.replace(path)
+    write_bytes(path, (comment + yaml.safe_dump_all(documents)).encode())
 
 
 def main(

@@ -13,11 +13,9 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
-import os
 import pathlib
 import secrets
 import signal
-import sys
 import time
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any
@@ -28,8 +26,10 @@ from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2 as pb
 from rich.console import Console
 
+from facemodel.files import write_bytes
 from kubeflow import executor_io, ir, launcher
 from kubeflow.executor_io import Run, StepFailed
+from pipeline.local_runner import end_at_sigterm
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,9 +134,7 @@ def write_cache(entry: pathlib.Path, run: Run, output: pb.ExecutorOutput) -> Non
         "output": json_format.MessageToDict(output),
     }
     entry.parent.mkdir(parents=True, exist_ok=True)
-    temporary = entry.with_suffix(f".{os.getpid()}.part")
-    temporary.write_text(json.dumps(content), encoding="utf-8")
-    temporary.replace(entry)
+    write_bytes(entry, json.dumps(content).encode())
 
 
 def new_run(program: ir.Program, root: pathlib.Path, parameters: dict[str, Any]) -> Run:
@@ -186,7 +184,7 @@ def main(
     Example: python -m kubeflow.run_ir_locally kubeflow/build/pipeline.yaml --root out/kubeflow/run
     """
     console = Console(highlight=False, soft_wrap=True)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # a step's process is ended with it
+    end_at_sigterm()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's & ignores it
     try:
         program = ir.load(file)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pathlib
 from typing import Any
 
 from components import served_models
+from facemodel import saved_model
+from facemodel.saved_model import METADATA
 from pipeline.places import Places
-
-METADATA = pathlib.Path("assets.extra", "metadata.json")
 
 
 class LineageError(ValueError):
@@ -23,7 +22,7 @@ def read_facts(model: str | os.PathLike[str]) -> dict[str, Any]:
     Raises:
       LineageError: if it is none of this project's.
     """
-    return json.loads((_version_folder(model) / METADATA).read_text(encoding="utf-8"))
+    return saved_model.read_facts(_version_folder(model))
 
 
 def _version_folder(model: str | os.PathLike[str]) -> pathlib.Path:

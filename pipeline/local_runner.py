@@ -26,6 +26,7 @@ if __name__ == "__main__":
     sys.path[0] = str(pathlib.Path(__file__).resolve().parents[1])
 
 from components.settings import SettingsError
+from facemodel.files import write_bytes
 from pipeline import config as configuration
 from pipeline.places import DEFAULT_ROOT, Places, RunError, lock
 
@@ -51,9 +52,7 @@ def write_schema(config: configuration.PipelineConfig, places: Places) -> pathli
     text = curated_schema(lengths)
     path = places.schemas / hashlib.sha256(text.encode()).hexdigest()[:16] / "schema.pbtxt"
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    write_bytes(path, text.encode())
     return path
 
 

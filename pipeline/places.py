@@ -87,14 +87,15 @@ def lock(places: Places, *, patience_s: float = 0.0) -> Iterator[None]:
     places.root.mkdir(parents=True, exist_ok=True)
     deadline = time.monotonic() + patience_s
     with open(places.root / ".lock", "w") as file:
-        while not _try_to_hold(file):
+        while not try_to_hold(file):
             if time.monotonic() >= deadline:
                 raise RunError(f"{places.root}: another run is going on there")
             time.sleep(0.05)
         yield
 
 
-def _try_to_hold(file: IO) -> bool:
+def try_to_hold(file: IO) -> bool:
+    """Locks an open file against other processes until it is closed; whether nobody else has."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -162,13 +162,15 @@ class _Job:
 
     def _remove_earlier(self, name: str, found: int) -> None:
         """Removes what --overwrite would leave of an earlier run that found more faces."""
-        from serving.outputs import FORMAT_NAME
+        from serving.outputs import FORMAT_NAME, SUFFIXES
 
         for k in itertools.count(found):
-            files = [self._output / f"{name}_{k}.{end}" for end in (*MESH_FORMATS, "png", "json")]
-            if not files[-1].is_file() or FORMAT_NAME not in files[-1].read_text(errors="replace"):
+            description = self._output / f"{name}_{k}.json"
+            if not description.is_file() or FORMAT_NAME not in description.read_text(
+                errors="replace"
+            ):
                 return
-            for file in files:
+            for file in (description.with_suffix(f".{end}") for end in SUFFIXES):
                 if os.path.realpath(file) not in self._inputs:
                     file.unlink(missing_ok=True)
 

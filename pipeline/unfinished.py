@@ -7,13 +7,14 @@ being made and complete shards only.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import pathlib
 import shutil
 from collections.abc import Iterator
 
 from components.shards import Shard
+from facemodel.files import write_bytes
+from pipeline.places import try_to_hold
 
 _NOTE, _LOCK = "unfinished.json", ".lock"
 OWN_FILES = (_NOTE, _LOCK)
@@ -68,10 +69,8 @@ def opened(
 @contextlib.contextmanager
 def _locked(place: pathlib.Path, folder: pathlib.Path) -> Iterator[None]:
     with (place / _LOCK).open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise DatasetError(f"{folder}: another process is writing it") from None
+        if not try_to_hold(file):
+            raise DatasetError(f"{folder}: another process is writing it")
         yield
 
 
@@ -96,9 +95,7 @@ def _settle(
         for path in place.iterdir():
             if path.name != _LOCK:
                 path.unlink()
-    temporary = place / f".{_NOTE}.part"
-    temporary.write_text(json.dumps(description, indent=2) + "\n")
-    temporary.replace(note)
+    write_bytes(note, (json.dumps(description, indent=2) + "\n").encode())
 
 
 def _check_same(before: dict, now: dict, folder: pathlib.Path) -> None:

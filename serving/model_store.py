@@ -5,14 +5,16 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
-import json
 import os
 import pathlib
 import zipfile
 
 import numpy as np
 
+from facemodel.files import file_digest
 from facemodel.landmarks import IBUG_68
+from facemodel.saved_model import ARRAYS as ARRAYS_FILE
+from facemodel.saved_model import read_facts
 
 ARRAYS = (
     "mean",
@@ -64,10 +66,9 @@ def read_saved_model(path: str | os.PathLike[str]) -> SavedFaceModel:
         if not versions:
             raise ModelStoreError(f"{path}: no SavedModel in this folder")
         folder = max(versions, key=lambda entry: int(entry.name))
-    extra = folder / "assets.extra"
     try:
-        facts = json.loads((extra / "metadata.json").read_text())
-        with np.load(extra / "model.npz") as archive:
+        facts = read_facts(folder)
+        with np.load(folder / ARRAYS_FILE) as archive:
             arrays = {name: archive[name] for name in ARRAYS}
         for name in ("landmark_triangles", "landmark_barycentric"):
             arrays[name] = arrays[name][list(IBUG_68)]
@@ -99,7 +100,6 @@ def default_model_dir() -> pathlib.Path:
 
 def _export_default(folder: pathlib.Path) -> None:
     from facemodel import export
-    from facemodel.files import file_digest
     from facemodel.morphable import DEFAULT_MODEL, MorphableModel
     from facemodel.pretrained import load_pretrained
     from facemodel.weights import DEFAULT_WEIGHTS
@@ -131,5 +131,5 @@ def default_digest() -> str:
     digest = hashlib.sha256(facemodel.__version__.encode())
     for file in sorted([*root.glob("*.py"), *root.glob("data/*")]):
         digest.update(file.name.encode() + b"\0")
-        digest.update(hashlib.sha256(file.read_bytes()).digest())
+        digest.update(file_digest(file).encode())
     return digest.hexdigest()

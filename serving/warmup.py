@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import os
 import pathlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import grpc
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
-from facemodel.files import appearing
+from facemodel.saved_model import WARMUP_REQUESTS
 from serving.status import ServingError, from_error, invalid
 
-REQUESTS_FILE = pathlib.Path("assets.extra", "tf_serving_warmup_requests")
 MAX_REQUESTS = 1000
 
 
@@ -38,7 +37,7 @@ def replay(
       ServingError: if a record is damaged, is no Predict request or fails, or there are more than
         MAX_REQUESTS.
     """
-    file = pathlib.Path(path) / REQUESTS_FILE
+    file = pathlib.Path(path, WARMUP_REQUESTS)
     if not file.is_file():
         return 0
     count = 0
@@ -64,25 +63,3 @@ def _parse(record: bytes, file: pathlib.Path) -> predict_pb2.PredictRequest:
             grpc.StatusCode.UNIMPLEMENTED, f"{file}: unsupported log_type for warm-up: {kind}"
         )
     return log.predict_log.request
-
-
-def write_requests(
-    path: str | os.PathLike[str], requests: Iterable[predict_pb2.PredictRequest]
-) -> pathlib.Path:
-    """Puts warm-up requests into a SavedModel that no server watches yet.
-
-    Args:
-      path: of the version's folder.
-      requests: to be replayed in this order.
-
-    Returns:
-      The file's path.
-    """
-    file = pathlib.Path(path) / REQUESTS_FILE
-    file.parent.mkdir(exist_ok=True)
-    with appearing(file) as temporary, tf.io.TFRecordWriter(os.fspath(temporary)) as writer:
-        for request in requests:
-            log = prediction_log_pb2.PredictionLog()
-            log.predict_log.request.CopyFrom(request)
-            writer.write(log.SerializeToString())
-    return file

@@ -24,10 +24,10 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
+from components import warmup
 from facemodel import export, landmarks
 from facemodel.geometry import FaceGeometry
 from facemodel.network import IterativeRegressor, build_network
-from serving import warmup
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 BINARY = os.environ.get("TF_SERVING_BIN")

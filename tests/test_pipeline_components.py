@@ -40,8 +40,8 @@ from components.model_process import ServerBusy
 from components.record_schema import curated_schema
 from components.settings import SPLITS, DataSettings, ExportSettings, TrainerSettings
 from facemodel.checkpoints import checkpoint_steps
-from facemodel.export import METADATA_FILE
 from facemodel.morphable import MorphableModel
+from facemodel.saved_model import METADATA, read_facts
 from pipeline import config, pipeline
 
 pytestmark = pytest.mark.e2e  # importing TFX alone takes longer than a fast test may
@@ -179,7 +179,7 @@ def coefficients(path, records):
 
 def test_the_exported_model_says_where_it_comes_from(model, examples):
     path = pathlib.Path(model.uri, "Format-Serving")
-    origin = json.loads((path / "assets.extra" / METADATA_FILE).read_text())["origin"]
+    origin = read_facts(path)["origin"]
     assert DataSettings.from_json(json.dumps(origin["data"])) == DATA
     assert TrainerSettings.from_json(json.dumps(origin["trainer"])) == TRAINER
     assert origin["parent"] == {"init": "none"}
@@ -399,7 +399,7 @@ def test_only_models_blessed_twice_are_pushed_and_then_compared_with(model, tmp_
     assert second.get_string_custom_property("version") == version
     copied = pathlib.Path(second.uri, "Format-Serving", "saved_model.pb")
     assert copied.read_bytes() == (destination / "saved_model.pb").read_bytes()
-    facts = destination / "assets.extra" / METADATA_FILE
+    facts = destination / METADATA
     facts.write_text(facts.read_text().replace('"model_name": "tiny"', '"model_name": "other"'))
     third = baseline_of(model, tmp_path, "third")
     assert third.get_string_custom_property("version") == "candidate"

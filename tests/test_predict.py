@@ -8,6 +8,7 @@ from model_servers import arrays_of, face_landmarks, pictures, predict_request, 
 from tensorflow.core.framework import tensor_pb2
 
 from facemodel.morphable import MorphableModel
+from facemodel.saved_model import WARMUP_REQUESTS
 from serving import predict, warmup
 from serving.loaded_model import LoadedModel
 from serving.local_model import LocalModel
@@ -138,7 +139,7 @@ def test_warm_up_requests_are_replayed(tiny_versions, tmp_path):
     ],
 )
 def test_damaged_warm_up_files_are_noticed(tmp_path, content, code):
-    file = tmp_path / warmup.REQUESTS_FILE
+    file = tmp_path / WARMUP_REQUESTS
     file.parent.mkdir()
     if isinstance(content, bytes):
         file.write_bytes(content * 10)
