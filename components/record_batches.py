@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import pathlib
+import struct
+from collections.abc import Iterator
 
 import tensorflow as tf
 
@@ -16,6 +19,8 @@ from facemodel.scenes import inner_landmarks
 from facemodel.training import TrainingConfig
 
 SHUFFLE = 2048
+"""Records among which the next one is chosen."""
+_HEAD, _FOOT = 12, 4
 
 
 class RecordsError(ValueError):
@@ -40,22 +45,51 @@ def record_batches(
     Raises:
       RecordsError: if the folder has no such file.
     """
-    files = record_files(folder)
     counts = (model.coefficient_count, len(model.albedo))
     geometry = FaceGeometry.create(model)
-    compression = "GZIP" if files[0].endswith(".gz") else ""
-    records = tf.data.TFRecordDataset(files, compression_type=compression)
-    batches = (
-        records.shuffle(SHUFFLE, seed=config.seed)
-        .repeat()
-        .batch(config.batch_size, drop_remainder=True)
-        .skip(skip)
+    batches = record_order(
+        record_files(folder), seed=config.seed, batch_size=config.batch_size, skip=skip
     )
     return batches.map(
         lambda serialized: training_batch(serialized, geometry, counts=counts, size=config.size),
         num_parallel_calls=tf.data.AUTOTUNE,
         deterministic=True,
     ).prefetch(tf.data.AUTOTUNE)
+
+
+def record_order(files: list[str], *, seed: int, batch_size: int, skip: int = 0) -> tf.data.Dataset:
+    """Batches of serialized records without end, shuffled anew for each time through the files.
+
+    Args:
+      files: of records, compressed if their names end with .gz.
+      seed: of the order.
+      batch_size: of full batches; one may begin at the end of the files and end at their beginning.
+      skip: batches to leave out; times through the files that they filled are not read.
+    """
+    compression = "GZIP" if files[0].endswith(".gz") else ""
+    records = tf.data.TFRecordDataset(files, compression_type=compression)
+    first, rest = divmod(skip * batch_size, count_records(files)) if skip else (0, 0)
+
+    def shuffled(epoch):
+        tf.compat.v1.set_random_seed(seed + 1)  # of this function's graph, whatever the process has
+        return records.shuffle(SHUFFLE, seed=epoch)
+
+    order = tf.data.Dataset.range(first, tf.int64.max).flat_map(shuffled)
+    return order.skip(rest).batch(batch_size, drop_remainder=True)
+
+
+def count_records(files: list[str]) -> int:
+    """How many records files hold; reads only their lengths where they are not compressed."""
+    return sum(1 for file in files for _ in _lengths(file))
+
+
+def _lengths(file: str) -> Iterator[int]:
+    """Of each record: 8 bytes before it, with 4 of a checksum, and 4 of another one behind it."""
+    with (gzip.open if file.endswith(".gz") else open)(file, "rb") as stream:
+        while head := stream.read(_HEAD):
+            (length,) = struct.unpack_from("<Q", head)
+            stream.seek(length + _FOOT, os.SEEK_CUR)
+            yield length
 
 
 def record_files(folder: str | os.PathLike[str]) -> list[str]:
