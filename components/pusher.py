@@ -33,14 +33,15 @@ def objection(model: Artifact, baseline: Artifact, serving_dir: str) -> str:
       baseline: what it was compared with, by its property `version`.
       serving_dir: folder of the versions.
     """
+    candidate = path_utils.serving_model_path(model.uri)
     taken_back = served_models.withdrawn(serving_dir)
-    if model.uri in [served_models.source_of(path) for path in taken_back]:
+    if any(served_models.same_model(path, candidate) for path in taken_back):
         return "it was withdrawn"
-    newest = newest_served(path_utils.serving_model_path(model.uri), serving_dir)
+    newest = newest_served(candidate, serving_dir)
     compared = baseline.get_string_custom_property("version")
     if compared == (newest.name if newest else CANDIDATE):
         return ""
-    if newest and served_models.source_of(newest) == model.uri:
+    if newest and served_models.same_model(newest, candidate):
         return ""
     served = newest.name if newest else "nothing"
     return f"it was compared with {compared}, and {served} is served now"

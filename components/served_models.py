@@ -8,15 +8,20 @@ from __future__ import annotations
 
 import os
 import pathlib
+import platform
+import re
 import shutil
 import time
 
-from facemodel.saved_model import EXTRA
+from facemodel.files import file_digest
+from facemodel.saved_model import EXTRA, METADATA, read_facts
 
 SAVED_MODEL = "saved_model.pb"
 SOURCE_FILE = EXTRA / "pushed_from"
 """Says of which artifact a version is a copy."""
 WITHDRAWN = "withdrawn-"
+_HALF = re.compile(r"\.\d+\.(?P<host>.*)\.(?P<pid>\d+)\.part")
+_HALF_SECONDS = 86400.0
 
 
 class ServedModelsError(ValueError):
@@ -46,8 +51,29 @@ def source_of(version: str | os.PathLike[str]) -> str:
     return file.read_text(encoding="utf-8").strip() if file.is_file() else ""
 
 
+def same_model(one: str | os.PathLike[str], other: str | os.PathLike[str]) -> bool:
+    """Whether two SavedModels answer the same: equal facts about their origin, else equal files.
+
+    The facts hold digests of weights, settings and code. Files differ from one export to the next.
+    """
+    facts = [read_facts(path) if _has_facts(path) else {} for path in (one, other)]
+    if all("weights" in found.get("origin", {}) for found in facts):
+        return facts[0] == facts[1]
+    return _file_digests(one) == _file_digests(other)
+
+
+def _has_facts(path: str | os.PathLike[str]) -> bool:
+    return pathlib.Path(path, METADATA).is_file()
+
+
+def _file_digests(folder: str | os.PathLike[str]) -> dict[str, str]:
+    paths = (path for path in pathlib.Path(folder).rglob("*") if path.is_file())
+    found = {path.relative_to(folder).as_posix(): file_digest(path) for path in paths}
+    return {name: digest for name, digest in found.items() if name != SOURCE_FILE.as_posix()}
+
+
 def push(model: str | os.PathLike[str], folder: str | os.PathLike[str], *, source: str) -> int:
-    """Adds a version; one that is a copy of the same source, and the newest, stays the newest.
+    """Adds a version, unless the newest one is the same model already.
 
     Args:
       model: a SavedModel's folder.
@@ -58,12 +84,13 @@ def push(model: str | os.PathLike[str], folder: str | os.PathLike[str], *, sourc
       The version's number: seconds since 1970, or more if a newer one is there.
     """
     folder = pathlib.Path(folder)
+    _forget_halves(folder)
     present = versions(folder)
     newest = max(present, default=0)
-    if present and source_of(present[newest]) == source:
+    if present and same_model(present[newest], model):
         return newest
     number = max(int(time.time()), newest + 1)
-    temporary = folder / f".{number}.{os.getpid()}.part"
+    temporary = folder / f".{number}.{platform.node()}.{os.getpid()}.part"
     try:
         shutil.copytree(model, temporary)
         file = temporary / SOURCE_FILE
@@ -73,6 +100,26 @@ def push(model: str | os.PathLike[str], folder: str | os.PathLike[str], *, sourc
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return number
+
+
+def _forget_halves(folder: pathlib.Path) -> None:
+    """Removes what pushes left that were killed: on this machine, or long ago on another one."""
+    for path in folder.glob(".*.part"):
+        found = _HALF.fullmatch(path.name)
+        here = found and found["host"] == platform.node()
+        old = time.time() - path.stat().st_mtime > _HALF_SECONDS
+        if found and (not _is_alive(int(found["pid"])) if here else old):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return pid != os.getpid()
 
 
 def withdraw(folder: str | os.PathLike[str], *, to: int | None = None) -> list[int]:

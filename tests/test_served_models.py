@@ -1,9 +1,17 @@
 """The folder of pushed models: versions appear whole, push twice is push once, roll-back."""
 
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+
 import pytest
 from typer.testing import CliRunner
 
 from components import served_models
+from facemodel.saved_model import METADATA
 from pipeline import cli
 
 
@@ -32,16 +40,60 @@ def test_a_pushed_model_is_the_newest_version(tmp_path, model):
 
 
 def test_pushing_the_same_again_adds_nothing(tmp_path, model):
+    """Whichever artifact it is a copy of."""
     folder = tmp_path / "served"
     number = served_models.push(model(), folder, source="a")
     assert served_models.push(tmp_path / "model", folder, source="a") == number
-    assert len(served_models.versions(folder)) == 1
+    assert served_models.push(model("copy"), folder, source="b") == number
+    assert list(served_models.versions(folder)) == [number]
+    assert served_models.push(model("other", "changed"), folder, source="c") > number
+    assert served_models.push(model("again"), folder, source="d") > number
+
+
+def test_exports_of_the_same_weights_are_the_same_model(tmp_path, model):
+    """TensorFlow gives the graph other names each time it is exported."""
+    paths = [model(name, name) for name in "abc"]
+    for path, weights in zip(paths, ("w", "w", "v")):
+        (path / METADATA).parent.mkdir()
+        facts = {"iterations": 3, "origin": {"weights": weights, "code": "c"}}
+        (path / METADATA).write_text(json.dumps(facts))
+    assert served_models.same_model(paths[0], paths[1])
+    assert not served_models.same_model(paths[0], paths[2])
+    folder = tmp_path / "served"
+    number = served_models.push(paths[0], folder, source="a")
+    assert served_models.push(paths[1], folder, source="b") == number
+    assert served_models.push(paths[2], folder, source="c") > number
+
+
+KILLED = """
+import os, pathlib, shutil, signal, sys
+shutil.copytree = lambda source, target: (target.mkdir(), os.kill(os.getpid(), signal.SIGKILL))
+from components import served_models
+served_models.push(sys.argv[1], sys.argv[2], source="a")
+"""
+
+
+def test_what_a_killed_push_left_goes_with_the_next_one(tmp_path, model):
+    folder = tmp_path / "served"
+    number = served_models.push(model("first", "first"), folder, source="0")
+    command = [sys.executable, "-c", KILLED, str(model()), str(folder)]
+    assert subprocess.run(command).returncode == -signal.SIGKILL
+    (half,) = folder.glob(".*.part")
+    of_init = half.with_name(re.sub(r"\d+\.part", "1.part", half.name))
+    elsewhere, long_ago = (folder / f".7.{host}.{2**22}.part" for host in ("a.b", "c"))
+    for path in (of_init, elsewhere, long_ago):
+        path.mkdir()
+    os.utime(long_ago, (0, 0))
+    newest = served_models.push(tmp_path / "model", folder, source="a")
+    assert {*folder.iterdir()} == {
+        folder / str(number), folder / str(newest), of_init, elsewhere
+    }  # fmt: skip
 
 
 def test_a_failed_copy_leaves_nothing(tmp_path, model, monkeypatch):
     folder = tmp_path / "served"
     served_models.push(model(), folder, source="a")
-    broken = model("broken")
+    broken = model("broken", "another")
     (broken / "variables" / "x").symlink_to(tmp_path / "missing")
     with pytest.raises(OSError):
         served_models.push(broken, folder, source="b")
