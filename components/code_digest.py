@@ -14,11 +14,11 @@ from facemodel.files import file_digest
 ROOT = pathlib.Path(facemodel.__file__).parents[1]
 """Where the project's packages lie side by side."""
 DATA = pathlib.Path(facemodel.__file__).parent / "data"
-"""Face model, weights and measured noise, which the code reads."""
+"""Face model, weights and measured noise; modules that read one of them name the file."""
 
 
 def code_digest(*modules: str, files: Iterable[str | os.PathLike[str]] = ()) -> str:
-    """Digest of modules, of all modules of the project that they import, and of the data.
+    """Digest of modules, of all modules of the project that they import, and of the data they name.
 
     Args:
       modules: full names, such as components.trainer.
@@ -31,7 +31,8 @@ def code_digest(*modules: str, files: Iterable[str | os.PathLike[str]] = ()) -> 
       ModuleNotFoundError: if one of the modules is not the project's.
     """
     digest = hashlib.sha256()
-    for path in [*source_files(*modules), *sorted(DATA.glob("*.npz")), *map(pathlib.Path, files)]:
+    sources = source_files(*modules)
+    for path in [*sources, *data_files(sources), *map(pathlib.Path, files)]:
         name = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
         digest.update(f"{name.as_posix()}\0".encode())
         digest.update(file_digest(path).encode())
@@ -54,6 +55,19 @@ def source_files(*modules: str) -> list[pathlib.Path]:
         waiting += [".".join(parents[: k + 1]) for k in range(len(parents))]
         waiting += _imported(path.read_text(encoding="utf-8"))
     return sorted(set(found.values()))
+
+
+def data_files(sources: Iterable[pathlib.Path]) -> list[pathlib.Path]:
+    """The files in the package's data folder whose names stand in modules, in order."""
+    texts = {text for path in sources for text in _texts(path.read_text(encoding="utf-8"))}
+    return sorted(path for path in DATA.glob("*.npz") if path.name in texts)
+
+
+def _texts(source: str) -> Iterator[str]:
+    """All strings in a module."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
 
 
 def _source_file(module: str) -> pathlib.Path | None:

@@ -11,9 +11,10 @@ def project(tmp_path, monkeypatch):
     """A made-up project: components.step imports facemodel.used inside a function."""
     files = {
         "facemodel/__init__.py": "",
-        "facemodel/used.py": "import numpy\nX = 1\n",
+        "facemodel/used.py": "import numpy\nX = ('data', 'model.npz')\n",
         "facemodel/unused.py": "Y = 1\n",
-        "facemodel/data/model.npz": "weights",
+        "facemodel/data/model.npz": "read by used",
+        "facemodel/data/other.npz": "read by none",
         "components/__init__.py": "",
         "components/step.py": "def f():\n    from facemodel import used\n    return used\n",
     }
@@ -46,6 +47,7 @@ def test_imports_are_followed(project):
         ("components/step.py", True),
         ("facemodel/used.py", True),
         ("facemodel/data/model.npz", True),
+        ("facemodel/data/other.npz", False),
         ("facemodel/unused.py", False),
     ],
 )
@@ -82,3 +84,26 @@ def test_steps_depend_on_what_they_run(module, used, unused):
     names = {path.relative_to(code_digest.ROOT).as_posix() for path in source_files(module)}
     assert used in names
     assert unused not in names
+
+
+@pytest.mark.parametrize(
+    ("module", "named"),
+    [
+        ("components.anomaly_gate", []),
+        ("components.pusher", []),
+        ("components.face_example_gen", ["default_model.npz", "landmark_noise.npz"]),
+        (
+            "components.trainer",
+            ["default_model.npz", "landmark_noise.npz", "regressor_float16.npz"],
+        ),
+    ],
+)
+def test_steps_depend_on_the_data_that_they_read(module, named):
+    found = code_digest.data_files(source_files(module))
+    assert [path.name for path in found] == named
+
+
+def test_every_data_file_is_named_by_a_module():
+    modules = (path.stem for path in (code_digest.ROOT / "facemodel").glob("*.py"))
+    sources = source_files(*(f"facemodel.{name}" for name in modules if name != "__init__"))
+    assert code_digest.data_files(sources) == sorted(code_digest.DATA.glob("*.npz"))
