@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from facemodel.morphable import MorphableModel
 
+NAMES = ("default", "tiny")
+"""What settings call the package's face model and a made-up one."""
+
 
 def load_face_model(name: str, level: int = 1) -> MorphableModel:
     """Reads a face model.
@@ -17,4 +20,9 @@ def load_face_model(name: str, level: int = 1) -> MorphableModel:
     """
     if name == "tiny":
         return MorphableModel.tiny()
-    return MorphableModel.load(None if name == "default" else name, level=level)
+    return MorphableModel.load(face_model_file(name), level=level)
+
+
+def face_model_file(name: str) -> str | None:
+    """The file that settings name; None for the face models that need none."""
+    return None if name in NAMES else name

@@ -1,9 +1,10 @@
-"""A model server as a process, while something is asked of it."""
+"""A model server as a process, while something is asked of it; it ends with this process."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -17,6 +18,8 @@ from tensorflow_serving.apis import (
     model_service_pb2_grpc,
     prediction_service_pb2_grpc,
 )
+
+from components.child_process import bound
 
 SERVER_VARIABLE = "TF_SERVING_BIN"
 _STOP_SECONDS = 20.0
@@ -40,8 +43,13 @@ def server_command(base: str, *, name: str, port: int) -> list[str]:
       base: folder of the model's versions.
       name: of the model.
       port: for gRPC.
+
+    Raises:
+      FileNotFoundError: if there is no such program as SERVER_VARIABLE names.
     """
     if binary := os.environ.get(SERVER_VARIABLE):
+        if not shutil.which(binary):
+            raise FileNotFoundError(f"{SERVER_VARIABLE}: there is no program {binary!r}")
         return [
             binary,
             f"--port={port}",
@@ -73,9 +81,8 @@ def running_server(
     """
     port = _free_port()
     with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(
-            server_command(base, name=name, port=port), stdout=log, stderr=subprocess.STDOUT
-        )
+        command = bound(server_command(base, name=name, port=port))
+        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
         try:
             options = [("grpc.max_receive_message_length", -1), ("grpc.enable_http_proxy", 0)]
             with grpc.insecure_channel(f"127.0.0.1:{port}", options=options) as channel:

@@ -1,6 +1,5 @@
 """FaceReport: a page about a model, with its errors by iteration and slice, and faces."""
 
-import dataclasses
 import os
 import pathlib
 
@@ -21,6 +20,7 @@ from components.pusher import BLESSED_FILE, is_blessed
 from components.record_batches import record_files
 from components.report_page import Face, Page, SliceRow
 from components.settings import DataSettings, ReportSettings
+from components.verdict import objections
 from facemodel import camera, examples, metrics, rendering
 from facemodel.geometry import FaceGeometry
 from facemodel.morphable import MorphableModel
@@ -70,6 +70,14 @@ def measure(
             error = float(errors.errors_mm(one["coefficients"], truth))
             found.append((error, record, one))
     return sorted(found, key=lambda item: item[0])
+
+
+def best_and_worst(found: list[tuple], count: int) -> tuple[list[tuple], list[tuple]]:
+    """From what measure found, so many of each, and none in both; worst first, no failures."""
+    drawable = [item for item in found if np.isfinite(item[0])]
+    count = min(count, -(-len(drawable) // 2))
+    best = drawable[:count]
+    return best, drawable[len(best) :][::-1][:count]
 
 
 class Pictures:
@@ -145,27 +153,21 @@ def FaceReport(
       code: digest of the code that runs.
     """
     del code
+    face_model, wanted = DataSettings.from_json(data).face_model, ReportSettings.from_json(settings)
     path = pathlib.Path(path_utils.serving_model_path(model.uri))
-    facts = read_facts(path)
-    page = Page(
-        facts=facts["origin"],
-        blessed=is_blessed(blessing, BLESSED_FILE),
-        rows=slice_rows(evaluation.uri),
-    )
-    wanted = ReportSettings.from_json(settings)
     files = record_files(artifact_utils.get_split_uri([examples], wanted.split))
     records = list(tf.data.TFRecordDataset(files).take(wanted.faces).as_numpy_iterator())
-    found = measure(ExportedModel(path), DataSettings.from_json(data).face_model, records)
-    pictures = Pictures(
-        load_face_model(DataSettings.from_json(data).face_model, facts["origin"]["export"]["level"])
-    )
-    drawable = [item for item in found if np.isfinite(item[0])]
-    shown = min(wanted.shown, -(-len(drawable) // 2))
-    page = dataclasses.replace(
-        page,
+    found = measure(ExportedModel(path), face_model, records)
+    facts = read_facts(path)["origin"]
+    best, worst = best_and_worst(found, wanted.shown)
+    pictures = Pictures(load_face_model(face_model, facts["export"]["level"]))
+    page = Page(
+        facts=facts,
+        objections=[] if is_blessed(blessing, BLESSED_FILE) else objections(evaluation.uri),
+        rows=slice_rows(evaluation.uri),
         faces=len(found),
-        best=tuple(pictures.face(*item) for item in drawable[:shown]),
-        worst=tuple(pictures.face(*item) for item in drawable[::-1][:shown]),
+        best=tuple(pictures.face(*item) for item in best),
+        worst=tuple(pictures.face(*item) for item in worst),
     )
     os.makedirs(report.uri, exist_ok=True)
     pathlib.Path(report.uri, "index.html").write_text(page.to_html(), encoding="utf-8")

@@ -54,6 +54,16 @@ _EXPLANATION = (
 )
 
 
+def slice_name(key: tuple) -> str:
+    """A slice's key of TFMA, ((feature, bin),), for people: "yaw: frontal", "all faces"."""
+    parts = []
+    for feature, number in key:
+        names = BIN_NAMES.get(feature, ())
+        label = names[number] if number < len(names) else str(number)
+        parts.append(f"{feature.removeprefix('slice/').removesuffix('_bin')}: {label}")
+    return ", ".join(parts).replace("_", " ") or "all faces"
+
+
 @dataclasses.dataclass(frozen=True)
 class SliceRow:
     """Errors of one slice.
@@ -72,12 +82,7 @@ class SliceRow:
     @property
     def name(self) -> str:
         """For people: "yaw: frontal"."""
-        parts = []
-        for feature, number in self.key:
-            names = BIN_NAMES.get(feature, ())
-            label = names[number] if number < len(names) else str(number)
-            parts.append(f"{feature.removeprefix('slice/').removesuffix('_bin')}: {label}")
-        return ", ".join(parts).replace("_", " ") or "all faces"
+        return slice_name(self.key)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,14 +104,14 @@ class Page:
 
     Attributes:
       facts: of the model's origin.
-      blessed: whether the Evaluator blessed it.
+      objections: of the Evaluator; none if it blessed the model.
       rows: errors by slice, of all faces first.
       faces: how many were reconstructed for the page.
       best, worst: of them.
     """
 
     facts: dict
-    blessed: bool
+    objections: list[str]
     rows: list[SliceRow]
     faces: int = 0
     best: tuple[Face, ...] = ()
@@ -114,10 +119,10 @@ class Page:
 
     def to_html(self) -> str:
         """The whole page."""
-        kind, verdict = ("good", "blessed") if self.blessed else ("bad", "not blessed")
         title = f"Model {html.escape(self.facts['run_key'])}"
         parts = [
-            f'<h1>{title}</h1><p>The evaluation says: <b class="{kind}">{verdict}</b>.</p>',
+            f"<h1>{title}</h1>",
+            _verdict(self.objections),
             f"<h2>Error by iteration and slice</h2><p>{_EXPLANATION}</p>",
             _chart(self.rows),
             _table(self.rows),
@@ -136,6 +141,13 @@ def error_colours(distance_mm: np.ndarray) -> np.ndarray:
     """[...] mm -> [..., 3] in [0, 1]."""
     place = np.clip(np.asarray(distance_mm) / MAP_MM, 0, 1) * (len(_RAMP) - 1)
     return np.stack([np.interp(place, range(len(_RAMP)), _RAMP[:, c]) for c in range(3)], -1)
+
+
+def _verdict(objections: Iterable[str]) -> str:
+    items = "".join(f"<li>{html.escape(text)}</li>" for text in objections)
+    if not items:
+        return '<p>The evaluation says: <b class="good">blessed</b>.</p>'
+    return f'<p>The evaluation says: <b class="bad">not blessed</b>.</p><ul>{items}</ul>'
 
 
 def _table(rows: Iterable[SliceRow]) -> str:

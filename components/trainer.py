@@ -11,19 +11,22 @@ import pathlib
 import shutil
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from components import warmup
-from components.face_models import load_face_model
+from components.face_models import face_model_file, load_face_model
 from components.record_batches import record_batches, record_files
 from components.settings import DataSettings, ExportSettings, SettingsError, TrainerSettings
 from facemodel import checkpoints, training
 from facemodel.export import ExportConfig, export_saved_model
 from facemodel.files import file_digest
 from facemodel.geometry import FaceGeometry
+from facemodel.morphable import MorphableModel
 from facemodel.network import IterativeRegressor, build_network
+from facemodel.pretrained import load_pretrained
 from facemodel.training import RegressorTrainer, TrainingConfig
-from facemodel.weights import DEFAULT_WEIGHTS, load_weights
+from facemodel.weights import DEFAULT_WEIGHTS
 
 _log = logging.getLogger("components.trainer")
 
@@ -122,7 +125,8 @@ def fit(
             f"got {config.batch_size}",
         )
     with strategy.scope():
-        trainer = _build(FaceGeometry.create(model), config, settings)
+        regressor = _regressor(model, DataSettings.from_json(arguments.data), settings)
+        trainer = training.create_trainer(regressor, config, share=_share_of_device)
         step = _resume(trainer, folder)
     training.train(
         trainer,
@@ -140,19 +144,24 @@ def strategy_of(settings: TrainerSettings) -> tf.distribute.Strategy:
     return tf.distribute.get_strategy()
 
 
-def _build(
-    geometry: FaceGeometry, config: TrainingConfig, settings: TrainerSettings
-) -> RegressorTrainer:
+def _regressor(
+    model: MorphableModel, data: DataSettings, settings: TrainerSettings
+) -> IterativeRegressor:
+    """Untrained, or with weights that have to be for this face model; in the asked precision."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(settings.precision)
     try:
-        network = build_network(geometry.prior_mean.shape[0])
+        if settings.init != "none":
+            return load_pretrained(
+                model,
+                weights=initial_weights(settings),
+                model_path=face_model_file(data.face_model),
+                iterations=settings.iterations,
+            )
+        network = build_network(model.coefficient_count)
     finally:
         keras.config.set_dtype_policy(before)
-    if settings.init != "none":
-        load_weights(network, initial_weights(settings))
-    regressor = IterativeRegressor(geometry, network, iterations=config.iterations)
-    return training.create_trainer(regressor, config, share=_share_of_device)
+    return IterativeRegressor(FaceGeometry.create(model), network, iterations=settings.iterations)
 
 
 def _share_of_device() -> tuple:
@@ -224,13 +233,21 @@ def export(
         _plain(trainer.regressor),
         temporary,
         config=ExportConfig(start=settings.start, landmark_noise_mm=settings.landmark_noise_mm),
-        facts={"origin": origin(arguments, data_digest)},
+        facts={"origin": origin(arguments, data_digest) | {"weights": weights_digest(trainer)}},
     )
     records = tf.data.TFRecordDataset(eval_files).take(settings.warmup_requests)
     requests = warmup.predict_requests(records.as_numpy_iterator(), name=arguments.model_name)
     warmup.write_requests(written, requests)
     written.rename(target)
     temporary.rmdir()
+
+
+def weights_digest(trainer: RegressorTrainer) -> str:
+    """SHA-256 of what was learnt, 16 hexadecimal digits."""
+    digest = hashlib.sha256()
+    for array in trainer.regressor.network.get_weights():
+        digest.update(np.ascontiguousarray(array, np.float32).tobytes())
+    return digest.hexdigest()[:16]
 
 
 def _plain(regressor: IterativeRegressor) -> IterativeRegressor:

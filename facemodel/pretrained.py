@@ -32,12 +32,22 @@ def load_pretrained(
     Raises:
       WeightsError: if the file is missing or broken, or was trained for another face model.
     """
+    check_weights(model, weights=weights, model_path=model_path)
+    network = build_network(model.coefficient_count)
+    load_weights(network, weights or DEFAULT_WEIGHTS)
+    return IterativeRegressor(FaceGeometry.create(model), network, iterations=iterations)
+
+
+def check_weights(
+    model: MorphableModel,
+    *,
+    weights: str | os.PathLike[str] | None = None,
+    model_path: str | os.PathLike[str] | None = None,
+) -> None:
+    """Raises WeightsError, as load_pretrained does, unless weights are for a face model."""
     path = pathlib.Path(weights or DEFAULT_WEIGHTS)
     _, meta = read_weights(path)
     _check_model(meta, model, pathlib.Path(model_path or DEFAULT_MODEL), path)
-    network = build_network(model.coefficient_count)
-    load_weights(network, path)
-    return IterativeRegressor(FaceGeometry.create(model), network, iterations=iterations)
 
 
 def weights_meta(

@@ -19,7 +19,9 @@ import yaml
 from facemodel.files import write_bytes
 from pipeline import config as configuration
 from pipeline import local_runner
+from pipeline.beam_arguments import container_variables
 from pipeline.config import PipelineConfig, ResourcesSettings, SettingsError, StepResources
+from pipeline.named_files import checked
 from serving.quiet import without_notices
 
 NAME = "facerelief"
@@ -64,13 +66,15 @@ class Places:
         """In kubeflow/Dockerfile's image, with the claims of kubeflow/manifests.
 
         Raises:
-          SettingsError: for a face model other than the default one, whose schema is in the image.
+          SettingsError: for files that are not in the image, as the schema of another face model.
         """
-        face_model = config.data.face_model
-        if face_model != "default":
-            raise SettingsError(
-                "data.face_model", f"should be default, as in the image, got {face_model!r}"
-            )
+        for field, value, present in (
+            ("data.face_model", config.data.face_model, ("default",)),
+            ("trainer.init", config.trainer.init, ("shipped", "none")),
+        ):
+            if value not in present:
+                words = " or ".join(present)
+                raise SettingsError(field, f"should be {words}, as in the image, got {value!r}")
         models, checkpoints = "/mnt/models", "/mnt/checkpoints"
         claims = {models: f"{NAME}-models", checkpoints: f"{NAME}-checkpoints"}
         return cls(models, checkpoints, image_schema_file(), claims)
@@ -122,7 +126,8 @@ def set_resources(spec: dict[str, Any], resources: ResourcesSettings) -> None:
         executor = spec["deploymentSpec"]["executors"][label]
         if "container" in executor:
             executor["container"]["resources"] = limits(wanted)
-            executor["container"]["args"] += beam_args(min(resources.beam_workers, wanted.cpu))
+            workers = min(resources.beam_workers, wanted.cpu)
+            executor["container"]["env"] = container_variables(beam_args(workers))
         if wanted.retries:
             task["retryPolicy"] = {"maxRetryCount": wanted.retries, **BACKOFF}
 
@@ -216,7 +221,9 @@ def main(
     try:
         loaded = configuration.load(profile=profile, file=config, overrides=settings or [])
         with without_notices():
-            places = Places.here(here, loaded) if here else Places.cluster(loaded)
+            places = Places.cluster(loaded) if here is None else None
+            loaded = checked(loaded)
+            places = places or Places.here(here, loaded)
             documents = compile_pipeline(loaded, image=image, places=places)
             check(documents)
         write(documents, loaded, out)

@@ -16,6 +16,7 @@ import subprocess
 from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2 as pb
 
+from components.child_process import bound
 from kubeflow import executor_io
 from kubeflow.executor_io import BUCKET, Run, StepFailed, artifacts_of
 from kubeflow.ir import Step
@@ -35,7 +36,10 @@ def run_container(step: Step, run: Run, message: pb.ExecutorInput) -> pb.Executo
     staging = folder / "staging"
     _prepare(run, message, folder, staging)
     log = folder / "log.txt"
-    code = _run_process(executor_io.command_line(step, message, staging), log, folder, staging)
+    variables = {each.name: each.value for each in step.executor.container.env}
+    environment = {**os.environ, **variables, STAGING_ROOT: str(staging)}
+    words = executor_io.command_line(step, message, staging)
+    code = _run_process(words, log, folder, environment)
     if code:
         raise StepFailed(f"{step.name} ended with code {code}; see {log}\n{_tail(log)}")
     output = executor_io.collect(step, message)
@@ -79,13 +83,15 @@ def _copy(source: pathlib.Path, target: pathlib.Path) -> None:
 
 
 def _run_process(
-    words: list[str], log: pathlib.Path, folder: pathlib.Path, staging: pathlib.Path
+    words: list[str], log: pathlib.Path, folder: pathlib.Path, environment: dict[str, str]
 ) -> int:
-    """Exit code of a command; ends its whole process group when this one is interrupted."""
-    environment = {**os.environ, STAGING_ROOT: str(staging)}
+    """Exit code of a command; ends its whole process group when this one is interrupted.
+
+    The command itself also ends when this process is killed.
+    """
     with log.open("ab") as stream:
         process = subprocess.Popen(
-            words,
+            bound(words),
             cwd=folder,
             env=environment,
             stdin=subprocess.DEVNULL,

@@ -24,6 +24,8 @@ import yaml
 from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2
 
+from pipeline.beam_arguments import from_environment
+
 STAGING_ROOT = "KFP_STAGING_ROOT"
 """Environment variable: where /minio, /s3 and /gcs are; the file system's root if not set."""
 
@@ -111,7 +113,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Runs one step."""
     from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor as tfx_entrypoint
 
-    args, beam_args = tfx_entrypoint._parse_flags(list(sys.argv[1:] if argv is None else argv))
+    words = list(sys.argv[1:] if argv is None else argv) + from_environment()
+    args, beam_args = tfx_entrypoint._parse_flags(words)
     executor_input = json_format.Parse(
         args.json_serialized_invocation_args,
         pipeline_spec_pb2.ExecutorInput(),

@@ -11,7 +11,6 @@ There the options come from the environment: FACERELIEF_CONFIG (a YAML file), FA
 
 from __future__ import annotations
 
-import datetime
 import hashlib
 import logging
 import os
@@ -20,6 +19,7 @@ import re
 import shlex
 import signal
 import sys
+from typing import TYPE_CHECKING
 
 if __name__ == "__main__":
     # The folder of this script comes first on the path and would hide the package of its name.
@@ -28,9 +28,14 @@ if __name__ == "__main__":
 from components.settings import SettingsError
 from facemodel.files import write_bytes
 from pipeline import config as configuration
-from pipeline.places import DEFAULT_ROOT, Places, RunError, lock
+from pipeline.places import DEFAULT_ROOT, Places, RunError, finished_mark, lock
+
+if TYPE_CHECKING:
+    from pipeline.runs import Run
 
 NAME = "facerelief"
+_OWN_PACKAGES = ("components", "facemodel", "pipeline", "serving")
+"""What goes wrong there says so in one sentence; other errors are shown with their traceback."""
 
 _STEP = re.compile(r"Component \S+ is (running|finished)|An? cached execution|Execution \d+ failed")
 
@@ -61,6 +66,7 @@ def create(config: configuration.PipelineConfig, places: Places, *, name: str = 
     from tfx import v1 as tfx
 
     from components.synthesis import local_flags
+    from pipeline.beam_arguments import local_placeholders
     from pipeline.pipeline import create_pipeline
 
     return create_pipeline(
@@ -73,7 +79,7 @@ def create(config: configuration.PipelineConfig, places: Places, *, name: str = 
         metadata_config=tfx.orchestration.metadata.sqlite_metadata_connection_config(
             str(places.metadata)
         ),
-        beam_args=local_flags(config.resources.beam_workers),
+        beam_args=local_placeholders(local_flags(config.resources.beam_workers)),
     )
 
 
@@ -82,7 +88,7 @@ def run(
     root: str | os.PathLike[str] = DEFAULT_ROOT,
     *,
     name: str = NAME,
-) -> Places:
+) -> Run | None:
     """Runs all steps; those that ran before with the same inputs, settings and code are skipped.
 
     Args:
@@ -90,40 +96,50 @@ def run(
       root: folder for everything.
       name: of the pipeline.
 
-    Raises:
-      RunError: if a run is going on there.
-    """
-    from tfx import v1 as tfx
+    Returns:
+      What ran; None if nothing did, as `tfx pipeline create` only reads the pipeline.
 
-    places = Places(pathlib.Path(root))
+    Raises:
+      SettingsError: if a file that the configuration names cannot be used.
+      RunError: if a run is going on there, or a step fails.
+    """
+    from components.model_process import SERVER_VARIABLE
+    from pipeline.named_files import check_server, checked
+    from pipeline.runs import list_runs, newest_number
+
+    config, places = checked(config), Places(pathlib.Path(root))
+    check_server(SERVER_VARIABLE)
     _log.info("configuration:\n%s", config.to_yaml())
     with lock(places, patience_s=1.0):
         pipeline = create(config, places, name=name)
-        stored = places.configs / f"{datetime.datetime.now().isoformat()}.yaml"
+        before = newest_number(places)
+        stored = places.new_config(before)
         stored.parent.mkdir(exist_ok=True)
-        stored.write_text(config.to_yaml(), encoding="utf-8")
-        tfx.orchestration.LocalDagRunner().run(pipeline)
-        places.finished_mark(stored).touch()
-    return places
+        write_bytes(stored, config.to_yaml().encode())
+        _run_steps(pipeline, places)
+        number = newest_number(places)
+        if number == before:
+            stored.unlink()
+            return None
+        finished_mark(stored).touch()
+    return next(found for found in list_runs(places) if found.context == number)
 
 
-def summary(places: Places, config: configuration.PipelineConfig) -> str:
-    """What the newest run did, where its report is and what is served, for people."""
-    from components import served_models
+def _run_steps(pipeline, places: Places) -> None:
+    """Raises RunError, naming the step, for whatever a step raises."""
+    from tfx import v1 as tfx
+
     from pipeline.runs import list_runs
 
-    newest = list_runs(places)[0]
-    reports = sorted(places.artifacts.glob("FaceReport/report/*"), key=lambda p: int(p.name))
-    folder = places.serving / config.pusher.name
-    served = max(served_models.versions(folder), default=None)
-    return "\n".join(
-        [
-            f"{newest.state}: {len(newest.of('done'))} steps ran, "
-            f"{len(newest.of('cached'))} came from the cache",
-            f"report: {reports[-1] / 'index.html' if reports else 'none'}",
-            f"served: {folder / str(served) if served else 'nothing yet'}",
-        ]
-    )
+    try:
+        tfx.orchestration.LocalDagRunner().run(pipeline)
+    except Exception as error:
+        failed = list_runs(places)[0].of("failed") if places.metadata.is_file() else []
+        if not failed:
+            raise
+        if type(error).__module__.split(".")[0] not in _OWN_PACKAGES:
+            _log.error("what went wrong:", exc_info=error)
+        raise RunError(f"{failed[-1]} failed: {error}") from error
 
 
 def show_log() -> None:
@@ -157,7 +173,12 @@ def main() -> None:
             file=os.environ.get("FACERELIEF_CONFIG") or None,
             overrides=shlex.split(os.environ.get("FACERELIEF_SET", "")),
         )
-        run(config, os.environ.get("FACERELIEF_ROOT") or DEFAULT_ROOT)
+        root = os.environ.get("FACERELIEF_ROOT") or DEFAULT_ROOT
+        if found := run(config, root):
+            from pipeline.outcome import summary
+
+            text = summary(Places(pathlib.Path(root)), found, model_name=config.pusher.name)
+            _log.info("%s", text)
     except (SettingsError, RunError) as error:
         sys.exit(f"error: {error}")
 

@@ -22,6 +22,7 @@ from components.record_schema import SCHEMA_FILE
 from components.report import FaceReport
 from components.trainer import TrainerArguments, training_config
 from pipeline.config import PipelineConfig
+from pipeline.named_files import named_file
 
 SERVER_MODULE = "pipeline.commands.serve"
 """What infra validation starts, beside its own code."""
@@ -68,7 +69,7 @@ def data_steps(config: PipelineConfig, *, schema_file: str) -> dict:
     """The steps that make the records and check them, by name."""
     example_gen = FaceExampleGen(
         data=config.data.to_json(),
-        code=code_digest("components.face_example_gen", files=_files(config.data.face_model)),
+        code=code_digest("components.face_example_gen", files=_files(config, "data.face_model")),
     )
     examples = example_gen.outputs["examples"]
     statistics_gen = tfx.components.StatisticsGen(examples=examples)
@@ -127,7 +128,7 @@ def model_steps(config: PipelineConfig, data: dict, *, served: str, checkpoint_d
 
 def _trainer(config: PipelineConfig, data: dict, checkpoint_dir: str):
     """Trains only on records that keep to the schema."""
-    files = _files(config.data.face_model, config.trainer.init)
+    files = _files(config, "data.face_model", "trainer.init")
     arguments = TrainerArguments(
         data=config.data.to_json(),
         trainer=config.trainer.to_json(),
@@ -153,7 +154,7 @@ def _evaluator(config: PipelineConfig, examples, model, baseline):
         config.evaluator,
         face_model=config.data.face_model,
         iterations=config.trainer.iterations,
-        code=code_digest("components.face_metrics", files=_files(config.data.face_model)),
+        code=code_digest("components.face_metrics", files=_files(config, "data.face_model")),
     )
     return tfx.components.Evaluator(
         examples=examples,
@@ -172,7 +173,7 @@ def _report(config: PipelineConfig, examples, model, evaluator):
         blessing=evaluator.outputs["blessing"],
         data=config.data.to_json(),
         settings=config.report.to_json(),
-        code=code_digest("components.report", files=_files(config.data.face_model)),
+        code=code_digest("components.report", files=_files(config, "data.face_model")),
     )
 
 
@@ -188,6 +189,6 @@ def _reconstruction(config: PipelineConfig, examples, model, pusher):
     return reconstruction
 
 
-def _files(*names: str) -> list[str]:
-    """Those names that are files, whose bytes count for the cache."""
-    return [name for name in names if pathlib.Path(name).is_file()]
+def _files(config: PipelineConfig, *fields: str) -> list[pathlib.Path]:
+    """The files that fields name, whose bytes count for the cache; SettingsError for lost ones."""
+    return [path for field in fields if (path := named_file(config, field))]

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import datetime
 import fcntl
 import pathlib
+import struct
 import time
 from collections.abc import Iterator
 from typing import IO
 
 DEFAULT_ROOT = pathlib.Path("out/pipeline")
+
+_FLOCK = "hhqqi4x"
+"""struct flock of Linux on 64 bits: type, whence, start, length, pid."""
+_WHOLE_FILE = struct.pack(_FLOCK, fcntl.F_WRLCK, 0, 0, 0, 0)
 
 
 class RunError(RuntimeError):
@@ -51,8 +57,13 @@ class Places:
         return self.root / "serving"
 
     @property
+    def lock_file(self) -> pathlib.Path:
+        """Locked while a run is going on."""
+        return self.root / ".lock"
+
+    @property
     def configs(self) -> pathlib.Path:
-        """The configuration of each run, YAML files named by the time of its start."""
+        """The configuration of each run: YAML files named by the run before and the time (UTC)."""
         return self.root / "configs"
 
     @property
@@ -60,17 +71,23 @@ class Places:
         """Schemas, named by their content."""
         return self.root / "schemas"
 
-    def config_of(self, run: str) -> pathlib.Path | None:
-        """The configuration of a run, by its name in ML Metadata: the newest from before it.
+    def new_config(self, after: int) -> pathlib.Path:
+        """A name for the configuration of the run after that with a number in ML Metadata."""
+        moment = datetime.datetime.now(datetime.timezone.utc)
+        return self.configs / f"{after:08d}-{moment:%Y%m%dT%H%M%S%fZ}.yaml"
+
+    def config_after(self, run: int) -> pathlib.Path | None:
+        """The configuration of the run after that with a number; the newest if one did not start.
 
         Cleaning removes the file, but not its finished_mark.
         """
-        before = {path.stem for path in self.configs.glob("*.*") if path.stem <= run}
-        return self.configs / f"{max(before)}.yaml" if before else None
+        stems = {path.stem for path in self.configs.glob(f"{run:08d}-*")}
+        return self.configs / f"{max(stems)}.yaml" if stems else None
 
-    def finished_mark(self, config: pathlib.Path) -> pathlib.Path:
-        """An empty file that is there if the run with that configuration came to its end."""
-        return config.with_suffix(".finished")
+
+def finished_mark(config: pathlib.Path) -> pathlib.Path:
+    """An empty file that is there if the run with that configuration came to its end."""
+    return config.with_suffix(".finished")
 
 
 @contextlib.contextmanager
@@ -79,14 +96,14 @@ def lock(places: Places, *, patience_s: float = 0.0) -> Iterator[None]:
 
     Args:
       places: of the pipeline.
-      patience_s: how long to wait for who holds it; who only looks lets go at once.
+      patience_s: how long to wait for who holds it, such as a run that is just ending.
 
     Raises:
       RunError: if a run is going on there.
     """
     places.root.mkdir(parents=True, exist_ok=True)
     deadline = time.monotonic() + patience_s
-    with open(places.root / ".lock", "w") as file:
+    with open(places.lock_file, "w") as file:
         while not try_to_hold(file):
             if time.monotonic() >= deadline:
                 raise RunError(f"{places.root}: another run is going on there")
@@ -97,18 +114,21 @@ def lock(places: Places, *, patience_s: float = 0.0) -> Iterator[None]:
 def try_to_hold(file: IO) -> bool:
     """Locks an open file against other processes until it is closed; whether nobody else has."""
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.fcntl(file, fcntl.F_OFD_SETLK, _WHOLE_FILE)
     except BlockingIOError:
         return False
     return True
 
 
+def is_held(path: pathlib.Path) -> bool:
+    """Whether somebody has locked a file; does not lock it, so nobody is disturbed."""
+    if not path.is_file():
+        return False
+    with open(path) as file:
+        answer = fcntl.fcntl(file, fcntl.F_OFD_GETLK, _WHOLE_FILE)
+    return struct.unpack(_FLOCK, answer)[0] != fcntl.F_UNLCK
+
+
 def is_running(places: Places) -> bool:
     """Whether a run holds the root."""
-    if not places.root.is_dir():
-        return False
-    try:
-        with lock(places):
-            return False
-    except RunError:
-        return True
+    return is_held(places.lock_file)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime
 import pathlib
 import shutil
 from collections.abc import Iterable
@@ -11,7 +10,7 @@ from collections.abc import Iterable
 import ml_metadata
 from ml_metadata.proto import metadata_store_pb2 as pb
 
-from pipeline.places import Places, is_running
+from pipeline.places import Places, finished_mark, is_running
 
 _STATES = {
     pb.Execution.COMPLETE: "done",
@@ -47,11 +46,13 @@ class Run:
     """One run.
 
     Attributes:
-      name: when it started.
+      name: when it started, in local time.
       steps: in the order of their start.
       finished: whether it came to its end.
       going_on: whether it is running now.
-      context: its number in ML Metadata.
+      context: its number in ML Metadata; later runs have higher ones.
+      started: s since 1970.
+      config: where its configuration was stored.
     """
 
     name: str
@@ -59,6 +60,8 @@ class Run:
     finished: bool
     going_on: bool
     context: int
+    started: float
+    config: pathlib.Path | None
 
     @property
     def state(self) -> str:
@@ -91,19 +94,34 @@ def list_runs(places: Places) -> list[Run]:
       RunsError: if there were none.
     """
     store = open_store(places)
-    contexts = sorted(store.get_contexts_by_type("pipeline_run"), key=lambda c: c.name)
+    contexts = sorted(store.get_contexts_by_type("pipeline_run"), key=lambda c: -c.id)
+    before = [context.id for context in contexts[1:]] + [0]
     busy = is_running(places)
-    newest = contexts[-1].id if contexts else None
-    runs = [_run(store, places, context, busy and context.id == newest) for context in contexts]
-    return runs[::-1]
+    return [
+        _run(store, context, places.config_after(number), busy and context is contexts[0])
+        for context, number in zip(contexts, before, strict=True)
+    ]
 
 
-def _run(store, places: Places, context: pb.Context, going_on: bool) -> Run:
+def newest_number(places: Places) -> int:
+    """The newest run's number in ML Metadata; 0 if there is none."""
+    if not places.metadata.is_file():
+        return 0
+    contexts = open_store(places).get_contexts_by_type("pipeline_run")
+    return max((context.id for context in contexts), default=0)
+
+
+def _run(store, context: pb.Context, config: pathlib.Path | None, going_on: bool) -> Run:
     executions = sorted(store.get_executions_by_context(context.id), key=lambda e: e.id)
-    steps = tuple(_step(store, execution, going_on) for execution in executions)
-    config = places.config_of(context.name)
-    finished = bool(config and places.finished_mark(config).exists())
-    return Run(context.name, steps, finished, going_on, context.id)
+    return Run(
+        name=context.name,
+        steps=tuple(_step(store, execution, going_on) for execution in executions),
+        finished=bool(config and finished_mark(config).exists()),
+        going_on=going_on,
+        context=context.id,
+        started=context.create_time_since_epoch / 1e3,
+        config=config,
+    )
 
 
 def _step(store, execution: pb.Execution, going_on: bool) -> Step:
@@ -140,12 +158,11 @@ def clean(places: Places, *, keep: int) -> list[pathlib.Path]:
     stale = [path for path in stale if str(path) not in needed]
     numbers = {step.execution for run in old for step in run.steps}
     left_over = _execution_folders(places, numbers - {_number(uri) for uri in needed})
-    configs = {places.config_of(run.name) for run in old} - {places.config_of(r.name) for r in kept}
     found = {
         *stale,
         *left_over,
-        *filter(None, configs),
-        *_stale_checkpoints(places, needed, kept[-1].name),
+        *(run.config for run in old if run.config),
+        *_stale_checkpoints(places, needed, kept[-1].started),
     }
     inside = {path for path in found if places.root in path.parents and path.exists()}
     return _remove(inside)
@@ -170,7 +187,7 @@ def _execution_folders(places: Places, numbers: set[int]) -> list[pathlib.Path]:
     ]
 
 
-def _stale_checkpoints(places: Places, needed: set[str], since: str) -> list[pathlib.Path]:
+def _stale_checkpoints(places: Places, needed: set[str], since: float) -> list[pathlib.Path]:
     """Checkpoints of which no kept model was made, and from which no kept run could go on."""
     from pipeline.lineage import read_facts
 
@@ -178,12 +195,7 @@ def _stale_checkpoints(places: Places, needed: set[str], since: str) -> list[pat
     facts = [read_facts(model) for model in models if model.is_dir()]
     keys = {found.get("origin", {}).get("run_key") for found in facts}
     others = [path for path in places.checkpoints.glob("*") if path.name not in keys]
-    return [path for path in others if _modified(path) < since]
-
-
-def _modified(path: pathlib.Path) -> str:
-    """When something was written there last, as runs are named."""
-    return datetime.datetime.fromtimestamp(path.stat().st_mtime).isoformat()
+    return [path for path in others if path.stat().st_mtime < since]
 
 
 def _remove(paths: Iterable[pathlib.Path]) -> list[pathlib.Path]:

@@ -80,7 +80,9 @@ def test_resources_and_retries_are_those_of_the_configuration(program):
 
 def test_beam_has_no_more_processes_than_a_step_has_cores(program):
     def workers(step):
-        return [arg for arg in containers(program)[step].args if arg.startswith("--direct_")]
+        [variable] = containers(program)[step].env
+        assert variable.name == "FACERELIEF_BEAM_ARGS"
+        return json.loads(variable.value)
 
     assert PAPER.resources.beam_workers == 16 and PAPER.resources.evaluator.cpu == 4
     many = "--direct_running_mode=multi_processing"
@@ -135,6 +137,17 @@ def test_a_training_setting_changes_the_trainer_and_nothing_before(documents):
     assert [name for name in before if before[name] != after[name]] == ["Trainer"]
 
 
+def test_more_processes_change_nothing_that_caches_look_at(program):
+    resources = dataclasses.replace(PAPER.resources, beam_workers=2)
+    fewer = ir.parse(compiled(resources=resources)[0])
+    assert containers(fewer)["FaceExampleGen"].env != containers(program)["FaceExampleGen"].env
+    for before, after in zip(program.steps, fewer.steps, strict=True):
+        assert before.task == after.task
+        for part in ("image", "command", "args"):
+            found = [getattr(step.executor.container, part) for step in (before, after)]
+            assert found[0] == found[1]
+
+
 def test_paths_of_this_machine_stay_here(documents, tmp_path):
     checkout = str(pathlib.Path(__file__).resolve().parents[1])
     assert checkout not in yaml.safe_dump_all(documents)
@@ -167,6 +180,24 @@ def test_impossible_settings_are_one_line(tmp_path):
     assert not path.exists()
 
 
-def test_the_image_has_one_face_model(tmp_path):
-    result = run_compile("-o", str(tmp_path / "p.yaml"), "--set", "data.face_model=tiny")
-    assert result.exit_code == 2 and "error: data.face_model: should be default" in result.output
+@pytest.mark.parametrize(
+    ("field", "message"),
+    [
+        ("data.face_model", "should be default, as in the image"),
+        ("trainer.init", "should be shipped or none, as in the image"),
+    ],
+)
+def test_files_that_are_not_in_the_image_are_refused(tmp_path, field, message):
+    here = tmp_path / "here.npz"
+    here.touch()
+    result = run_compile("-o", str(tmp_path / "p.yaml"), "--set", f"{field}={here}")
+    assert result.exit_code == 2 and f"error: {field}: {message}" in result.output
+    assert not (tmp_path / "p.yaml").exists()
+
+
+def test_a_file_that_is_missing_is_named_before_anything_is_compiled(tmp_path):
+    options = ["-o", str(tmp_path / "p.yaml"), "--here", str(tmp_path / "root")]
+    result = run_compile(*options, "--set", "trainer.init=gone.npz")
+    assert result.exit_code == 2
+    assert "error: trainer.init: should be shipped, none or a file" in result.output
+    assert not list(tmp_path.iterdir())

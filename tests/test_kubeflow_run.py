@@ -3,8 +3,10 @@
 The steps are small scripts; tests/test_kubeflow_pipeline.py runs the real ones.
 """
 
+import contextlib
 import json
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -134,6 +136,51 @@ def test_outputs_reach_the_steps_that_ask_for_them(tmp_path):
     assert list(done) == ["make", "train", "report"]
     assert "wrote ['data']" in (run.folder("train") / "log.txt").read_text()
     assert not (run.folder("train") / "staging").exists()
+
+
+def test_a_step_gets_the_variables_of_its_container_which_no_cache_looks_at(tmp_path):
+    content = document(task("make", cached=True))
+    for value, state in (("1", "ran"), ("2", "cached")):
+        script = WRITE + 'print("LEVEL", os.environ["LEVEL"])\n'
+        container = content["deploymentSpec"]["executors"]["make_executor"]["container"]
+        container |= {
+            "command": ["python", "-c", script], "env": [{"name": "LEVEL", "value": value}]
+        }  # fmt: skip
+        run, done = run_in(tmp_path, content)
+        assert done["make"].state == state
+        if state == "ran":
+            assert "LEVEL 1" in (run.folder("make") / "log.txt").read_text()
+
+
+def test_a_step_ends_with_a_runner_that_is_killed(tmp_path):
+    script = "import os, time\nprint('pid', os.getpid(), flush=True)\ntime.sleep(600)\n"
+    file = tmp_path / "pipeline.yaml"
+    file.write_text(yaml.safe_dump(document(task("make"), scripts={"make": script})))
+    words = [sys.executable, "-m", "kubeflow.run_ir_locally", str(file), "--root", str(tmp_path)]
+    with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL) as process:
+        pid = int(wait_for(lambda: re.search(r"pid (\d+)", log_of(tmp_path)))[1])
+        process.kill()
+    wait_for(lambda: not is_alive(pid))
+
+
+def log_of(root):
+    return "".join(path.read_text() for path in root.glob("runs/*/make/log.txt"))
+
+
+def wait_for(found, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not (value := found()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return value
+
+
+def is_alive(pid):
+    """A zombie is not."""
+    status = pathlib.Path("/proc", str(pid), "status")
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        return "State:\tZ" not in status.read_text()
+    return False
 
 
 def test_a_step_is_told_what_open_source_kfp_tells_it(tmp_path):

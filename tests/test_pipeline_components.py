@@ -1,7 +1,9 @@
 """The pipeline's own steps, each on its own: records, checks, training, blessings, push."""
 
+import dataclasses
 import json
 import logging
+import os
 import pathlib
 import re
 import shutil
@@ -21,6 +23,8 @@ from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tensorflow_serving.apis import predict_pb2
 from tfx.components.util import examples_utils
+from tfx.dsl.compiler import compiler, placeholder_utils
+from tfx.orchestration.portable import data_types
 from tfx.types import artifact_utils, standard_artifacts
 
 import components
@@ -39,10 +43,13 @@ from components.inference import ExportedModel, batches, labels
 from components.model_process import ServerBusy
 from components.record_schema import curated_schema
 from components.settings import SPLITS, DataSettings, ExportSettings, TrainerSettings
+from components.synthesis import local_flags
 from facemodel.checkpoints import checkpoint_steps
 from facemodel.morphable import MorphableModel
 from facemodel.saved_model import METADATA, read_facts
-from pipeline import config, pipeline
+from facemodel.weights import WeightsError
+from pipeline import config, local_runner, pipeline
+from pipeline.places import Places
 
 pytestmark = pytest.mark.e2e  # importing TFX alone takes longer than a fast test may
 
@@ -190,6 +197,13 @@ def test_the_exported_model_says_where_it_comes_from(model, examples):
     assert list((pathlib.Path(model.uri) / "run/train").glob("events*"))
 
 
+def test_weights_of_another_face_model_are_refused(examples, tmp_path):
+    shipped = dataclasses.replace(TRAINER, init="shipped").to_json()
+    with pytest.raises(WeightsError, match="trained for face model .*, not for tiny"):
+        train(examples, tmp_path, tmp_path / "checkpoints", trainer=shipped)
+    assert not (tmp_path / "Format-Serving").exists()
+
+
 class Killed(Exception):
     """Stands for the end of the process."""
 
@@ -276,6 +290,26 @@ def test_training_waits_for_the_gate_and_every_own_step_has_its_codes_digest():
     assert DataSettings.from_json(settings) == config.PAPER.data
 
 
+def test_more_beam_processes_change_nothing_that_the_cache_looks_at(tmp_path):
+    """TFX's cache looks at the compiled steps; the arguments reach them all the same."""
+    compiled, found = [], []
+    for workers in (1, 2):
+        settings = config.load(overrides=[f"resources.beam_workers={workers}"])
+        made = local_runner.create(settings, Places(tmp_path))
+        steps = {step.id: step for step in made.components}
+        compiled.append(compiler.Compiler().compile(made).SerializeToString(deterministic=True))
+        found.append(beam_arguments_of(steps["StatisticsGen"]))
+    assert compiled[0] == compiled[1]
+    assert [set(each) for each in found] == [set(local_flags(workers)) for workers in (1, 2)]
+
+
+def beam_arguments_of(step):
+    placeholders = step.executor_spec.encode().beam_pipeline_args_placeholders
+    context = placeholder_utils.ResolutionContext(exec_info=data_types.ExecutionInfo())
+    resolve = placeholder_utils.resolve_placeholder_expression
+    return [resolve(placeholder, context) for placeholder in placeholders]
+
+
 def test_a_model_that_no_server_takes_is_not_blessed(model, examples, tmp_path, monkeypatch):
     monkeypatch.setenv("TF_SERVING_BIN", "/bin/false")
     blessing = artifact(standard_artifacts.InfraBlessing, tmp_path / "blessing")
@@ -346,7 +380,7 @@ def test_a_server_that_is_not_ready_in_time_is_no_verdict(model, examples, tmp_p
 @pytest.mark.parametrize("errors", [[3.0, float("inf")], [float("nan")] * 2, [2.0, 1.5]])
 def test_the_page_shows_models_whose_error_is_not_finite(errors):
     rows = [report_page.SliceRow((), 7, errors, [2.0, 1.6])]
-    page = report_page.Page({"run_key": "k"}, False, rows).to_html()
+    page = report_page.Page({"run_key": "k"}, ["all faces: error 3 mm"], rows).to_html()
     assert "not blessed" in page and f"{errors[-1]:.2f}" in page
     drawn = re.findall(r'points="([^"]*)"', page)
     assert drawn and not any(word in " ".join(drawn) for word in ("nan", "inf"))
@@ -406,8 +440,12 @@ def test_only_models_blessed_twice_are_pushed_and_then_compared_with(model, tmp_
 
 
 def copy_of(model, folder, name):
-    """Another model artifact with the same files."""
+    """Another model: the same files, said to hold other weights."""
     shutil.copytree(model.uri, folder / name)
+    facts = folder / name / "Format-Serving" / METADATA
+    changed = json.loads(facts.read_text())
+    changed["origin"]["weights"] = name
+    facts.write_text(json.dumps(changed))
     return artifact(standard_artifacts.Model, folder / name)
 
 
@@ -463,3 +501,27 @@ def test_beam_and_the_function_reconstruct_the_same(model, examples, tmp_path):
 def _rounded(line):
     values = json.loads(line)
     return values["index"], np.round(values["coefficients"], 3).tolist()
+
+
+@pytest.mark.slow
+def test_the_records_are_those_of_facerelief_synthesize(tmp_path):
+    """Byte by byte, though the command draws with one thread and the step here with eight."""
+    code = f"""
+import os, tempfile
+os.environ |= {{"TF_NUM_INTRAOP_THREADS": "8", "OMP_NUM_THREADS": "8"}}
+import test_pipeline_components as tests
+data = tests.DataSettings(recipe="lifelike", seed=3, train=10, eval=5, test=4)
+made = tests.artifact(tests.standard_artifacts.Examples, {str(tmp_path / "step")!r})
+pipeline = tests.beam.Pipeline()
+step = tests.face_example_gen.FaceExampleGen
+step.test_call(examples=made, data=data.to_json(), code="", beam_pipeline=pipeline)
+"""
+    environment = {**os.environ, "PYTHONPATH": str(pathlib.Path(__file__).parent)}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+    words = "--recipe lifelike --seed 3 -n 10 --eval 5 --test 4 -o"
+    command = [sys.executable, "-m", "pipeline.cli", "synthesize", *words.split()]
+    subprocess.run([*command, str(tmp_path / "command")], check=True)
+    split_files = [*(tmp_path / "step").glob("Split-*/*.tfrecord")]
+    assert len(split_files) == len(SPLITS)
+    for file in split_files:
+        assert file.read_bytes() == (tmp_path / "command" / file.name).read_bytes()

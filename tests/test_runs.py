@@ -1,14 +1,15 @@
 """Listing and cleaning local runs, from an ML Metadata store filled as TFX fills it."""
 
-import datetime
 import os
+import subprocess
+import sys
 
 import pytest
 from ml_metadata.proto import metadata_store_pb2 as pb
 from typer.testing import CliRunner
 
 from pipeline import cli, runs
-from pipeline.places import Places, RunError, is_running, lock
+from pipeline.places import Places, RunError, finished_mark, is_running, lock
 
 DONE, CACHED, FAILED, RUNNING = (
     pb.Execution.COMPLETE,
@@ -36,11 +37,11 @@ class Recorder:
 
     def run(self, name, steps, *, finished=True):
         """A run of steps (node, state, artifact of the cache); returns the artifacts by node."""
-        config = self.places.configs / f"{name}-a.yaml"
+        config = self.places.new_config(runs.newest_number(self.places))
         config.touch()
         if finished:
-            self.places.finished_mark(config).touch()
-        context = self._context("pipeline_run", f"{name}-b")
+            finished_mark(config).touch()
+        context = self._context("pipeline_run", name)
         found = {}
         for node, state, cached in steps:
             execution = pb.Execution(type_id=self.step, last_known_state=state)
@@ -90,7 +91,7 @@ def two_runs(recorder):
 def test_runs_are_listed_newest_first_with_their_steps(two_runs):
     recorder, _, _ = two_runs
     newest, oldest = runs.list_runs(recorder.places)
-    assert (newest.name, oldest.name) == ("2026-01-02-b", "2026-01-01-b")
+    assert (newest.name, oldest.name) == ("2026-01-02", "2026-01-01")
     assert [(step.node, step.state) for step in newest.steps] == [("A", "cached"), ("B", "done")]
     assert newest.state == oldest.state == "complete"
 
@@ -113,6 +114,54 @@ def test_a_run_is_failed_interrupted_or_running(recorder):
     assert not is_running(recorder.places)
 
 
+def test_the_order_is_that_of_the_starts_when_clocks_are_put_back(recorder):
+    """TFX names runs by local time."""
+    recorder.run("2026-10-25T02:30", [("A", DONE, None)])
+    recorder.run("2026-10-25T02:10", [("A", DONE, None)], finished=False)
+    found = runs.list_runs(recorder.places)
+    assert [(run.name[-5:], run.state) for run in found] == [
+        ("02:10", "interrupted"),
+        ("02:30", "complete"),
+    ]
+
+
+def test_an_interrupted_run_stays_so_when_its_files_were_cleaned(recorder):
+    recorder.run("1", [("A", DONE, None)])
+    recorder.run("2", [("A", DONE, None)], finished=False)
+    recorder.places.new_config(runs.newest_number(recorder.places)).touch()  # never began
+    recorder.run("3", [("A", DONE, None)])
+    runs.clean(recorder.places, keep=1)
+    states = [run.state for run in runs.list_runs(recorder.places)]
+    assert states == ["complete", "interrupted", "complete"]
+
+
+HOLDER = """
+import sys
+from pipeline.places import Places, lock
+with lock(Places(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_asking_whether_a_run_is_going_on_disturbs_nobody(tmp_path):
+    places = Places(tmp_path / "root")
+    assert not is_running(places)
+    assert not places.root.exists()
+    command = [sys.executable, "-c", HOLDER, str(places.root)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"held\n"
+        assert is_running(places) and is_running(places)
+        with pytest.raises(RunError), lock(places):
+            pass
+        process.stdin.close()
+    assert not is_running(places)
+    with open(places.lock_file) as asking:  # as is_held has it open
+        assert asking and not is_running(places)
+        with lock(places):
+            assert is_running(places)
+
+
 def folders(recorder):
     return {
         path.relative_to(recorder.places.artifacts).as_posix()
@@ -131,7 +180,7 @@ def test_cleaning_removes_what_only_old_runs_have(two_runs):
     assert first["A"].uri in kept  # the newest run took it from the cache
     assert first["B"].uri in map(str, removed)
     assert served.is_dir()
-    assert [path.name for path in recorder.places.configs.glob("*.yaml")] == ["2026-01-02-a.yaml"]
+    assert [*recorder.places.configs.glob("*.yaml")] == [runs.list_runs(recorder.places)[0].config]
     assert runs.clean(recorder.places, keep=1) == []
     assert [run.state for run in runs.list_runs(recorder.places)] == ["complete", "complete"]
 
@@ -156,10 +205,10 @@ def test_cleaning_removes_what_failed_steps_left(recorder):
 def test_cleaning_leaves_checkpoints_from_which_a_kept_run_can_go_on(recorder):
     recorder.run("2026-01-01", [("A", DONE, None)])
     recorder.run("2026-01-02", [("A", RUNNING, None)], finished=False)
-    for name, day in (("old", 1), ("new", 3)):
+    started = runs.list_runs(recorder.places)[0].started
+    for name, moment in (("old", started - 1), ("new", started + 1)):
         folder = recorder.places.checkpoints / name
         folder.mkdir(parents=True)
-        moment = datetime.datetime(2026, 1, day).timestamp()
         os.utime(folder, (moment, moment))
     runs.clean(recorder.places, keep=1)
     assert [path.name for path in recorder.places.checkpoints.iterdir()] == ["new"]

@@ -41,11 +41,13 @@ def command(
         from serving.quiet import without_notices
 
         with without_notices():
-            from pipeline import local_runner
+            from pipeline import local_runner, outcome
         local_runner.show_log()
         local_runner.end_at_sigterm()
-        places = local_runner.run(chosen, root)
+        found = local_runner.run(chosen, root)
     except (ValueError, OSError, RuntimeError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from None
-    typer.echo(local_runner.summary(places, chosen))
+    if found:
+        places = local_runner.Places(root)
+        typer.echo(outcome.summary(places, found, model_name=chosen.pusher.name))

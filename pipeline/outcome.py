@@ -1,0 +1,95 @@
+"""What a run of the pipeline made of its model: verdicts, version and report, for people."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+
+from ml_metadata.proto import metadata_store_pb2 as pb
+
+from pipeline.places import Places
+from pipeline.runs import Run, open_store
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What became of a run's model.
+
+    Attributes:
+      evaluation, infra_validation: blessed, or not and why.
+      push: the version, or why there is none.
+      report: the page about the model.
+    """
+
+    evaluation: str
+    infra_validation: str
+    push: str
+    report: str
+
+    def __str__(self) -> str:
+        lines = (f"{name.replace('_', ' ')}: {text}" for name, text in vars(self).items())
+        return "\n".join(lines)
+
+
+def outcome(places: Places, run: Run) -> Outcome:
+    """Reads from ML Metadata, and from what its steps wrote, what a run came to."""
+    store = open_store(places)
+    found = {step.node: _outputs(store, step.execution) for step in run.steps}
+
+    def output(node: str, key: str) -> pb.Artifact | None:
+        return found.get(node, {}).get(key)
+
+    report = output("FaceReport", "report")
+    return Outcome(
+        evaluation=_evaluation(output("Evaluator", "blessing"), output("Evaluator", "evaluation")),
+        infra_validation=_infra_validation(output("FaceInfraValidator", "blessing")),
+        push=_push(output("FacePusher", "pushed_model"), "FacePusher" in run.of("cached")),
+        report=str(pathlib.Path(report.uri, "index.html")) if report else "none",
+    )
+
+
+def summary(places: Places, run: Run, *, model_name: str) -> str:
+    """What a run did, what became of its model, and what is served now."""
+    from components import served_models
+
+    folder = places.serving / model_name
+    served = max(served_models.versions(folder), default=None)
+    return "\n".join(
+        [
+            f"{run.state}: {len(run.of('done'))} steps ran, "
+            f"{len(run.of('cached'))} came from the cache",
+            str(outcome(places, run)),
+            f"served: {folder / str(served) if served else 'nothing yet'}",
+        ]
+    )
+
+
+def _outputs(store, execution: int) -> dict[str, pb.Artifact]:
+    """A step's output artifacts by name."""
+    events = store.get_events_by_execution_ids([execution])
+    keys = {e.artifact_id: e.path.steps[0].key for e in events if e.type == pb.Event.OUTPUT}
+    return {keys[artifact.id]: artifact for artifact in store.get_artifacts_by_id(list(keys))}
+
+
+def _evaluation(blessing: pb.Artifact | None, evaluation: pb.Artifact | None) -> str:
+    if not blessing or not evaluation:
+        return "none"
+    if pathlib.Path(blessing.uri, "BLESSED").is_file():
+        return "blessed"
+    from components.verdict import objections
+
+    return f"not blessed: {'; '.join(objections(evaluation.uri))}"
+
+
+def _infra_validation(blessing: pb.Artifact | None) -> str:
+    if not blessing:
+        return "none"
+    reason = pathlib.Path(blessing.uri, "INFRA_NOT_BLESSED")
+    return f"not blessed: {reason.read_text(encoding='utf-8')}" if reason.is_file() else "blessed"
+
+
+def _push(pushed: pb.Artifact | None, cached: bool) -> str:
+    if not pushed:
+        return "none"
+    said = pathlib.Path(pushed.uri, "result.txt").read_text(encoding="utf-8").strip()
+    return f"{said} (in an earlier run)" if cached else said

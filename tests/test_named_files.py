@@ -1,0 +1,88 @@
+"""Files that settings name are missed, and found wrong, before anything runs."""
+
+import dataclasses
+import pathlib
+
+import numpy as np
+import pytest
+from test_adopt import write_model
+from typer.testing import CliRunner
+
+from components.settings import SettingsError
+from facemodel.morphable import MorphableModel
+from facemodel.network import build_network
+from facemodel.weights import save_weights
+from pipeline import cli
+from pipeline.config import load
+from pipeline.named_files import check_server, checked
+
+TINY = MorphableModel.tiny()
+
+
+def config(*overrides):
+    return load(overrides=overrides)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """The working directory, with a face model and weights that are for it."""
+    monkeypatch.chdir(tmp_path)
+    write_model(tmp_path / "level_1.npz", dataclasses.replace(TINY, name="mine"))
+    with np.load(tmp_path / "level_1.npz") as archive:
+        arrays = {k.replace("level1", f"level{n}"): archive[k] for n in (0, 1) for k in archive}
+    np.savez(tmp_path / "model.npz", **arrays)
+    for name in ("mine", "tiny"):
+        meta = {"model_name": name, "model_version": TINY.version}
+        save_weights(build_network(TINY.coefficient_count), tmp_path / f"{name}.npz", meta)
+    (tmp_path / "text.npz").write_text("text")
+    return tmp_path
+
+
+def test_names_of_good_files_become_absolute(folder):
+    found = checked(config("data.face_model=model.npz", "trainer.init=mine.npz"))
+    assert pathlib.Path(found.data.face_model) == folder / "model.npz"
+    assert pathlib.Path(found.trainer.init) == folder / "mine.npz"
+
+
+@pytest.mark.parametrize("overrides", [(), ("data.face_model=tiny", "trainer.init=none")])
+def test_what_is_no_file_stays_as_it_is(overrides):
+    assert checked(config(*overrides)) == config(*overrides)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (
+            ["trainer.init=gone.npz"],
+            "trainer.init: should be .*, none or a file, .*'gone.npz'",
+        ),
+        (["data.face_model=gone"], "data.face_model: should be default, tiny or a file, .*'gone'"),
+        (["data.face_model=text.npz"], "data.face_model: .*text.npz: not a face model"),
+        (["data.face_model=level_1.npz"], "data.face_model: .*it lacks .*level0"),
+        (["trainer.init=text.npz"], "trainer.init: .*text.npz: not a weights file"),
+        (["trainer.init=mine.npz"], "trainer.init: .*trained for face model mine .*, not for "),
+        (["data.face_model=tiny"], "trainer.init: .* not for tiny .*none starts untrained"),
+        (["data.face_model=model.npz", "trainer.init=tiny.npz"], "model tiny .*, not for mine"),
+    ],
+)
+def test_a_bad_file_is_one_sentence_that_names_the_field(folder, overrides, message):
+    with pytest.raises(SettingsError, match=message) as caught:
+        checked(config(*overrides))
+    assert "\n" not in str(caught.value)
+
+
+def test_the_command_says_so_before_it_makes_anything(folder):
+    words = ["pipeline", "--root", "root", "--set", "trainer.init=gone.npz"]
+    result = CliRunner().invoke(cli.make_app(), words)
+    assert result.exit_code == 2
+    assert result.stderr.startswith("error: trainer.init: should be")
+    assert not (folder / "root").exists()
+
+
+def test_a_server_that_is_no_program_is_named(monkeypatch, tmp_path):
+    for value in ("", "sh"):
+        monkeypatch.setenv("ANY_SERVER", value)
+        check_server("ANY_SERVER")
+    monkeypatch.setenv("ANY_SERVER", str(tmp_path / "none"))
+    with pytest.raises(SettingsError, match="ANY_SERVER: should name a program"):
+        check_server("ANY_SERVER")
