@@ -20,19 +20,23 @@ IMAGE := facerelief:dev
 # A stamp holds the folder it was made in: a moved checkout gets a new environment.
 PACKAGES := .venv/.packages-stamp
 PROJECT := .venv/.project-stamp
+SPARK := .spark/.stamp
 ifneq ($(shell cat $(PACKAGES) 2>/dev/null),$(CURDIR))
 $(PACKAGES): FORCE
 endif
 ifneq ($(shell cat $(PROJECT) 2>/dev/null),$(CURDIR))
 $(PROJECT): FORCE
 endif
+ifneq ($(shell cat $(SPARK) 2>/dev/null),$(CURDIR))
+$(SPARK): FORCE
+endif
 
-.PHONY: help setup demo test test-all check format model train synthesize evaluate golden bench pipeline kubeflow kubeflow-local lock clean FORCE
+.PHONY: help setup demo test test-all check format model train synthesize spark synthesize-distributed evaluate golden bench pipeline kubeflow kubeflow-local lock clean FORCE
 FORCE:
 
 help: ## List the targets
 	@echo "make TARGET, where TARGET is one of"
-	awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-15s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-22s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 setup: $(PROJECT) ## Make .venv with the pinned packages and this project
 
@@ -65,6 +69,12 @@ train: $(PROJECT) ## Train the network from nothing (wants a GPU: docs/training.
 
 synthesize: $(PROJECT) ## Write 64 synthetic faces and a contact sheet under out/synthesize
 	@$(FACERELIEF) synthesize -n 64 --seed 1 -o out/synthesize $(ARGS)
+
+spark: $(SPARK) ## Install Spark and build Beam's runner for it under .spark (wants Java and Maven)
+
+synthesize-distributed: $(PROJECT) $(SPARK) ## Write 256 synthetic faces on a Spark cluster on this machine (docs/scaling.md)
+	@$(RUN) pipeline.spark synthesize -n 256 --seed 1 -o out/synthesize-distributed \
+	  --workers 2 --shard-samples 32 $(ARGS)
 
 evaluate: $(PROJECT) ## Print the errors in mm on held-out synthetic faces
 	@$(FACERELIEF) evaluate $(ARGS)
@@ -141,6 +151,16 @@ $(PROJECT): $(PACKAGES) pyproject.toml setup.py requirements.in requirements-dev
 	@$(FUNCTIONS)
 	uv=$$(find_uv .venv/bin/python)
 	"$$uv" pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation --editable .
+	echo "$$CHECKOUT" > $@
+
+$(SPARK): pipeline/spark/requirements.txt | $(PROJECT)
+	@$(FUNCTIONS)
+	$(RUN) pipeline.spark check >/dev/null
+	uv=$$(find_uv .venv/bin/python)
+	echo "Installing Spark into .spark ..."
+	rm -rf .spark/python
+	"$$uv" pip install --quiet --python .venv/bin/python --no-deps --target .spark/python \
+	  --requirement pipeline/spark/requirements.txt
 	echo "$$CHECKOUT" > $@
 
 lock: $(PACKAGES) ## Resolve requirements*.in and constraints.txt into requirements.lock

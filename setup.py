@@ -12,6 +12,7 @@ setup(
         "components",
         "pipeline",
         "pipeline.commands",
+        "pipeline.spark",
         "serving",
     ]
 )

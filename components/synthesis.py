@@ -11,12 +11,13 @@ import ctypes
 import dataclasses
 import os
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import apache_beam as beam
 from apache_beam.metrics import Metrics
 from apache_beam.utils.shared import Shared
 
+from components.beam_runs import local_flags, run_to_end
 from components.shards import Shard, ShardFiles, batches_of, write_atomically
 from facemodel.morphable import MorphableModel
 from facemodel.recipes import SynthesisConfig
@@ -213,29 +214,23 @@ class WriteShards(beam.PTransform):
         return shards | beam.ParDo(_WriteShard(self.job, Shared()))
 
 
-def local_flags(workers: int) -> list[str]:
-    """Beam's options for a local run: in this process, or in as many processes as workers."""
-    mode = "multi_processing" if workers > 1 else "in_memory"
-    return [f"--direct_running_mode={mode}", f"--direct_num_workers={workers}"]
-
-
-def write_shards(job: SynthesisJob, shards: list[Shard], *, workers: int = 1) -> dict[str, int]:
-    """Writes shards on this machine.
+def write_shards(
+    job: SynthesisJob, shards: list[Shard], *, workers: int = 1, beam_args: Sequence[str] = ()
+) -> dict[str, int]:
+    """Writes shards.
 
     Args:
       job: what to make.
-      shards: of the job.
-      workers: processes.
+      shards: of the job, in a folder that all workers see.
+      workers: processes on this machine.
+      beam_args: Beam's options for another runner, whose workers should be single_threaded.
 
     Returns:
-      The counters batches_in, samples_out and bytes_out.
+      The counters batches_in, samples_out and bytes_out; empty where the runner tells none.
     """
     from apache_beam.options.pipeline_options import PipelineOptions
 
-    options = PipelineOptions(["--runner=DirectRunner", *local_flags(workers)])
+    options = PipelineOptions(list(beam_args) or ["--runner=DirectRunner", *local_flags(workers)])
     pipeline = beam.Pipeline(options=options)
     _ = pipeline | beam.Create(shards) | beam.Reshuffle() | WriteShards(job)
-    result = pipeline.run()
-    result.wait_until_finish()
-    counters = result.metrics().query()["counters"]
-    return {counter.key.metric.name: counter.committed for counter in counters}
+    return run_to_end(pipeline)

@@ -16,7 +16,7 @@ from facemodel.noise import PhiloxNoise
 from facemodel.recipes import Normal, SynthesisConfig
 from facemodel.scenes import draw_scene
 from facemodel.synthesis import SceneModel, render_scene
-from pipeline import cli, dataset_card, datasets, unfinished
+from pipeline import cli, dataset_card, dataset_plan, datasets, unfinished
 
 TINY = MorphableModel.tiny()
 # As in test_synthesize_component.py, so that XLA compiles once for both.
@@ -28,7 +28,7 @@ COUNTS = {"coefficient_count": TINY.coefficient_count, "albedo_count": len(TINY.
 def folder(tmp_path_factory):
     config = SynthesisConfig.lifelike(**SMALL, jpeg_fraction=0.5)
     job = synthesis.SynthesisJob(config, seed=11, count=40, load_model=MorphableModel.tiny)
-    plan = datasets.Plan(job, {"train": 30, "eval": 10}, "tiny seed-0", 1, 1.0, 1000)
+    plan = dataset_plan.Plan(job, {"train": 30, "eval": 10}, "tiny seed-0", 1, 1.0, 1000)
     path = tmp_path_factory.mktemp("sets") / "faces"
     datasets.write(plan, path)
     return path

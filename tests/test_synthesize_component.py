@@ -18,7 +18,7 @@ from apache_beam.testing.util import assert_that, equal_to
 from components import synthesis
 from facemodel.morphable import MorphableModel
 from facemodel.recipes import Normal, SynthesisConfig
-from pipeline import datasets, unfinished
+from pipeline import dataset_plan, datasets, unfinished
 
 CONFIG = SynthesisConfig.lifelike(image_size=48, relative_scale=Normal(0.22, 0.01, 0.2, 0.25))
 JOB = synthesis.SynthesisJob(CONFIG, seed=5, count=20, load_model=MorphableModel.tiny)
@@ -100,7 +100,7 @@ def test_a_failed_shard_leaves_nothing(tmp_path):
 
 
 def plan(job=JOB, **counts):
-    return datasets.Plan(job, counts or {"train": job.count}, "tiny seed-0", 1, 1.0, 1000)
+    return dataset_plan.Plan(job, counts or {"train": job.count}, "tiny seed-0", 1, 1.0, 1000)
 
 
 def test_a_dataset_folder_is_complete_and_repeatable(tmp_path, expected):

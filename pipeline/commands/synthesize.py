@@ -33,6 +33,17 @@ def command(
         typer.Option(help="Face model, .npz; the default model if not given."),
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes that draw.")] = 1,
+    beam: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FLAG",
+            help="Option of Beam for another runner, such as --beam=--runner=SparkRunner, whose "
+            "workers see the folder; repeatable (docs/scaling.md).",
+        ),
+    ] = None,
+    shard_samples: Annotated[
+        int, typer.Option(min=8, help="About how many samples a file holds.")
+    ] = 512,
     index: Annotated[
         int | None, typer.Option(min=0, help="Draw only this sample, as a picture.")
     ] = None,
@@ -60,14 +71,17 @@ def command(
     from facemodel.morphable import ModelError
     from facemodel.recipes import ConfigError
     from pipeline import datasets
+    from pipeline.dataset_plan import plan as make_plan
 
     try:
-        plan = datasets.plan(
+        plan = make_plan(
             _config(recipe, config),
             counts=dict(zip(SPLITS, (count, eval_count, test_count))),
             seed=seed,
             workers=workers,
             model=model,
+            shard_samples=shard_samples,
+            beam_args=beam or (),
         )
         if index is not None:
             _draw_one(plan.job, index, out, overwrite=overwrite)
@@ -90,10 +104,11 @@ def _config(recipe: str, changes: pathlib.Path | None):
 
 def _draw_one(job, index: int, path: pathlib.Path, *, overwrite: bool) -> None:
     from pipeline import datasets
+    from pipeline.contact_sheet import write_png
 
     if path.exists() and not overwrite:
         raise datasets.DatasetError(f"{path}: exists already; --overwrite replaces it")
-    datasets.write_png(path, datasets.draw_one(job, index)["image"])
+    write_png(path, datasets.draw_one(job, index)["image"])
     typer.echo(f"{path}: sample {index} of seed {job.seed}")
 
 
