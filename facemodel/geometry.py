@@ -16,6 +16,22 @@ EXPRESSION_MEAN = 0.03
 EXPRESSION_SD = 0.25
 
 
+class Surface(NamedTuple):
+    """A mesh whose vertices are linear in the coefficients.
+
+    Attributes:
+      mean: [V, 3] mm.
+      basis: [n, 3 V] mm per unit of each coefficient.
+      triangles: [T, 3] int32.
+      vertex_triangles: [V, D] int32, the triangles around each vertex, padded with T.
+    """
+
+    mean: Any
+    basis: Any
+    triangles: Any
+    vertex_triangles: Any
+
+
 class FaceGeometry(NamedTuple):
     """Constants of one face model at one level, as tensors of the Keras backend.
 
@@ -24,6 +40,8 @@ class FaceGeometry(NamedTuple):
       basis: [n, 3 V] mm per unit of each coefficient.
       triangles: [T, 3] int32.
       vertex_triangles: [V, D] int32, the triangles around each vertex, padded with T.
+      coarse_mean, coarse_basis, coarse_triangles, coarse_vertex_triangles: the same of the mesh
+        with the fewest vertices.
       landmark_mean: [51, 3] mm, the inner landmarks on the mean face.
       landmark_basis: [n, 51 * 3] mm.
       landmark_weights: [51] how much each counts in a pose: one over its squared error, mean 1.
@@ -40,6 +58,10 @@ class FaceGeometry(NamedTuple):
     basis: Any
     triangles: Any
     vertex_triangles: Any
+    coarse_mean: Any
+    coarse_basis: Any
+    coarse_triangles: Any
+    coarse_vertex_triangles: Any
     landmark_mean: Any
     landmark_basis: Any
     landmark_weights: Any
@@ -66,6 +88,12 @@ class FaceGeometry(NamedTuple):
             basis=model.basis.reshape(model.coefficient_count, -1),
             triangles=model.triangles,
             vertex_triangles=vertex_triangles(model.triangles, model.vertex_count),
+            coarse_mean=model.coarse.mean,
+            coarse_basis=model.coarse.basis.reshape(model.coefficient_count, -1),
+            coarse_triangles=model.coarse.triangles,
+            coarse_vertex_triangles=vertex_triangles(
+                model.coarse.triangles, len(model.coarse.mean)
+            ),
             landmark_mean=landmarks.embedded_points(model.mean, *at),
             landmark_basis=landmarks.embedded_points(model.basis, *at).reshape(
                 model.coefficient_count, -1
@@ -78,6 +106,16 @@ class FaceGeometry(NamedTuple):
             prior_sd=prior_sd,
         )
         return cls(*(ops.convert_to_tensor(array) for array in arrays))
+
+    @property
+    def coarse(self) -> Surface:
+        """The mesh that the loop draws."""
+        return Surface(
+            self.coarse_mean,
+            self.coarse_basis,
+            self.coarse_triangles,
+            self.coarse_vertex_triangles,
+        )
 
 
 def _prior(model: MorphableModel) -> tuple[np.ndarray, np.ndarray]:
@@ -120,7 +158,7 @@ def gram_factor(basis: np.ndarray) -> np.ndarray:
     return (vectors * np.sqrt(np.clip(values, 0.0, None))).astype(np.float32)
 
 
-def decode(geometry: FaceGeometry, coefficients):
+def decode(geometry: Surface | FaceGeometry, coefficients):
     """Builds faces: [B, n] coefficients -> [B, V, 3] mm, model space (paper eq. 1 and 2)."""
     offsets = ops.matmul(coefficients, geometry.basis)
     return geometry.mean + ops.reshape(offsets, (-1, *geometry.mean.shape))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import operator
 import os
 import pathlib
 import zipfile
@@ -17,6 +18,21 @@ LEVELS = (0, 1, 2)
 
 class ModelError(ValueError):
     """A face model file that cannot be read, or a model whose arrays do not fit together."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class CoarseMesh:
+    """The face with the fewest vertices, for where it is only looked at.
+
+    Attributes:
+      mean: [V0, 3] mm.
+      basis: [I + E, V0, 3] mm per unit of each coefficient.
+      triangles: [T0, 3] counter-clockwise seen from outside.
+    """
+
+    mean: np.ndarray
+    basis: np.ndarray
+    triangles: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -37,6 +53,7 @@ class MorphableModel:
       albedo: [A, V, 3] sRGB per standard deviation.
       albedo_scores: [N, A] coefficients of stored clean textures; mixtures of them look like skin.
       triangles: [T, 3] counter-clockwise seen from outside.
+      coarse: the same face at level 0, which the loop draws.
       regions: [V] index into region_names.
       region_names: "skin" and others.
       landmark_triangles: [478] the triangle on which each MediaPipe landmark lies.
@@ -57,6 +74,7 @@ class MorphableModel:
     albedo: np.ndarray
     albedo_scores: np.ndarray
     triangles: np.ndarray
+    coarse: CoarseMesh
     regions: np.ndarray
     region_names: tuple[str, ...]
     landmark_triangles: np.ndarray
@@ -167,6 +185,7 @@ class MorphableModel:
     def check(self) -> None:
         """Raises ModelError, naming the field, unless all arrays fit together and are finite."""
         vertex_count, triangle_count = len(self.mean), len(self.triangles)
+        coarse_count = len(self.coarse.mean)
         expected = {
             "mean": (vertex_count, 3),
             "identity": (len(self.identity), vertex_count, 3),
@@ -175,6 +194,9 @@ class MorphableModel:
             "albedo": (len(self.albedo), vertex_count, 3),
             "albedo_scores": (len(self.albedo_scores), len(self.albedo)),
             "triangles": (triangle_count, 3),
+            "coarse.mean": (coarse_count, 3),
+            "coarse.basis": (self.coefficient_count, coarse_count, 3),
+            "coarse.triangles": (len(self.coarse.triangles), 3),
             "regions": (vertex_count,),
             "landmark_triangles": (478,),
             "landmark_barycentric": (478, 3),
@@ -183,12 +205,13 @@ class MorphableModel:
             "expression_names": (len(self.expression),),
         }
         for field, shape in expected.items():
-            value = np.asarray(getattr(self, field))
+            value = np.asarray(operator.attrgetter(field)(self))
             if value.shape != shape:
                 raise ModelError(f"{self.name}: {field} should be {shape}, got {value.shape}")
             if value.dtype.kind == "f" and not np.isfinite(value).all():
                 raise ModelError(f"{self.name}: {field} holds values that are not finite")
         _check_indices(self.name, "triangles", self.triangles, vertex_count)
+        _check_indices(self.name, "coarse.triangles", self.coarse.triangles, coarse_count)
         _check_indices(self.name, "landmark_triangles", self.landmark_triangles, triangle_count)
         _check_indices(self.name, "regions", self.regions, len(self.region_names))
         if not self.inner_face.any():
@@ -216,6 +239,14 @@ def _apply(operator: sparse.csr_matrix, values: np.ndarray) -> np.ndarray:
     )
 
 
+def _coarse(archive) -> CoarseMesh:
+    """Evaluates mean and basis at level 0."""
+    points = _operator(archive, "level0_operator", archive["mean"].shape[0])
+    basis = np.concatenate([archive["identity"], archive["expression"]])
+    triangles = archive["level0_triangles"].astype(np.int32)
+    return CoarseMesh(_apply(points, archive["mean"]), _apply(points, basis), triangles)
+
+
 def _at_level(archive, level: int) -> dict:
     """Evaluates the control-mesh bases at one subdivision level."""
     prefix = f"level{level}_"
@@ -234,6 +265,7 @@ def _at_level(archive, level: int) -> dict:
         "albedo": albedo.astype(np.float32),
         "albedo_scores": archive["albedo_scores"].astype(np.float32),
         "triangles": archive[prefix + "triangles"].astype(np.int32),
+        "coarse": _coarse(archive),
         "regions": archive[prefix + "regions"].astype(np.uint8),
         "region_names": tuple(str(name) for name in archive["region_names"]),
         "landmark_triangles": archive[prefix + "landmark_triangles"].astype(np.int32),

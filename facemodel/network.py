@@ -56,7 +56,8 @@ def _residual_block(x, filters: int, stride: int, momentum: float):
 def loop_image(geometry: FaceGeometry, coefficients, landmarks, grey):
     """What the network sees of an estimate: the photo masked by it, and its frontal shading.
 
-    The pose is fitted anew to the landmarks, then geometry, shading and mask are rendered.
+    The pose is fitted anew to the landmarks, then shading and mask of the coarse mesh are rendered:
+    in so small an image they hardly differ from finer ones and take two thirds of the time.
 
     Args:
       geometry: of the face model.
@@ -70,8 +71,8 @@ def loop_image(geometry: FaceGeometry, coefficients, landmarks, grey):
     Source: paper section 5.1 and figure 3.
     """
     pose = fit_face_pose(geometry, coefficients, landmarks)
-    vertices = decode(geometry, coefficients)
-    shading, mask = render_shading(geometry, vertices, pose, size=grey.shape[1])
+    vertices = decode(geometry.coarse, coefficients)
+    shading, mask = render_shading(geometry.coarse, vertices, pose, size=grey.shape[1])
     return ops.stack([grey * mask, shading], -1)
 
 

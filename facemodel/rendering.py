@@ -8,7 +8,7 @@ from keras import ops
 
 from facemodel import camera, rasterizer
 from facemodel.camera import Pose
-from facemodel.geometry import FaceGeometry
+from facemodel.geometry import FaceGeometry, Surface
 from facemodel.surround import irradiance
 
 SHININESS = 10.0
@@ -33,7 +33,7 @@ class Light(NamedTuple):
     direction: Any
 
 
-def vertex_normals(geometry: FaceGeometry, vertices):
+def vertex_normals(geometry: Surface | FaceGeometry, vertices):
     """Computes normals that point outwards, averaged over the triangles around each vertex by area.
 
     Args:
@@ -47,7 +47,7 @@ def vertex_normals(geometry: FaceGeometry, vertices):
     return _unit(_summed_normals(geometry, corners))
 
 
-def _summed_normals(geometry: FaceGeometry, corners):
+def _summed_normals(geometry: Surface | FaceGeometry, corners):
     """[B, V, 3] sums of the normals of the triangles around each vertex, by area."""
     first, second, third = corners
     normals = ops.pad(_cross(second - first, third - first), [[0, 0], [0, 1], [0, 0]])
@@ -55,7 +55,7 @@ def _summed_normals(geometry: FaceGeometry, corners):
     return sum(ops.take(normals, triangle, axis=1) for triangle in around)
 
 
-def render_shading(geometry: FaceGeometry, vertices, pose: Pose, *, size: int):
+def render_shading(geometry: Surface | FaceGeometry, vertices, pose: Pose, *, size: int):
     """Renders what the network sees of the current geometry: frontal shading and mask.
 
     The light comes from the viewer, so shading is the third component of the unit normal in the
@@ -83,7 +83,7 @@ def render_shading(geometry: FaceGeometry, vertices, pose: Pose, *, size: int):
     return rasterizer.to_image(shading, pixel, ops.shape(triangle_id)), mask
 
 
-def _normals_on_screen(geometry: FaceGeometry, corners, scale):
+def _normals_on_screen(geometry: Surface | FaceGeometry, corners, scale):
     """Unit normals [B, V, 3] in the camera frame from corners on the screen, weak perspective.
 
     The camera frame in pixels is diag(1, -1, scale) times screen space, so cross products change by

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from facemodel import landmarks
+from facemodel.morphable import CoarseMesh
 
 _ROWS, _COLUMNS = 24, 24
 _RADII_MM = np.array([72.0, 95.0, 70.0])
@@ -17,18 +18,22 @@ def fields(seed: int) -> dict:
     rng = np.random.default_rng(seed)
     grid = _grid()
     mean = _surface(grid)
-    triangles = _grid_triangles()
+    triangles = _grid_triangles(_ROWS, _COLUMNS)
     landmark_triangles, landmark_barycentric = _landmarks(rng, grid)
+    mean = mean.astype(np.float32)
+    identity = _smooth_fields(rng, grid, count=6, size_mm=2.5)
+    expression = _smooth_fields(rng, grid, count=4, size_mm=6.0)
     return {
         "name": "tiny",
         "version": f"seed-{seed}",
-        "mean": mean.astype(np.float32),
-        "identity": _smooth_fields(rng, grid, count=6, size_mm=2.5),
-        "expression": _smooth_fields(rng, grid, count=4, size_mm=6.0),
+        "mean": mean,
+        "identity": identity,
+        "expression": expression,
         "albedo_mean": np.broadcast_to(np.array([0.7, 0.5, 0.4], np.float32), mean.shape).copy(),
         "albedo": _smooth_fields(rng, grid, count=5, size_mm=0.05),
         "albedo_scores": rng.normal(size=(32, 5)).astype(np.float32),
         "triangles": triangles,
+        "coarse": _coarse(mean, np.concatenate([identity, expression])),
         "regions": np.zeros(len(mean), np.uint8),
         "region_names": ("skin",),
         "landmark_triangles": landmark_triangles,
@@ -37,6 +42,13 @@ def fields(seed: int) -> dict:
         "uv": ((grid + 1) / 2).astype(np.float32),
         "expression_names": tuple(f"bump_{k}" for k in range(4)),
     }
+
+
+def _coarse(mean: np.ndarray, basis: np.ndarray) -> CoarseMesh:
+    """Every second row and column, and the last ones."""
+    rows, columns = (np.unique([*range(0, n, 2), n - 1]) for n in (_ROWS, _COLUMNS))
+    kept = (rows[:, None] * _COLUMNS + columns).ravel()
+    return CoarseMesh(mean[kept], basis[:, kept], _grid_triangles(len(rows), len(columns)))
 
 
 def _grid() -> np.ndarray:
@@ -60,10 +72,10 @@ def _surface(grid: np.ndarray) -> np.ndarray:
     return direction * _RADII_MM + _CENTRE_MM + nose[:, None] * np.array([0, 0, 1.0])
 
 
-def _grid_triangles() -> np.ndarray:
+def _grid_triangles(rows: int, columns: int) -> np.ndarray:
     """[T, 3] two triangles for each cell, counter-clockwise seen from the viewer."""
-    corner = (np.arange(_ROWS - 1)[:, None] * _COLUMNS + np.arange(_COLUMNS - 1)).ravel()
-    right, up, both = corner + 1, corner + _COLUMNS, corner + _COLUMNS + 1
+    corner = (np.arange(rows - 1)[:, None] * columns + np.arange(columns - 1)).ravel()
+    right, up, both = corner + 1, corner + columns, corner + columns + 1
     lower, upper = np.stack([corner, right, both], -1), np.stack([corner, both, up], -1)
     return np.concatenate([lower, upper]).astype(np.int32)
 

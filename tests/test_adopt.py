@@ -33,13 +33,19 @@ def mixing():
 @pytest.fixture(scope="module")
 def reference(mixing):
     """A model with the same faces in another basis, around another of them as its mean."""
-    basis = np.einsum("kl,lvc->kvc", mixing, MODEL.basis.astype(np.float64))
-    mean = MODEL.mean + np.einsum("k,kvc->vc", np.linspace(-0.5, 0.5, COUNT), MODEL.basis)
+
+    def change(mesh):
+        basis = np.einsum("kl,lvc->kvc", mixing, mesh.basis.astype(np.float64))
+        mean = mesh.mean + np.einsum("k,kvc->vc", np.linspace(-0.5, 0.5, COUNT), mesh.basis)
+        return mean.astype(np.float32), basis.astype(np.float32)
+
+    (mean, basis), (coarse_mean, coarse_basis) = change(MODEL), change(MODEL.coarse)
     return dataclasses.replace(
         MODEL,
-        mean=mean.astype(np.float32),
-        identity=basis[: MODEL.identity_count].astype(np.float32),
-        expression=basis[MODEL.identity_count :].astype(np.float32),
+        mean=mean,
+        identity=basis[: MODEL.identity_count],
+        expression=basis[MODEL.identity_count :],
+        coarse=dataclasses.replace(MODEL.coarse, mean=coarse_mean, basis=coarse_basis),
     )
 
 
@@ -135,16 +141,17 @@ def write_reference(path, model):
 
 
 def write_model(path, model):
-    """A face model file whose level 1 is the model."""
-    arrays = {
-        field.name: np.asarray(getattr(model, field.name)) for field in dataclasses.fields(model)
-    }
+    """A face model file whose levels 0 and 1 are both the model."""
+    names = [field.name for field in dataclasses.fields(model) if field.name != "coarse"]
+    arrays = {name: np.asarray(getattr(model, name)) for name in names}
     meshes = ("triangles", "regions", "uv", "inner_face")
     meshes += ("landmark_triangles", "landmark_barycentric")
-    arrays |= {f"level1_{name}": arrays.pop(name) for name in meshes}
+    levels = {name: arrays.pop(name) for name in meshes}
     operator = sparse.identity(model.vertex_count, format="csr", dtype=np.float32)
-    for part in ("data", "indices", "indptr"):
-        arrays[f"level1_operator_{part}"] = getattr(operator, part)
+    levels |= {
+        f"operator_{part}": getattr(operator, part) for part in ("data", "indices", "indptr")
+    }
+    arrays |= {f"level{k}_{name}": levels[name] for k in (0, 1) for name in levels}
     np.savez(path, **arrays)
 
 

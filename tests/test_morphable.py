@@ -116,3 +116,21 @@ def test_the_68_points_are_distinct_landmarks():
     assert len(landmarks.IBUG_68) == 68 and len(landmarks.INNER_51) == 51
     assert len(set(landmarks.IBUG_68)) == 68
     assert max(landmarks.IBUG_68) < landmarks.MEDIAPIPE_COUNT
+
+
+def test_the_coarse_mesh_is_the_model_at_level_0_whatever_the_level(default_model):
+    lowest = MorphableModel.load(level=0)
+    np.testing.assert_array_equal(default_model.coarse.triangles, lowest.triangles)
+    for model in (default_model, lowest):
+        np.testing.assert_allclose(model.coarse.mean, lowest.mean, atol=1e-4)
+        np.testing.assert_allclose(model.coarse.basis, lowest.basis, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"mean": np.zeros((4, 2))}, {"triangles": np.full((1, 3), 999, np.int32)}]
+)
+def test_a_coarse_mesh_that_does_not_fit_is_named(changes):
+    model = MorphableModel.tiny()
+    bad = dataclasses.replace(model, coarse=dataclasses.replace(model.coarse, **changes))
+    with pytest.raises(ModelError, match=f"coarse.{next(iter(changes))} should"):
+        bad.check()

@@ -105,13 +105,30 @@ def test_the_loop_sees_the_photo_masked_and_the_shading(tiny_model, tiny_geometr
     image = np.asarray(
         loop_image(tiny_geometry, ops.convert_to_tensor(truth), inputs["landmarks"], inputs["grey"])
     )
-    vertices = decode(tiny_geometry, truth)
-    shading, mask = render_shading(tiny_geometry, vertices, pose, size=SIZE)
+    coarse = tiny_geometry.coarse
+    shading, mask = render_shading(coarse, decode(coarse, truth), pose, size=SIZE)
     same = np.abs(image[..., 1] - np.asarray(shading)) < 1e-3
     assert same.mean() > 0.995
     photo = inputs["grey"] * np.asarray(mask)
     assert (np.abs(image[..., 0] - photo) < 1e-6).mean() > 0.995
     assert 0.1 < np.asarray(mask).mean() < 0.9
+
+
+def test_the_coarse_mesh_looks_like_the_fine_one(default_model, default_geometry, random_faces):
+    """About a pixel of outline, and hardly a shade, lie between what the loop draws and level 1."""
+    _, pose = random_faces(default_model, 4, seed=5, size=200)
+    faces = np.random.default_rng(5).normal(size=(4, default_model.coefficient_count))
+    faces = np.where(np.arange(faces.shape[1]) < default_model.identity_count, faces, 0.1)
+    faces = faces.astype(np.float32)
+    seen = [
+        np.asarray(ops.stack(render_shading(mesh, decode(mesh, faces), pose, size=200)))
+        for mesh in (default_geometry, default_geometry.coarse)
+    ]
+    assert len(default_geometry.coarse.mean) < 0.3 * len(default_geometry.mean)
+    (shading, mask), (coarse_shading, coarse_mask) = seen
+    difference = np.abs(shading - coarse_shading)[(mask > 0) & (coarse_mask > 0)]
+    assert (mask != coarse_mask).mean() < 0.02
+    assert difference.mean() < 0.02 and np.quantile(difference, 0.9) < 0.04
 
 
 def test_no_gradient_flows_from_one_iteration_into_the_last(network, tiny_model, tiny_geometry):
