@@ -127,7 +127,8 @@ def set_resources(spec: dict[str, Any], resources: ResourcesSettings) -> None:
         if "container" in executor:
             executor["container"]["resources"] = limits(wanted)
             workers = min(resources.beam_workers, wanted.cpu)
-            executor["container"]["env"] = container_variables(beam_args(workers))
+            args = resources.beam_args or beam_args(workers)
+            executor["container"]["env"] = container_variables(args)
         if wanted.retries:
             task["retryPolicy"] = {"maxRetryCount": wanted.retries, **BACKOFF}
 

@@ -74,6 +74,7 @@ class ResourcesSettings(Section):
       default: of every step that has none of its own.
       example_gen, trainer, evaluator: of these steps.
       beam_workers: processes of Beam's local runner.
+      beam_args: Beam's options for another runner, as docs/scaling.md has them.
     """
 
     default: StepResources = StepResources()
@@ -81,6 +82,7 @@ class ResourcesSettings(Section):
     trainer: StepResources = StepResources(cpu=2.0, memory_gib=8.0)
     evaluator: StepResources = StepResources(cpu=2.0, memory_gib=8.0)
     beam_workers: int = knob(1, low=1, high=1024)
+    beam_args: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -79,7 +79,9 @@ def create(config: configuration.PipelineConfig, places: Places, *, name: str = 
         metadata_config=tfx.orchestration.metadata.sqlite_metadata_connection_config(
             str(places.metadata)
         ),
-        beam_args=local_placeholders(local_flags(config.resources.beam_workers)),
+        beam_args=local_placeholders(
+            config.resources.beam_args or local_flags(config.resources.beam_workers)
+        ),
     )
 
 
