@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
-import json
 import logging
-import os
 import pathlib
 import shutil
 
@@ -18,36 +15,23 @@ from components import warmup
 from components.face_models import face_model_file, load_face_model
 from components.record_batches import record_batches, record_files
 from components.settings import DataSettings, ExportSettings, SettingsError, TrainerSettings
+from components.trainer_arguments import (
+    TrainerArguments,
+    files_digest,
+    initial_weights,
+    origin,
+    run_key,
+    training_config,
+)
 from facemodel import checkpoints, training
 from facemodel.export import ExportConfig, export_saved_model
-from facemodel.files import file_digest
 from facemodel.geometry import FaceGeometry
 from facemodel.morphable import MorphableModel
 from facemodel.network import IterativeRegressor, build_network
 from facemodel.pretrained import load_pretrained
-from facemodel.training import RegressorTrainer, TrainingConfig
-from facemodel.weights import DEFAULT_WEIGHTS
+from facemodel.training import RegressorTrainer
 
 _log = logging.getLogger("components.trainer")
-
-
-@dataclasses.dataclass(frozen=True)
-class TrainerArguments:
-    """What the pipeline tells the Trainer, as its custom_config.
-
-    Attributes:
-      data, trainer, export: sections of the configuration as JSON.
-      code: digest of the code that runs.
-      checkpoint_dir: under which checkpoints are kept, outside the step's own folder.
-      model_name: under which the model will be served.
-    """
-
-    data: str
-    trainer: str
-    export: str
-    code: str
-    checkpoint_dir: str
-    model_name: str
 
 
 def run_fn(fn_args) -> None:
@@ -72,30 +56,6 @@ def run_fn(fn_args) -> None:
         data_digest=digest,
     )
     absl.setLevel(level)
-
-
-def files_digest(paths: list[str]) -> str:
-    """SHA-256 of the names and bytes of files, 16 hexadecimal digits."""
-    digest = hashlib.sha256()
-    for path in paths:
-        digest.update(f"{os.path.basename(path)}\0".encode())
-        with open(path, "rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()[:16]
-
-
-def run_key(arguments: TrainerArguments, data_digest: str) -> str:
-    """Names a training run: the same for the same records, settings and code, wherever they lie."""
-    values = dataclasses.asdict(arguments) | {"checkpoint_dir": "", "export": "", "model_name": ""}
-    text = json.dumps([values, data_digest], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def training_config(settings: TrainerSettings) -> TrainingConfig:
-    """The fields that training itself takes."""
-    names = [field.name for field in dataclasses.fields(TrainingConfig)]
-    return TrainingConfig(**{name: getattr(settings, name) for name in names})
 
 
 def fit(
@@ -169,11 +129,6 @@ def _share_of_device() -> tuple:
     context = tf.distribute.get_replica_context()  # None while Keras builds the trainer
     number = context.replica_id_in_sync_group if context else 0
     return number, tf.distribute.get_strategy().num_replicas_in_sync
-
-
-def initial_weights(settings: TrainerSettings) -> pathlib.Path:
-    """The weights file that training starts from."""
-    return DEFAULT_WEIGHTS if settings.init == "shipped" else pathlib.Path(settings.init)
 
 
 def _resume(trainer: RegressorTrainer, folder: pathlib.Path) -> int:
@@ -255,20 +210,3 @@ def _plain(regressor: IterativeRegressor) -> IterativeRegressor:
     network = build_network(regressor.geometry.prior_mean.shape[0])
     network.set_weights(regressor.network.get_weights())
     return IterativeRegressor(regressor.geometry, network, iterations=regressor.iterations)
-
-
-def origin(arguments: TrainerArguments, data_digest: str) -> dict:
-    """Says which data, settings, code and parent made a model, for `facerelief lineage`."""
-    settings = TrainerSettings.from_json(arguments.trainer)
-    parent = {"init": settings.init}
-    if settings.init != "none":
-        parent["sha256"] = file_digest(initial_weights(settings))
-    return {
-        "run_key": run_key(arguments, data_digest),
-        "data": json.loads(arguments.data),
-        "data_digest": data_digest,
-        "trainer": dataclasses.asdict(settings),
-        "export": json.loads(arguments.export),
-        "code": arguments.code,
-        "parent": parent,
-    }

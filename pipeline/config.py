@@ -17,6 +17,7 @@ from typing import Any
 
 import yaml
 
+from components.sections import Section, SettingsError, knob
 from components.settings import (
     DataSettings,
     EvaluatorSettings,
@@ -24,10 +25,7 @@ from components.settings import (
     InfraValidatorSettings,
     ReconstructionSettings,
     ReportSettings,
-    Section,
-    SettingsError,
     TrainerSettings,
-    knob,
 )
 
 

@@ -20,7 +20,7 @@ from components.pusher import FacePusher
 from components.reconstruction import SplitReconstruction
 from components.record_schema import SCHEMA_FILE
 from components.report import FaceReport
-from components.trainer import TrainerArguments, training_config
+from components.trainer_arguments import TrainerArguments, training_config
 from pipeline.config import PipelineConfig
 from pipeline.named_files import named_file
 
