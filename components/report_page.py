@@ -43,8 +43,10 @@ figure { display: inline-block; margin: .5rem 1rem .5rem 0 }
 figure img { width: 160px; height: 160px; object-fit: contain; background: #f4f3f1 }
 figcaption { font-size: 13px; color: #666 }
 pre { background: #f4f3f1; padding: 1rem; overflow: auto; font-size: 13px }
-.ramp { height: 14px; width: 320px }
-.line { fill: none; stroke-width: 2 }
+.ramp { display: inline-block; height: 14px; width: 320px; margin: 0 .5rem; vertical-align: middle }
+.axis { stroke: #bbb }
+.line, .axis { fill: none }
+.line { stroke-width: 2 }
 """
 
 _EXPLANATION = (
@@ -176,7 +178,12 @@ def _chart(rows: list[SliceRow]) -> str:
     def height(value):
         return 180 - 160 * (value if np.isfinite(value) else top) / top
 
-    parts = []
+    parts = [
+        '<path class="axis" d="M40 10 V180 H360"/>',
+        '<text x="200" y="225" text-anchor="middle">iteration</text>',
+        '<text x="34" y="184" text-anchor="end">0</text>',
+        f'<text x="34" y="20" text-anchor="end">{top:.1f} mm</text>',
+    ]
     for k, (name, colour, values) in enumerate(series):
         xs = np.linspace(50, 350, len(values))
         points = " ".join(f"{x:.0f},{height(value):.1f}" for x, value in zip(xs, values))
@@ -187,12 +194,13 @@ def _chart(rows: list[SliceRow]) -> str:
         parts.append(f'<text x="{x:.0f}" y="200" text-anchor="middle">{k}</text>')
         y = height(last[k]) - 8
         parts.append(f'<text x="{x:.0f}" y="{y:.0f}" text-anchor="middle">{last[k]:.2f}</text>')
-    return f'<svg width="480" height="210" font-size="13">{"".join(parts)}</svg>'
+    frame = 'viewBox="-30 0 510 230" width="510" height="230" font-size="13"'
+    return f"<svg {frame}>{''.join(parts)}</svg>"
 
 
 def _legend() -> str:
     stops = ", ".join(f"rgb({r:.0f} {g:.0f} {b:.0f})" for r, g, b in 255 * _RAMP)
-    ramp = f'<div class="ramp" style="background: linear-gradient(to right, {stops})"></div>'
+    ramp = f'<span class="ramp" style="background: linear-gradient(to right, {stops})"></span>'
     return f"<p>Distance of the estimate from the true face: 0 mm {ramp} {MAP_MM:g} mm and more</p>"
 
 
