@@ -7,10 +7,8 @@ import functools
 import operator
 import os
 import pathlib
-import zipfile
 
 import numpy as np
-from scipy import sparse
 
 DEFAULT_MODEL = pathlib.Path(__file__).parent / "data" / "default_model.npz"
 LEVELS = (0, 1, 2)
@@ -156,22 +154,12 @@ class MorphableModel:
           level: 0, 1 or 2 (about 3k, 11k and 44k vertices in the default model).
 
         Raises:
-          ModelError: if the file is missing, is no model, or its arrays do not fit together.
+          ModelError: if the file is missing, is no model or one of another format, or its arrays
+            do not fit together.
         """
-        path = pathlib.Path(path or DEFAULT_MODEL)
-        if level not in LEVELS:
-            raise ModelError(f"{path}: level must be one of {LEVELS}, got {level!r}")
-        try:
-            with np.load(path) as archive:
-                model = cls(**_at_level(archive, level))
-        except FileNotFoundError:
-            raise ModelError(
-                f"{path}: no such face model; `make model` builds the default one"
-            ) from None
-        except (zipfile.BadZipFile, OSError, ValueError, EOFError) as error:
-            raise ModelError(f"{path}: not a face model file ({error})") from error
-        except KeyError as error:
-            raise ModelError(f"{path}: not a face model file, it lacks {error}") from error
+        from facemodel import model_file
+
+        model = cls(**model_file.fields(path or DEFAULT_MODEL, level=level))
         model.check()
         return model
 
@@ -223,54 +211,3 @@ def _check_indices(name: str, field: str, indices: np.ndarray, limit: int) -> No
         raise ModelError(
             f"{name}: {field} should lie in [0, {limit}), got {indices.min()}..{indices.max()}"
         )
-
-
-def _operator(archive, name: str, columns: int) -> sparse.csr_matrix:
-    data, indices, indptr = (archive[f"{name}_{part}"] for part in ("data", "indices", "indptr"))
-    return sparse.csr_matrix((data, indices, indptr), shape=(len(indptr) - 1, columns))
-
-
-def _apply(operator: sparse.csr_matrix, values: np.ndarray) -> np.ndarray:
-    """[N, C] operator on values [..., C, 3] -> [..., N, 3] float32."""
-    columns = np.moveaxis(values.astype(np.float32), -2, 0)
-    result = operator @ columns.reshape(len(columns), -1)
-    return np.ascontiguousarray(
-        np.moveaxis(result.reshape(-1, *columns.shape[1:]), 0, -2), np.float32
-    )
-
-
-def _coarse(archive) -> CoarseMesh:
-    """Evaluates mean and basis at level 0."""
-    points = _operator(archive, "level0_operator", archive["mean"].shape[0])
-    basis = np.concatenate([archive["identity"], archive["expression"]])
-    triangles = archive["level0_triangles"].astype(np.int32)
-    return CoarseMesh(_apply(points, archive["mean"]), _apply(points, basis), triangles)
-
-
-def _at_level(archive, level: int) -> dict:
-    """Evaluates the control-mesh bases at one subdivision level."""
-    prefix = f"level{level}_"
-    geometry = _operator(archive, prefix + "operator", archive["mean"].shape[0])
-    albedo_mean, albedo = archive["albedo_mean"], archive["albedo"]
-    if prefix + "albedo_operator_data" in archive:
-        colours = _operator(archive, prefix + "albedo_operator", len(albedo_mean))
-        albedo_mean, albedo = _apply(colours, albedo_mean), _apply(colours, albedo)
-    return {
-        "name": str(archive["name"]),
-        "version": str(archive["version"]),
-        "mean": _apply(geometry, archive["mean"]),
-        "identity": _apply(geometry, archive["identity"]),
-        "expression": _apply(geometry, archive["expression"]),
-        "albedo_mean": albedo_mean.astype(np.float32),
-        "albedo": albedo.astype(np.float32),
-        "albedo_scores": archive["albedo_scores"].astype(np.float32),
-        "triangles": archive[prefix + "triangles"].astype(np.int32),
-        "coarse": _coarse(archive),
-        "regions": archive[prefix + "regions"].astype(np.uint8),
-        "region_names": tuple(str(name) for name in archive["region_names"]),
-        "landmark_triangles": archive[prefix + "landmark_triangles"].astype(np.int32),
-        "landmark_barycentric": archive[prefix + "landmark_barycentric"].astype(np.float32),
-        "inner_face": archive[prefix + "inner_face"].astype(bool),
-        "uv": archive[prefix + "uv"].astype(np.float32),
-        "expression_names": tuple(str(name) for name in archive["expression_names"]),
-    }

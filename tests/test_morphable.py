@@ -126,6 +126,12 @@ def test_the_coarse_mesh_is_the_model_at_level_0_whatever_the_level(default_mode
         np.testing.assert_allclose(model.coarse.basis, lowest.basis, atol=1e-4)
 
 
+def test_a_file_of_another_format_says_so(tmp_path):
+    np.savez(tmp_path / "new.npz", format=2)
+    with pytest.raises(ModelError, match="new.npz: a face model file of format 2, .* reads 1"):
+        MorphableModel.load(tmp_path / "new.npz")
+
+
 @pytest.mark.parametrize(
     "changes", [{"mean": np.zeros((4, 2))}, {"triangles": np.full((1, 3), 999, np.int32)}]
 )

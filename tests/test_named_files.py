@@ -27,10 +27,10 @@ def config(*overrides):
 def folder(tmp_path, monkeypatch):
     """The working directory, with a face model and weights that are for it."""
     monkeypatch.chdir(tmp_path)
-    write_model(tmp_path / "level_1.npz", dataclasses.replace(TINY, name="mine"))
-    with np.load(tmp_path / "level_1.npz") as archive:
-        arrays = {k.replace("level1", f"level{n}"): archive[k] for n in (0, 1) for k in archive}
-    np.savez(tmp_path / "model.npz", **arrays)
+    write_model(tmp_path / "model.npz", dataclasses.replace(TINY, name="mine"))
+    with np.load(tmp_path / "model.npz") as archive:
+        arrays = {name: archive[name] for name in archive if not name.startswith("level0")}
+    np.savez(tmp_path / "level_1.npz", **arrays)
     for name in ("mine", "tiny"):
         meta = {"model_name": name, "model_version": TINY.version}
         save_weights(build_network(TINY.coefficient_count), tmp_path / f"{name}.npz", meta)
