@@ -16,7 +16,7 @@ from facemodel.crop import grey_crop
 from facemodel.geometry import FaceGeometry
 from facemodel.morphable import MorphableModel
 from facemodel.scenes import inner_landmarks
-from facemodel.training import TrainingConfig
+from facemodel.training_config import TrainingConfig
 
 SHUFFLE = 2048
 """Records among which the next one is chosen."""

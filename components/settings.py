@@ -48,7 +48,7 @@ class DataSettings(Section):
 
 @dataclasses.dataclass(frozen=True)
 class TrainerSettings(Section):
-    """Training; the fields up to seed are those of facemodel.training.TrainingConfig.
+    """Training; the fields up to seed are those of facemodel.training_config.TrainingConfig.
 
     Attributes:
       samples .. seed: see TrainingConfig.

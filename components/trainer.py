@@ -24,11 +24,12 @@ from components.trainer_arguments import (
     training_config,
 )
 from facemodel import checkpoints, training
-from facemodel.export import ExportConfig, export_saved_model
+from facemodel.export import export_saved_model
 from facemodel.geometry import FaceGeometry
 from facemodel.morphable import MorphableModel
 from facemodel.network import IterativeRegressor, build_network
 from facemodel.pretrained import load_pretrained
+from facemodel.saved_model import ExportConfig
 from facemodel.training import RegressorTrainer
 
 _log = logging.getLogger("components.trainer")

@@ -10,7 +10,7 @@ import pathlib
 
 from components.settings import TrainerSettings
 from facemodel.files import file_digest
-from facemodel.training import TrainingConfig
+from facemodel.training_config import TrainingConfig
 from facemodel.weights import DEFAULT_WEIGHTS
 
 

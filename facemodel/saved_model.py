@@ -1,7 +1,8 @@
-"""What lies beside the graph of a SavedModel of this project, and where."""
+"""A SavedModel of this project: how its graph runs the loop, and what lies beside it, where."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -13,6 +14,34 @@ METADATA = EXTRA / "metadata.json"
 ARRAYS = EXTRA / "model.npz"
 WARMUP_REQUESTS = EXTRA / "tf_serving_warmup_requests"
 """PredictionLogs as TFRecords, where TensorFlow Serving looks for them."""
+STARTS = ("zero", "landmark_fit")
+LANDMARK_NOISE_MM = 3.0
+"""About what was measured on lifelike faces (docs/landmark-noise.md)."""
+
+
+class ExportError(ValueError):
+    """A SavedModel that cannot be written."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportConfig:
+    """How the exported graph runs the loop.
+
+    Attributes:
+      start: alpha_0 of the loop: "landmark_fit", which evaluation finds the more accurate one,
+        or "zero" (the mean face), as in the paper.
+      landmark_noise_mm: standard deviation that the landmark fit expects of the detector's
+        landmarks.
+    """
+
+    start: str = "landmark_fit"
+    landmark_noise_mm: float = LANDMARK_NOISE_MM
+
+    def __post_init__(self) -> None:
+        if self.start not in STARTS:
+            raise ExportError(f"start should be one of {', '.join(STARTS)}, got {self.start!r}")
+        if not self.landmark_noise_mm > 0:
+            raise ExportError(f"landmark_noise_mm should be positive, got {self.landmark_noise_mm}")
 
 
 def read_facts(path: str | os.PathLike[str]) -> dict[str, Any]:

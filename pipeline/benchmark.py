@@ -157,7 +157,7 @@ def training_figures(*, repeats: int) -> Iterator[Figure]:
     """Samples a second of the whole training step, and of a bare step of the network."""
     import keras
 
-    from facemodel.training import TrainingConfig
+    from facemodel.training_config import TrainingConfig
     from pipeline.train import TrainOptions, build_trainer
 
     model = MorphableModel.load()

@@ -31,7 +31,8 @@ from facemodel.network import IterativeRegressor, build_network
 from facemodel.pretrained import weights_meta
 from facemodel.scenes import SceneModel
 from facemodel.synthesis import SynthesisConfig, online_batch
-from facemodel.training import RegressorTrainer, TrainingConfig
+from facemodel.training import RegressorTrainer
+from facemodel.training_config import TrainingConfig
 from facemodel.weights import load_weights, save_weights
 
 PRECISIONS = ("float32", "mixed_bfloat16")

@@ -25,7 +25,7 @@ from tensorflow_serving.apis import (
 )
 
 from components import warmup
-from facemodel import export, landmarks
+from facemodel import export, landmarks, saved_model
 from facemodel.geometry import FaceGeometry
 from facemodel.network import IterativeRegressor, build_network
 
@@ -150,7 +150,7 @@ def export_tiny(model, folder, *, version):
         FaceGeometry.create(model), build_network(model.coefficient_count), iterations=0
     )
     noise_mm = 0.5 * version  # versions differ in their answers
-    config = export.ExportConfig(start="landmark_fit", landmark_noise_mm=noise_mm)
+    config = saved_model.ExportConfig(start="landmark_fit", landmark_noise_mm=noise_mm)
     return export.export_saved_model(model, regressor, folder, config=config, version=version)
 
 

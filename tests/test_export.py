@@ -11,7 +11,17 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 from typer.testing import CliRunner
 
-from facemodel import camera, examples, export, landmarks, records, synthesis, transforms
+from facemodel import (
+    camera,
+    examples,
+    export,
+    face_server,
+    landmarks,
+    records,
+    saved_model,
+    synthesis,
+    transforms,
+)
 from facemodel.crop import grey_crop
 from facemodel.geometry import FaceGeometry, decode, decode_landmarks
 from facemodel.landmark_fit import landmark_fit
@@ -229,7 +239,7 @@ def reconstruct_eagerly(regressor, images, points, start=None):
 
 
 def test_saved_model_gives_what_the_steps_give_without_a_graph(regressor, request_arrays, outputs):
-    expected = reconstruct_eagerly(regressor, *request_arrays, fit(export.LANDMARK_NOISE_MM))
+    expected = reconstruct_eagerly(regressor, *request_arrays, fit(saved_model.LANDMARK_NOISE_MM))
     assert_same(outputs, expected, tolerance=5e-4)
 
 
@@ -331,8 +341,8 @@ def test_a_turned_scaled_and_shifted_photo_gives_the_same_face(signatures, reque
 def test_start_from_the_landmark_fit(request_arrays):
     images, points = request_arrays
     regressor = make_regressor(TINY, iterations=0)
-    config = export.ExportConfig(start="landmark_fit", landmark_noise_mm=1.5)
-    server = export.FaceServer(TINY, regressor, config)
+    config = saved_model.ExportConfig(start="landmark_fit", landmark_noise_mm=1.5)
+    server = face_server.FaceServer(TINY, regressor, config)
 
     result = to_numpy(server.serving_default(images, points))
     expected = reconstruct_eagerly(regressor, images, points, fit(1.5))
@@ -389,7 +399,7 @@ def test_big_arrays_are_stored_once(folder):
 
 def test_an_existing_version_is_left_alone(regressor, folder):
     before = (folder / "saved_model.pb").read_bytes()
-    with pytest.raises(export.ExportError, match="exists already"):
+    with pytest.raises(saved_model.ExportError, match="exists already"):
         export.export_saved_model(TINY, regressor, folder.parent)
     assert (folder / "saved_model.pb").read_bytes() == before
 
@@ -405,8 +415,8 @@ def test_nothing_is_left_of_an_export_that_failed(tmp_path):
     "change", [{"start": "mean"}, {"landmark_noise_mm": 0.0}, {"landmark_noise_mm": -1.0}]
 )
 def test_wrong_settings_are_refused(change):
-    with pytest.raises(export.ExportError, match=next(iter(change))):
-        export.ExportConfig(**change)
+    with pytest.raises(saved_model.ExportError, match=next(iter(change))):
+        saved_model.ExportConfig(**change)
 
 
 def test_weights_of_another_face_model_are_refused(tmp_path):
@@ -431,7 +441,7 @@ def test_weights_of_this_face_model_are_loaded(tmp_path):
 
 def test_the_commands_defaults_are_the_librarys():
     given = {k: v.default for k, v in inspect.signature(export_command.command).parameters.items()}
-    assert given["start"] == export.ExportConfig().start
+    assert given["start"] == saved_model.ExportConfig().start
     assert given["landmark_noise_mm"] is None  # the library's
     assert given["iterations"] == DEFAULT_ITERATIONS
 
@@ -442,7 +452,7 @@ def test_the_command_writes_what_reconstruct_uses_by_default(tmp_path):
     result = CliRunner().invoke(make_app(), words, catch_exceptions=False)
     assert result.exit_code == 0, result.stderr
     described = json.loads((tmp_path / "faces/1/assets.extra/metadata.json").read_text())
-    expected = dataclasses.asdict(export.ExportConfig())
+    expected = dataclasses.asdict(saved_model.ExportConfig())
     assert {name: described[name] for name in expected} == expected
     assert described["iterations"] == DEFAULT_ITERATIONS
 

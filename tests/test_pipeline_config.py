@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components import settings
-from facemodel.training import TrainingConfig, TrainingConfigError
+from facemodel.training_config import TrainingConfig, TrainingConfigError
 from pipeline import config
 from pipeline.config import PipelineConfig, SettingsError, load
 

@@ -23,7 +23,7 @@ from facemodel.network import IterativeRegressor, build_network
 from facemodel.noise import DeviceNoise, PhiloxNoise
 from facemodel.scenes import SceneModel
 from facemodel.synthesis import Normal, Range, SynthesisConfig, online_batch, render_scene
-from facemodel.training import TrainingConfig, TrainingConfigError
+from facemodel.training_config import TrainingConfig, TrainingConfigError
 from facemodel.weights import load_weights
 from pipeline import cli, train
 
