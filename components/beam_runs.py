@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import signal
 import tempfile
+import threading
 from collections.abc import Iterator
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PortableOptions
 
 _log = logging.getLogger(__name__)
+
+
+class WorkerLost(RuntimeError):
+    """A worker process of a local run ended too early."""
 
 
 def local_flags(workers: int) -> list[str]:
@@ -27,8 +33,11 @@ def run_to_end(pipeline: beam.Pipeline) -> dict[str, int]:
 
     Returns:
       Its counters by name; none where the runner tells none, as Spark does.
+
+    Raises:
+      WorkerLost: if a local worker process was killed.
     """
-    with contained(pipeline):
+    with contained(pipeline), _lost_workers_noticed():
         result = pipeline.run()
         try:
             result.wait_until_finish()
@@ -78,3 +87,34 @@ def _counters(result) -> dict[str, int]:
         _log.info("the runner tells no metrics (%s)", error)
         return {}
     return {counter.key.metric.name: counter.committed for counter in counters}
+
+
+@contextlib.contextmanager
+def _lost_workers_noticed() -> Iterator[None]:
+    """Raises WorkerLost in the body when a local worker process dies: Beam waits for it forever.
+
+    Beam's thread that waits for the process raises then, which nobody hears; a signal wakes the
+    main thread, so this works only there.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    hook, lost = threading.excepthook, []
+
+    def notice(raised: threading.ExceptHookArgs) -> None:
+        if raised.thread is None or raised.thread.name != "run_worker":
+            hook(raised)
+            return
+        lost.append(raised.exc_value)
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGUSR1)
+
+    def wake(number, frame) -> None:
+        raise WorkerLost(f"a worker process was lost, perhaps for want of memory ({lost[0]})")
+
+    handler = signal.signal(signal.SIGUSR1, wake)
+    threading.excepthook = notice
+    try:
+        yield
+    finally:
+        threading.excepthook = hook
+        signal.signal(signal.SIGUSR1, handler)

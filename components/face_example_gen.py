@@ -36,7 +36,7 @@ def write_splits(pipeline: beam.Pipeline, settings: DataSettings, examples: Exam
         (folder,) = artifact_utils.get_split_uris([examples], split)
         os.makedirs(folder, exist_ok=True)
         shards += split_shards(folder, split, indices, samples_each=settings.shard_samples)
-    _ = pipeline | beam.Create(shards) | beam.Reshuffle() | synthesis.WriteShards(job)
+    _ = pipeline | synthesis.WriteShards(job, shards)
 
 
 @component(use_beam=True)

@@ -11,7 +11,7 @@ import ctypes
 import dataclasses
 import os
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import apache_beam as beam
 from apache_beam.metrics import Metrics
@@ -174,7 +174,8 @@ class _MakeRecords(_SharedSynthesizer):
 
 
 class _WriteShard(_SharedSynthesizer):
-    def process(self, shard: Shard):
+    def process(self, named: tuple[str, Iterable[Shard]]):
+        _, (shard,) = named
         batches = batches_of(shard.indices)
         pairs = (pair for batch in batches for pair in self._records(batch, shard.indices))
         write_atomically(shard.path, (record for _, record in pairs))
@@ -198,20 +199,28 @@ class Synthesize(beam.PTransform):
 
 @dataclasses.dataclass
 class WriteShards(beam.PTransform):
-    """Shards -> paths of complete TFRecord files, records in the order of their index.
+    """Paths of complete TFRecord files, with records in the order of their index.
 
     A shard is written by one worker to a temporary name and then renamed, so a rerun or a lost
     worker leaves no half of one.
 
     Attributes:
       job: what to make; its range of indices holds those of all shards, also of several splits.
+      shards: what is in which file.
     """
 
     job: SynthesisJob
+    shards: Sequence[Shard]
 
-    def expand(self, shards):
-        """Applies synthesize_batch and write_atomically."""
-        return shards | beam.ParDo(_WriteShard(self.job, Shared()))
+    def expand(self, begin):
+        """Applies synthesize_batch and write_atomically.
+
+        The shards are spread over workers by their names. A Reshuffle spreads them at random: Spark
+        gives up when it loses an executor after that, because it cannot spread them so again.
+        """
+        named = [(shard.path, shard) for shard in self.shards]
+        spread = begin | beam.Create(named, reshuffle=False) | beam.GroupByKey()
+        return spread | beam.ParDo(_WriteShard(self.job, Shared()))
 
 
 def write_shards(
@@ -232,5 +241,5 @@ def write_shards(
 
     options = PipelineOptions(list(beam_args) or ["--runner=DirectRunner", *local_flags(workers)])
     pipeline = beam.Pipeline(options=options)
-    _ = pipeline | beam.Create(shards) | beam.Reshuffle() | WriteShards(job)
+    _ = pipeline | WriteShards(job, shards)
     return run_to_end(pipeline)

@@ -170,8 +170,9 @@ _MASTER = {
 def _jobs(executors: int) -> dict[str, object]:
     """Settings of every driver and executor; Beam's submission over REST brings none.
 
-    A task that fails tries another executor, where a Python worker may still live: the executor
-    keeps asking the one it has.
+    A task that fails tries another executor, where a Python worker may still live: an executor
+    keeps asking the one that it had. Both executors are on one node. A task that fails on both of
+    them ends the job soon, as it would fail on a third one.
     """
     exclude = "spark.excludeOnFailure"
     return {
@@ -182,10 +183,11 @@ def _jobs(executors: int) -> dict[str, object]:
         "spark.driver.host": _ADDRESS,
         "spark.driver.bindAddress": _ADDRESS,
         "spark.ui.enabled": "false",
-        "spark.task.maxFailures": 4,
+        "spark.task.maxFailures": 3,
         f"{exclude}.enabled": "true",
         f"{exclude}.task.maxTaskAttemptsPerExecutor": 1,
-        f"{exclude}.task.maxTaskAttemptsPerNode": 3,
+        f"{exclude}.task.maxTaskAttemptsPerNode": 2,
+        f"{exclude}.unschedulableTaskSetTimeout": "10s",
         f"{exclude}.stage.maxFailedExecutorsPerNode": 4,
         f"{exclude}.application.maxFailedExecutorsPerNode": 4,
     }
