@@ -8,8 +8,9 @@ import re
 import numpy as np
 from keras import ops
 
+from facemodel.distributions import Range
 from facemodel.noise import Noise
-from facemodel.recipes import Range, SynthesisConfig
+from facemodel.recipes import SynthesisConfig
 
 _SIDE = re.compile(r"Left|Right|-left(?=-|$)|-right(?=-|$)")
 _JAW_OPEN, _MOUTH_CLOSE = "jawOpen", "mouthClose"

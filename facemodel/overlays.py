@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from keras import ops
 
+from facemodel.distributions import Range
 from facemodel.noise import Noise
-from facemodel.recipes import Range, SynthesisConfig
+from facemodel.recipes import SynthesisConfig
 from facemodel.smooth import fade, stretch
 
 _HAIR_LINE_MM = Range(58.0, 105.0)

@@ -4,40 +4,38 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
-from typing import Any, NamedTuple
 
+from facemodel.distributions import ANY, ConfigError, Normal, Range, check, typed
 
-class ConfigError(ValueError):
-    """A synthesis configuration that makes no sense; the message names the field."""
-
-
-class Range(NamedTuple):
-    """Uniform between two limits."""
-
-    low: float
-    high: float
-
-    def of(self, uniform):
-        """Maps [0, 1) to the range."""
-        return self.low + (self.high - self.low) * uniform
-
-
-class Normal(NamedTuple):
-    """Normal, cut off at two limits."""
-
-    mean: float
-    sd: float
-    low: float
-    high: float
-
-    def of(self, normal):
-        """Maps N(0, 1) to the distribution."""
-        from keras import ops
-
-        return ops.clip(self.mean + self.sd * normal, self.low, self.high)
-
-
+_FRACTIONS = (
+    "even_yaw_fraction",
+    "neutral_fraction",
+    "hair_fraction",
+    "occluder_fraction",
+    "hand_fraction",
+    "glasses_fraction",
+    "jpeg_fraction",
+)
+_LIMITS = {
+    "image_size": (32, 4096),
+    "yaw_deg": (-89.0, 89.0),
+    "pitch_deg": (-89.0, 89.0),
+    "roll_deg": (-180.0, 180.0),
+    "relative_scale": (0.05, 20.0),
+    "inverse_distance": (0.0, 1 / 200.0),
+    "active_units": (0, 1000),
+    "albedo_jitter": (0.0, 10.0),
+    "light_angle_deg": (0.0, 90.0),
+    "blur": (0.0, 1.0),
+    "gamma": (0.05, 20.0),
+    "gain": (0.0, 20.0),
+    "environment": (0.0, 1.0),
+    "shadow": (0.0, 1.0),
+    "white_balance": (0.0, 1.0),
+    "jpeg_quality": (1, 100),
+    **dict.fromkeys(_FRACTIONS, (0.0, 1.0)),
+    **dict.fromkeys(("ambient", "diffuse", "specular", "grain", "landmark_noise"), (0.0, 20.0)),
+}
 _OFF, _ONE = Range(0.0, 0.0), Range(1.0, 1.0)
 
 
@@ -129,7 +127,8 @@ class SynthesisConfig:
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
-            _check(field.name, field.type, getattr(self, field.name))
+            limits = _LIMITS.get(field.name, ANY)
+            check(field.name, field.type, getattr(self, field.name), limits)
 
     @classmethod
     def paper(cls, **changes) -> SynthesisConfig:
@@ -165,80 +164,8 @@ class SynthesisConfig:
         types = {field.name: field.type for field in dataclasses.fields(cls)}
         if unknown := sorted(set(values) - set(types)):
             raise ConfigError(f"unknown field of SynthesisConfig: {', '.join(unknown)}")
-        changes = {name: _typed(name, types[name], value) for name, value in values.items()}
+        changes = {name: typed(name, types[name], value) for name, value in values.items()}
         return dataclasses.replace(base or cls(), **changes)
-
-
-_DISTRIBUTIONS: dict[Any, Any] = {"Range": Range, "Normal": Normal}
-_FRACTIONS = (
-    "even_yaw_fraction",
-    "neutral_fraction",
-    "hair_fraction",
-    "occluder_fraction",
-    "hand_fraction",
-    "glasses_fraction",
-    "jpeg_fraction",
-)
-_LIMITS = {
-    "image_size": (32, 4096),
-    "yaw_deg": (-89.0, 89.0),
-    "pitch_deg": (-89.0, 89.0),
-    "roll_deg": (-180.0, 180.0),
-    "relative_scale": (0.05, 20.0),
-    "inverse_distance": (0.0, 1 / 200.0),
-    "active_units": (0, 1000),
-    "albedo_jitter": (0.0, 10.0),
-    "light_angle_deg": (0.0, 90.0),
-    "blur": (0.0, 1.0),
-    "gamma": (0.05, 20.0),
-    "gain": (0.0, 20.0),
-    "environment": (0.0, 1.0),
-    "shadow": (0.0, 1.0),
-    "white_balance": (0.0, 1.0),
-    "jpeg_quality": (1, 100),
-    **dict.fromkeys(_FRACTIONS, (0.0, 1.0)),
-    **dict.fromkeys(("ambient", "diffuse", "specular", "grain", "landmark_noise"), (0.0, 20.0)),
-}
-
-
-def _typed(name: str, kind: Any, value):
-    if kind not in _DISTRIBUTIONS:
-        return value
-    try:
-        return _DISTRIBUTIONS[kind](*value)
-    except TypeError:
-        fields = ", ".join(_DISTRIBUTIONS[kind]._fields)
-        raise ConfigError(f"{name} should be [{fields}], got {value!r}") from None
-
-
-def _check(name: str, kind: Any, value) -> None:
-    """Raises ConfigError unless a field's value has its type and lies within its limits."""
-    if kind in _DISTRIBUTIONS:
-        if not isinstance(value, _DISTRIBUTIONS[kind]):
-            raise ConfigError(f"{name} should be a {kind}, got {value!r}")
-        numbers: tuple = tuple(value)
-        ends: tuple = (value.low, value.high)
-    else:
-        expected: Any = {"str": str, "bool": bool, "int": int, "float": (int, float)}[kind]
-        if not isinstance(value, expected) or (isinstance(value, bool) and kind != "bool"):
-            raise ConfigError(f"{name} should be a {kind}, got {value!r}")
-        numbers = (value,) if kind in ("int", "float") else ()
-        ends = numbers
-    if not all(isinstance(n, (int, float)) and math.isfinite(n) for n in numbers):
-        raise ConfigError(f"{name} should hold finite numbers, got {value!r}")
-    _check_numbers(name, value, ends)
-
-
-def _check_numbers(name: str, value, ends: tuple) -> None:
-    if len(ends) == 2 and ends[0] > ends[1]:
-        raise ConfigError(f"{name}: low {ends[0]} is above high {ends[1]}")
-    if isinstance(value, Normal) and (value.sd < 0 or not value.low <= value.mean <= value.high):
-        raise ConfigError(
-            f"{name}: sd should be >= 0 and the mean between low and high, got {value}"
-        )
-    least, most = _LIMITS.get(name, (-math.inf, math.inf))
-    if ends and not (least <= ends[0] and ends[-1] <= most):
-        raise ConfigError(f"{name} should lie in [{least}, {most}], got {value!r}")
 
 
 _LIFELIKE = SynthesisConfig(

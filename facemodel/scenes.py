@@ -10,13 +10,14 @@ from keras import ops
 
 from facemodel import camera, effects, slices, transforms
 from facemodel.camera import Pose
+from facemodel.distributions import Range
 from facemodel.effects import Effects
 from facemodel.expressions import ExpressionUnits, draw_expression
 from facemodel.geometry import FaceGeometry, decode
 from facemodel.landmarks import INNER_51
 from facemodel.morphable import MorphableModel
 from facemodel.noise import Noise
-from facemodel.recipes import Range, SynthesisConfig
+from facemodel.recipes import SynthesisConfig
 from facemodel.rendering import Light
 from facemodel.surround import draw_environment
 

@@ -15,13 +15,14 @@ from keras import ops
 from facemodel import camera, crop, transforms
 from facemodel.alignment import crop_around
 from facemodel.camera import Pose
+from facemodel.distributions import ConfigError, Normal, Range
 from facemodel.effects import Effects, call, photograph
 from facemodel.geometry import decode_landmarks
 from facemodel.landmark_noise import LandmarkNoise, draw_landmark_noise
 from facemodel.landmarks import IRISES
 from facemodel.noise import DeviceNoise, Noise, PhiloxNoise
 from facemodel.overlays import Place
-from facemodel.recipes import ConfigError, Normal, Range, SynthesisConfig
+from facemodel.recipes import SynthesisConfig
 from facemodel.rendering import render_photo
 from facemodel.scenes import (
     Scene,

@@ -190,18 +190,7 @@ def main(
         program = ir.load(file)
         run = new_run(program, root, read_parameters(param or []))
         console.print(f"{program.name}: {len(program.steps)} steps, logs in {run.folder('')}")
-        count = itertools.count(1)
-        with console.status("") as status:
-            execute(
-                program,
-                run,
-                cache=cache,
-                retries=retries,
-                started=lambda name: status.update(f"{name} ({next(count)}/{len(program.steps)})"),
-                finished=lambda done: console.print(
-                    f"{done.state:<8} {done.step:<24} {done.seconds:7.1f} s", markup=False
-                ),
-            )
+        _show(console, program, run, cache=cache, retries=retries)
     except StepFailed as error:
         _fail(str(error), 1)
     except (ir.IrError, OSError) as error:
@@ -209,6 +198,21 @@ def main(
     except KeyboardInterrupt:
         _fail("interrupted; the next call goes on from here", 130)
     console.print(f"done; artifacts in {run.root / 'objects'}", markup=False)
+
+
+def _show(console: Console, program: ir.Program, run: Run, **options: Any) -> None:
+    """Runs all steps, and says which one is running and how each ended."""
+    count = itertools.count(1)
+    with console.status("") as status:
+        execute(
+            program,
+            run,
+            started=lambda name: status.update(f"{name} ({next(count)}/{len(program.steps)})"),
+            finished=lambda done: console.print(
+                f"{done.state:<8} {done.step:<24} {done.seconds:7.1f} s", markup=False
+            ),
+            **options,
+        )
 
 
 def _fail(message: str, code: int) -> None:

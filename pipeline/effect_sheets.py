@@ -13,7 +13,8 @@ import cv2
 import numpy as np
 
 from components.synthesis import SynthesisJob, Synthesizer
-from facemodel.recipes import Normal, Range, SynthesisConfig
+from facemodel.distributions import Normal, Range
+from facemodel.recipes import SynthesisConfig
 
 FACES, TILE_PX, SEED = 4, 160, 3
 _JPEG_QUALITY = 82

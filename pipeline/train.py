@@ -15,9 +15,7 @@ import dataclasses
 import json
 import logging
 import pathlib
-import signal
 import sys
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -28,12 +26,13 @@ from facemodel.landmark_noise import LandmarkNoise
 from facemodel.landmarks import INNER_51
 from facemodel.morphable import MorphableModel
 from facemodel.network import IterativeRegressor, build_network
-from facemodel.pretrained import weights_meta
+from facemodel.pretrained import check_weights, weights_meta
 from facemodel.scenes import SceneModel
 from facemodel.synthesis import SynthesisConfig, online_batch
 from facemodel.training import RegressorTrainer
 from facemodel.training_config import TrainingConfig
 from facemodel.weights import load_weights, save_weights
+from pipeline.train_progress import LogProgress, ShowProgress, StopEarly
 
 PRECISIONS = ("float32", "mixed_bfloat16")
 WEIGHTS_NAME = "regressor_float16.npz"
@@ -136,6 +135,7 @@ def build_trainer(model: MorphableModel, options: TrainOptions) -> RegressorTrai
     with _dtype_policy(options.precision):
         network = build_network(model.coefficient_count)
     if options.init:
+        check_weights(model, weights=options.init, model_path=options.model)
         load_weights(network, options.init)
     regressor = IterativeRegressor(scenes.geometry, network, iterations=options.config.iterations)
     draw = None if options.data else _drawing(scenes, options)
@@ -207,84 +207,6 @@ def _write_weights(
     save_weights(trainer.regressor.network, path, meta | facts)
     _log.info("%s: after %d of %d steps", path, step, config.steps)
     return path
-
-
-class StopEarly(keras.callbacks.Callback):
-    """Ends training after some time, or at Ctrl-C, with everything saved; a second Ctrl-C kills."""
-
-    def __init__(self, limit_s: float):
-        super().__init__()
-        self._limit_s, self._interrupted = limit_s, False
-
-    def on_train_begin(self, logs=None):
-        self._deadline = time.monotonic() + self._limit_s
-        self._before: Any = signal.signal(signal.SIGINT, self._interrupt)
-
-    def _interrupt(self, number, frame):
-        self._interrupted = True
-        _log.warning("stopping after this step and saving; Ctrl-C again kills")
-        signal.signal(signal.SIGINT, self._before)
-
-    def on_train_batch_begin(self, batch, logs=None):
-        if self._interrupted or time.monotonic() > self._deadline:
-            self.model.stop_training = True
-
-    def on_train_end(self, logs=None):
-        signal.signal(signal.SIGINT, self._before)
-
-
-class ShowProgress(keras.callbacks.Callback):
-    """A bar with samples, rate, time left and the errors of the last round."""
-
-    def on_train_begin(self, logs=None):
-        from rich import console, progress
-
-        config = self.model.config
-        self._bar = progress.Progress(
-            "[progress.description]{task.description}",
-            progress.BarColumn(),
-            progress.TextColumn("{task.completed:.0f}/{task.total:.0f}"),
-            progress.TextColumn("{task.fields[rate]:.0f}/s"),
-            progress.TimeRemainingColumn(),
-            console=console.Console(stderr=True),
-        )
-        done = int(self.model.step.value) * config.batch_size
-        self._task = self._bar.add_task(
-            "compiling", total=config.steps * config.batch_size, completed=done, rate=0.0
-        )
-        self._bar.start()
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self._began, self._steps = time.monotonic(), 0
-
-    def on_train_batch_begin(self, batch, logs=None):
-        if batch:
-            self._steps += 1
-            self._bar.advance(self._task, self.model.config.batch_size)
-
-    def on_epoch_end(self, epoch, logs=None):
-        batch_size = self.model.config.batch_size
-        rate = self._steps * batch_size / max(time.monotonic() - self._began, 1e-9)
-        done = int(self.model.step.value) * batch_size
-        self._bar.update(self._task, description=summary(logs), completed=done, rate=rate)
-
-    def on_train_end(self, logs=None):
-        self._bar.stop()
-
-
-class LogProgress(keras.callbacks.Callback):
-    """A line for each round, where nobody watches a bar."""
-
-    def on_epoch_end(self, epoch, logs=None):
-        step, total = int(self.model.step.value), self.model.config.steps
-        _log.info("step %d of %d: %s", step, total, summary(logs))
-
-
-def summary(logs: dict[str, Any] | None) -> str:
-    """The errors of a round in words: "loss 4.12 mm2, rms 4.3 2.2 2.0 2.0 mm"."""
-    values = {name: float(value) for name, value in (logs or {}).items()}
-    errors = " ".join(f"{value:.2f}" for name, value in values.items() if name.startswith("rms"))
-    return f"loss {values.get('loss', float('nan')):.3f} mm2, rms {errors} mm"
 
 
 def parse_options(arguments: list[str]) -> TrainOptions:

@@ -10,10 +10,11 @@ from typer.testing import CliRunner
 
 from components import synthesis
 from facemodel import examples, records, slices
+from facemodel.distributions import Normal
 from facemodel.landmark_noise import LandmarkNoise
 from facemodel.morphable import MorphableModel
 from facemodel.noise import PhiloxNoise
-from facemodel.recipes import Normal, SynthesisConfig
+from facemodel.recipes import SynthesisConfig
 from facemodel.scenes import draw_scene
 from facemodel.synthesis import SceneModel, render_scene
 from pipeline import cli, dataset_card, dataset_plan, datasets, unfinished

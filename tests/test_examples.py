@@ -8,9 +8,10 @@ import tensorflow as tf
 from PIL import Image
 
 from facemodel import examples, records, synthesis
+from facemodel.distributions import Normal
 from facemodel.landmark_noise import LandmarkNoise
 from facemodel.morphable import MorphableModel
-from facemodel.recipes import Normal, SynthesisConfig
+from facemodel.recipes import SynthesisConfig
 
 CONFIG = SynthesisConfig.lifelike(image_size=64, relative_scale=Normal(0.3, 0.02, 0.25, 0.35))
 TINY = MorphableModel.tiny()

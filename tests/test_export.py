@@ -23,6 +23,7 @@ from facemodel import (
     transforms,
 )
 from facemodel.crop import grey_crop
+from facemodel.distributions import Normal
 from facemodel.geometry import FaceGeometry, decode, decode_landmarks
 from facemodel.landmark_fit import landmark_fit
 from facemodel.landmark_noise import LandmarkNoise
@@ -30,7 +31,7 @@ from facemodel.morphable import MorphableModel
 from facemodel.network import ITERATIONS as DEFAULT_ITERATIONS
 from facemodel.network import IterativeRegressor, build_network
 from facemodel.pretrained import load_pretrained
-from facemodel.recipes import Normal, SynthesisConfig
+from facemodel.recipes import SynthesisConfig
 from facemodel.rendering import render_shading
 from facemodel.weights import WeightsError, save_weights
 from pipeline.cli import make_app

@@ -1,6 +1,7 @@
 """The Spark cluster on this machine: the same bytes, lost processes, and nothing left running."""
 
 import contextlib
+import json
 import os
 import pathlib
 import signal
@@ -282,6 +283,64 @@ class TestCommand:
         assert f"no such face model: {model}" in errors[1]
         logs = pathlib.Path(errors[1].rpartition("its logs: ")[2])
         assert list(logs.glob("work*/driver-*/stderr"))
+
+
+class TestPipeline:
+    """FaceExampleGen and StatisticsGen, by way of the pipeline's settings."""
+
+    pytestmark = needs_spark
+
+    def test_it_makes_the_records_of_the_local_runner(self, spark, tmp_path):
+        from components.beam_runs import contained
+
+        with contained():
+            on_spark = data_steps(tmp_path / "spark", spark.beam_args)
+        assert data_steps(tmp_path / "local") == on_spark
+        records, statistics = on_spark
+        assert len(records) == 4
+        assert {split: count for split, (count, _) in statistics.items()} == {
+            "Split-train": 20,
+            "Split-eval": 9,
+            "Split-test": 5,
+        }
+
+    def test_another_runner_runs_no_step_again(self, spark, tmp_path):
+        first = data_steps(tmp_path)
+        assert data_steps(tmp_path, spark.beam_args) == first
+        assert len(list(tmp_path.glob("artifacts/FaceExampleGen/examples/*"))) == 1
+
+
+def data_steps(root, beam_args=()):
+    """Runs the pipeline's first two steps: bytes by file, and each split's count and features."""
+    import tensorflow_data_validation as tfdv
+    from tfx import v1 as tfx
+
+    from pipeline import local_runner
+    from pipeline.config import load
+    from pipeline.places import Places
+
+    data = "{face_model: tiny, train: 20, eval: 9, test: 5, image_size: 48, shard_samples: 12}"
+    overrides = [f"data={data}", "trainer.batch_size=4"]
+    config = load(overrides=[*overrides, f"resources.beam_args={json.dumps(list(beam_args))}"])
+    whole = local_runner.create(config, Places(root))
+    steps = [step for step in whole.components if step.id in ("FaceExampleGen", "StatisticsGen")]
+    tfx.orchestration.LocalDagRunner().run(
+        tfx.dsl.Pipeline(
+            pipeline_name=whole.pipeline_info.pipeline_name,
+            pipeline_root=whole.pipeline_info.pipeline_root,
+            components=steps,
+            enable_cache=True,
+            metadata_connection_config=whole.metadata_connection_config,
+            beam_pipeline_args=whole.beam_pipeline_args,
+        )
+    )
+    files = root.glob("artifacts/FaceExampleGen/examples/*/Split-*/*")
+    statistics = {}
+    for path in root.glob("artifacts/StatisticsGen/statistics/*/Split-*/FeatureStats.pb"):
+        (found,) = tfdv.load_stats_binary(str(path)).datasets
+        names = sorted(str(feature.path.step[0]) for feature in found.features)
+        statistics[path.parent.name] = (found.num_examples, names)
+    return {path.name: path.read_bytes() for path in files}, statistics
 
 
 def users_of(place):

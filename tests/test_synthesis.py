@@ -12,9 +12,10 @@ import tensorflow as tf
 from keras import ops
 
 from facemodel import camera, expressions, landmarks, records, slices, synthesis, transforms
+from facemodel.distributions import ConfigError, Normal, Range
 from facemodel.morphable import MorphableModel
 from facemodel.noise import DeviceNoise, PhiloxNoise, TableNoise
-from facemodel.recipes import ConfigError, Normal, Range, SynthesisConfig
+from facemodel.recipes import SynthesisConfig
 
 TINY = MorphableModel.tiny()
 UNITS = (

@@ -4,9 +4,12 @@ import dataclasses
 import functools
 import hashlib
 import json
+import os
 import resource
+import signal
 import subprocess
 import sys
+import time
 
 import apache_beam as beam
 import numpy as np
@@ -16,9 +19,11 @@ from apache_beam.testing import test_pipeline
 from apache_beam.testing.util import assert_that, equal_to
 
 from components import synthesis
+from facemodel.distributions import Normal
 from facemodel.morphable import MorphableModel
-from facemodel.recipes import Normal, SynthesisConfig
+from facemodel.recipes import SynthesisConfig
 from pipeline import dataset_plan, datasets, unfinished
+from pipeline.spark import sessions
 
 CONFIG = SynthesisConfig.lifelike(image_size=48, relative_scale=Normal(0.22, 0.01, 0.2, 0.25))
 JOB = synthesis.SynthesisJob(CONFIG, seed=5, count=20, load_model=MorphableModel.tiny)
@@ -284,3 +289,51 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_finished(tmp_path, workers):
     (line,) = (line for line in done.stderr.splitlines() if line.startswith("error: "))
     assert "could not be written" in line
     assert list(tmp_path.iterdir()) == []
+
+
+def command(folder, *words):
+    """`facerelief synthesize` of 328 small faces in 22 files."""
+    config = folder.with_name("small.json")
+    config.write_text('{"image_size": 64}')
+    arguments = ["-n", "320", "--eval", "8", "--seed", "5", "--shard-samples", "16"]
+    arguments += ["--config", str(config), "-o", str(folder), *words]
+    return [sys.executable, "-m", "pipeline.cli", "synthesize", *arguments]
+
+
+def content(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.slow
+def test_a_killed_worker_ends_the_run_and_resume_makes_the_same_bytes(tmp_path):
+    """And whatever has a file's final name has all of its bytes, at any time."""
+    subprocess.run(command(tmp_path / "whole"), check=True, capture_output=True)
+    whole = content(tmp_path / "whole")
+    folder = tmp_path / "faces"
+    left = tmp_path / ".faces.unfinished"
+    log = tmp_path / "log"
+    run = sessions.start(command(folder, "--workers", "2"), log=log, environment=os.environ)
+    killed = False
+    while run.poll() is None:
+        seen = {path.name: path.read_bytes() for path in left.glob("*.tfrecord")}
+        assert seen.items() <= whole.items()
+        workers = [
+            process
+            for process, line in sessions.members([run.pid]).items()
+            if "sdk_worker_main" in line and not line.startswith("/bin/sh")
+        ]
+        if seen and not killed:
+            assert len(workers) == 2
+            os.kill(workers[0], signal.SIGKILL)
+            killed = True
+        time.sleep(0.02)
+    assert killed
+    assert run.returncode == 2
+    errors = [line for line in log.read_text().splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1 and "a worker process was lost" in errors[0]
+    assert sessions.members([run.pid]) == {}
+    files = {name for name in content(left) if name.endswith(".tfrecord")}
+    assert 0 < len(files) < 22
+    assert set(content(left)) == files | set(unfinished.OWN_FILES)
+    subprocess.run(command(folder, "--workers", "2", "--resume"), check=True, capture_output=True)
+    assert content(folder) == whole

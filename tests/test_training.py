@@ -24,8 +24,8 @@ from facemodel.noise import DeviceNoise, PhiloxNoise
 from facemodel.scenes import SceneModel
 from facemodel.synthesis import Normal, Range, SynthesisConfig, online_batch, render_scene
 from facemodel.training_config import TrainingConfig, TrainingConfigError
-from facemodel.weights import load_weights
-from pipeline import cli, train
+from facemodel.weights import DEFAULT_WEIGHTS, WeightsError, load_weights
+from pipeline import cli, train, train_progress
 
 ROOT = pathlib.Path(__file__).parents[1]
 MODEL = MorphableModel.tiny()
@@ -169,7 +169,7 @@ class Interrupt(keras.callbacks.Callback):
 def test_a_run_that_ctrl_c_interrupted_goes_on_as_if_it_had_not(scenes, tmp_path):
     def callbacks(folder):
         return [
-            train.StopEarly(float("inf")),
+            train_progress.StopEarly(float("inf")),
             checkpoints.KeepCheckpoints(folder),
             checkpoints.WriteCurve(folder / "curve.csv"),
         ]
@@ -323,6 +323,12 @@ def test_a_run_on_records_writes_curve_weights_and_checkpoint(records_folder, tm
     assert list(checkpoints.checkpoint_steps(options.checkpoint_folder)) == [5]
     assert (options.out / "tensorboard").is_dir()
     with pytest.raises(train.TrainError, match="holds a training run"):
+        train.run(options, model=MODEL)
+
+
+def test_initial_weights_of_another_face_model_are_refused(tmp_path):
+    options = train.TrainOptions(tmp_path / "run", config=SMALL, init=DEFAULT_WEIGHTS)
+    with pytest.raises(WeightsError, match="trained for face model .*, not for tiny"):
         train.run(options, model=MODEL)
 
 

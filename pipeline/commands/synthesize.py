@@ -68,8 +68,8 @@ def command(
 
     synthesis.single_threaded()
     logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # errors are told in one line
+    from facemodel.distributions import ConfigError
     from facemodel.morphable import ModelError
-    from facemodel.recipes import ConfigError
     from pipeline import datasets
     from pipeline.dataset_plan import plan as make_plan
 
@@ -93,7 +93,7 @@ def command(
 
 
 def _config(recipe: str, changes: pathlib.Path | None):
-    from facemodel.recipes import ConfigError, SynthesisConfig
+    from facemodel.distributions import ConfigError, SynthesisConfig
 
     base = SynthesisConfig.named(recipe)
     try:
