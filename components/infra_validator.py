@@ -5,7 +5,6 @@ The server is the binary that TF_SERVING_BIN names, as `tensorflow_model_server`
 Docker.
 """
 
-import contextlib
 import logging
 import os
 import pathlib
@@ -62,6 +61,30 @@ def check_answers(
                 raise ServerError(f"{signature}: differs from the model itself by {difference:.3g}")
 
 
+def try_in_server(
+    path: str, records: list[bytes], name: str, limits: InfraValidatorSettings
+) -> None:
+    """Starts a server with a model and asks it for faces.
+
+    Args:
+      path: of the SavedModel.
+      records: serialized tf.Examples.
+      name: under which it is served.
+      limits: how long the server may take.
+
+    Raises:
+      ServerError: if the model is to blame.
+      ServerBusy: if the server was too slow.
+    """
+    expected = ExportedModel(path)(records)["coefficients"] if records else np.empty((0, 0))
+    with tempfile.TemporaryDirectory() as base:
+        pathlib.Path(base, "1").symlink_to(path)
+        with running_server(base, name=name, start_seconds=limits.start_seconds) as stub:
+            check_answers(
+                stub, records, name=name, timeout=limits.request_seconds, expected=expected
+            )
+
+
 @component
 def FaceInfraValidator(
     model: InputArtifact[Model],
@@ -89,21 +112,9 @@ def FaceInfraValidator(
     folder = artifact_utils.get_split_uri([examples], "eval")
     dataset = tf.data.TFRecordDataset(record_files(folder)).take(limits.requests)
     records = list(dataset.as_numpy_iterator())
-    path, reason = path_utils.serving_model_path(model.uri), ""
-    expected = ExportedModel(path)(records)["coefficients"] if records else np.empty((0, 0))
+    reason = ""
     try:
-        with contextlib.ExitStack() as stack:
-            base = stack.enter_context(tempfile.TemporaryDirectory())
-            pathlib.Path(base, "1").symlink_to(path)
-            server = running_server(base, name=model_name, start_seconds=limits.start_seconds)
-            stub = stack.enter_context(server)
-            check_answers(
-                stub,
-                records,
-                name=model_name,
-                timeout=limits.request_seconds,
-                expected=expected,
-            )
+        try_in_server(path_utils.serving_model_path(model.uri), records, model_name, limits)
     except ServerError as error:
         reason = str(error)
         _log.error("not blessed: %s", reason)

@@ -89,9 +89,12 @@ def fit(
         regressor = _regressor(model, DataSettings.from_json(arguments.data), settings)
         trainer = training.create_trainer(regressor, config, share=_share_of_device)
         step = _resume(trainer, folder)
+    batches = record_batches(records, model, config, skip=step)
+    if settings.strategy == "mirrored":
+        batches = batches.take(1).concatenate(batches)  # Keras builds with one and drops it
     training.train(
         trainer,
-        batches=record_batches(records, model, config, skip=step),
+        batches=batches,
         callbacks=_callbacks(settings, folder, logs),
         steps_per_round=settings.steps_per_round,
     )
