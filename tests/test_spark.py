@@ -15,8 +15,9 @@ from pipeline.spark import cluster, sessions, tools
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 SPARK = [sys.executable, "-m", "pipeline.spark"]
-DRAW = ["synthesize", "--eval", "40", "--test", "9", "--seed", "5", "--shard-samples", "16", "-n"]
-COUNT = 320
+DRAW = ["synthesize", "--eval", "40", "--test", "9", "--seed", "5", "--recipe", "paper"]
+DRAW += ["--shard-samples", "16", "-n"]
+COUNT = 480
 needs_spark = [pytest.mark.slow, pytest.mark.spark]
 
 
@@ -201,7 +202,7 @@ def drawing(spark, folder):
     with started(command, log) as program:
         first_file(program, folder, log)
         yield program
-        assert program.wait(300) == 0, log.read_text()
+        assert program.wait(600) == 0, log.read_text()
 
 
 def finished(folder):
@@ -209,7 +210,7 @@ def finished(folder):
 
 
 def first_file(program, folder, log):
-    wait_for(lambda: finished(folder) or program.poll() is not None, 180, "the first file")
+    wait_for(lambda: finished(folder) or program.poll() is not None, 600, "the first file")
     assert program.poll() is None, log.read_text()
 
 
@@ -259,7 +260,7 @@ class TestCommand:
     def test_it_ends_with_its_starter(self, installed, tmp_path, number):
         log = tmp_path / "log"
         with started([*SPARK, "hold"], log) as program:
-            wait_for(lambda: "spark_rest_url" in log.read_text(), 90, "the cluster")
+            wait_for(lambda: "spark_rest_url" in log.read_text(), 300, "the cluster")
             (boot,) = (
                 line for line in log.read_text().splitlines() if "environment_config" in line
             )
@@ -275,9 +276,9 @@ class TestCommand:
         log = tmp_path / "log"
         command = [*SPARK, *DRAW, str(COUNT), "-o", str(tmp_path / "faces"), "--model", str(model)]
         with started(command, log) as program:
-            wait_for(lambda: "samples (" in log.read_text(), 120, "the plan")
+            wait_for(lambda: "samples (" in log.read_text(), 300, "the plan")
             model.unlink()
-            assert program.wait(300) == 2
+            assert program.wait(600) == 2
         errors = [line for line in log.read_text().splitlines() if line.startswith("error: ")]
         assert "the runner's own logs say more" in errors[0]
         assert f"no such face model: {model}" in errors[1]

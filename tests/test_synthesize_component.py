@@ -296,6 +296,7 @@ def command(folder, *words):
     config = folder.with_name("small.json")
     config.write_text('{"image_size": 64}')
     arguments = ["-n", "320", "--eval", "8", "--seed", "5", "--shard-samples", "16"]
+    arguments += ["--recipe", "paper"]
     arguments += ["--config", str(config), "-o", str(folder), *words]
     return [sys.executable, "-m", "pipeline.cli", "synthesize", *arguments]
 
@@ -326,7 +327,7 @@ def test_a_killed_worker_ends_the_run_and_resume_makes_the_same_bytes(tmp_path):
             assert len(workers) == 2
             os.kill(workers[0], signal.SIGKILL)
             killed = True
-        time.sleep(0.02)
+        time.sleep(0.1)
     assert killed
     assert run.returncode == 2
     errors = [line for line in log.read_text().splitlines() if line.startswith("error: ")]
