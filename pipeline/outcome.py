@@ -17,7 +17,7 @@ class Outcome:
 
     Attributes:
       evaluation, infra_validation: blessed, or not and why.
-      push: the version, or why there is none.
+      push: where the model was pushed, or why it was not.
       report: the page about the model.
     """
 
@@ -27,8 +27,14 @@ class Outcome:
     report: str
 
     def __str__(self) -> str:
-        lines = (f"{name.replace('_', ' ')}: {text}" for name, text in vars(self).items())
-        return "\n".join(lines)
+        return "\n".join(
+            [
+                f"evaluation: {self.evaluation}",
+                f"infra validation: {self.infra_validation}",
+                self.push,
+                f"report: {self.report}",
+            ]
+        )
 
 
 def outcome(places: Places, run: Run) -> Outcome:
@@ -90,6 +96,6 @@ def _infra_validation(blessing: pb.Artifact | None) -> str:
 
 def _push(pushed: pb.Artifact | None, cached: bool) -> str:
     if not pushed:
-        return "none"
+        return "not pushed: FacePusher did not run"
     said = pathlib.Path(pushed.uri, "result.txt").read_text(encoding="utf-8").strip()
     return f"{said} (in an earlier run)" if cached else said

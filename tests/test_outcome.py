@@ -1,0 +1,69 @@
+"""What became of each run's model, from an ML Metadata store filled as TFX fills it."""
+
+import pytest
+from ml_metadata.proto import metadata_store_pb2 as pb
+from test_runs import CACHED, DONE, Recorder
+
+from pipeline import outcome, runs
+
+OUTPUTS = {
+    "Evaluator": {"blessing": "BLESSED", "evaluation": "metrics"},
+    "FaceInfraValidator": {"blessing": "INFRA_NOT_BLESSED"},
+    "FacePusher": {"pushed_model": "result.txt"},
+    "FaceReport": {"report": "index.html"},
+}
+
+
+class Outputs(Recorder):
+    """Also records which outputs a step has."""
+
+    def put(self, name, state, texts):
+        """A run whose steps have a file with a text in each output."""
+        self.run(name, [(node, state, None) for node in OUTPUTS])
+        (newest, *_) = runs.list_runs(self.places)
+        for step in newest.steps:
+            for key, file in OUTPUTS[step.node].items():
+                folder = self.places.artifacts / step.node / key / str(step.execution)
+                folder.mkdir(parents=True)
+                (folder / file).write_text(texts.get(file, ""))
+                artifact = pb.Artifact(type_id=self.output, uri=str(folder))
+                (number,) = self.store.put_artifacts([artifact])
+                event = pb.Event(
+                    artifact_id=number, execution_id=step.execution, type=pb.Event.OUTPUT
+                )
+                event.path.steps.add(key=key)
+                self.store.put_events([event])
+
+
+@pytest.fixture
+def recorder(tmp_path):
+    return Outputs(tmp_path / "root")
+
+
+def test_each_run_says_what_became_of_its_own_model(recorder):
+    reason = {"INFRA_NOT_BLESSED": "the server ended", "result.txt": "not pushed: not servable\n"}
+    recorder.put("1", DONE, reason)
+    recorder.put("2", CACHED, {"result.txt": "pushed: /served/7\n"})
+    newest, oldest = runs.list_runs(recorder.places)
+    found = outcome.outcome(recorder.places, oldest)
+    assert found.evaluation == "blessed"
+    assert found.infra_validation == "not blessed: the server ended"
+    assert found.push == "not pushed: not servable"
+    assert found.report.endswith(f"/FaceReport/report/{oldest.steps[-1].execution}/index.html")
+    later = outcome.outcome(recorder.places, newest)
+    assert later.push == "pushed: /served/7 (in an earlier run)"
+    assert later.report != found.report
+    lines = outcome.summary(recorder.places, oldest, model_name="faces").splitlines()
+    assert lines[0] == "complete: 4 steps ran, 0 came from the cache"
+    assert lines[-1] == "served: nothing yet"
+
+
+def test_a_run_without_these_steps_says_so(recorder):
+    recorder.run("1", [("Trainer", DONE, None)])
+    (only,) = runs.list_runs(recorder.places)
+    assert str(outcome.outcome(recorder.places, only)).splitlines() == [
+        "evaluation: none",
+        "infra validation: none",
+        "not pushed: FacePusher did not run",
+        "report: none",
+    ]
