@@ -95,6 +95,10 @@ def _draw(target: Plan, shards: list[Shard]) -> dict[str, int]:
         return synthesis.write_shards(
             target.job, shards, workers=target.workers, beam_args=target.beam_args
         )
+    except SystemExit as error:
+        if error.code != 2:  # as argparse ends, which has already said why
+            raise
+        raise DatasetError(f"Beam does not take {' '.join(target.beam_args)}") from error
     except Exception as error:
         # Beam puts its own words around what happened, and in other processes a whole traceback.
         reason = str(error).strip().splitlines()[-1].split(" [while running")[0]

@@ -259,6 +259,7 @@ def test_bad_requests_are_one_line_on_stderr(tmp_path):
         "no such face model": [*new, "--model", str(tmp_path / "none.npz")],
         "it lacks": [*new, "--model", str(tmp_path / "old.npz")],
         "a data set needs samples": [*new, "-n", "0"],
+        "pipeline runner: CartoonRunner": [*new, "--beam=--runner=CartoonRunner"],
     }
     np.savez(tmp_path / "old.npz", vertices=np.zeros((4, 3)))
     for number, (message, text) in enumerate(configs.items()):

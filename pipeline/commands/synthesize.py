@@ -62,12 +62,15 @@ def command(
     After an interruption, the same again with --resume.
     """
     import logging
+    import os
 
+    # What TensorFlow says itself are notices; errors are raised, and told in one line.
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     from components import synthesis
     from components.settings import SPLITS
 
     synthesis.single_threaded()
-    logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # errors are told in one line
+    logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
     from facemodel.distributions import ConfigError
     from facemodel.morphable import ModelError
     from pipeline import datasets
@@ -93,7 +96,8 @@ def command(
 
 
 def _config(recipe: str, changes: pathlib.Path | None):
-    from facemodel.distributions import ConfigError, SynthesisConfig
+    from facemodel.distributions import ConfigError
+    from facemodel.recipes import SynthesisConfig
 
     base = SynthesisConfig.named(recipe)
     try:
