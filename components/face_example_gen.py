@@ -1,7 +1,6 @@
 """FaceExampleGen: synthetic faces as Examples with the splits train, eval and test."""
 
 import functools
-import os
 
 import apache_beam as beam
 from tfx import v1 as tfx
@@ -34,7 +33,7 @@ def write_splits(pipeline: beam.Pipeline, settings: DataSettings, examples: Exam
     shards = []
     for split, indices in split_ranges(counts).items():
         (folder,) = artifact_utils.get_split_uris([examples], split)
-        os.makedirs(folder, exist_ok=True)
+        tfx.dsl.io.fileio.makedirs(folder)  # also in an object store
         shards += split_shards(folder, split, indices, samples_each=settings.shard_samples)
     _ = pipeline | synthesis.WriteShards(job, shards)
 

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from pipeline.spark import cluster, sessions, tools
+from pipeline.spark import cluster, measure, sessions, tools
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 SPARK = [sys.executable, "-m", "pipeline.spark"]
@@ -154,6 +154,32 @@ def test_a_program_that_does_not_come_up_is_one_sentence(tmp_path):
     assert str(error.value) == (
         f"Spark's master ended while starting; {log} ends with: no such class"
     )
+
+
+# The measurement leaves out start and end.
+
+
+def data_set(folder, times):
+    names = [f"{number}.tfrecord" for number in range(len(times))]
+    for name, time_s in zip(names, times):
+        (folder / name).write_bytes(b"")
+        os.utime(folder / name, (0, time_s))
+    splits = {"train": {"count": 10 * len(names), "files": names}}
+    (folder / "dataset.json").write_text(json.dumps({"splits": splits}))
+    return folder
+
+
+def test_a_steady_rate_does_not_depend_on_start_and_end(tmp_path):
+    """Ten samples every two seconds; with two workers, every second."""
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    one = data_set(tmp_path / "one", [1000, 1500, *range(1502, 1522, 2), 1900])
+    assert measure.steady_rate(one, 1) == pytest.approx(5.0)
+    two = data_set(tmp_path / "two", [100, 300, 333, 350, *range(351, 371), 400, 500])
+    assert measure.steady_rate(two, 2) == pytest.approx(10.0)
+    few = data_set(tmp_path, [1, 2, 3, 4, 5])
+    with pytest.raises(ValueError, match="5 files are too few for 2 workers"):
+        measure.steady_rate(few, 2)
 
 
 # On the cluster.
