@@ -95,9 +95,9 @@ kubeflow-local: $(PROJECT) ## Run the compiled pipeline here, without a cluster,
 	@$(RUN) kubeflow.compile --image $(IMAGE) --profile small --here out/kubeflow -o out/kubeflow/pipeline.yaml $(ARGS)
 	$(RUN) kubeflow.run_ir_locally out/kubeflow/pipeline.yaml --root out/kubeflow/run --retries 0
 
-clean: ## Remove caches and build products (.venv, .uv and out stay)
+clean: ## Remove caches and build products (.venv, .uv, .spark and out stay)
 	@rm -rf build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
-	find . -name __pycache__ -not -path './.venv/*' -not -path './.uv/*' -prune -exec rm -rf {} +
+	find . -name __pycache__ -not -path './.venv/*' -not -path './.uv/*' -not -path './.spark/*' -prune -exec rm -rf {} +
 
 # Shell functions for the recipes below.
 define FUNCTIONS

@@ -37,7 +37,7 @@ def run_to_end(pipeline: beam.Pipeline) -> dict[str, int]:
     Raises:
       WorkerLost: if a local worker process was killed.
     """
-    with contained(pipeline), _lost_workers_noticed():
+    with attended(pipeline):
         result = pipeline.run()
         try:
             result.wait_until_finish()
@@ -46,6 +46,13 @@ def run_to_end(pipeline: beam.Pipeline) -> dict[str, int]:
                 result.cancel()
             raise
         return _counters(result)
+
+
+@contextlib.contextmanager
+def attended(pipeline: beam.Pipeline) -> Iterator[None]:
+    """For a body that runs a pipeline: it is contained, and raises WorkerLost."""
+    with contained(pipeline), _lost_workers_noticed():
+        yield
 
 
 @contextlib.contextmanager
@@ -60,7 +67,7 @@ def contained(pipeline: beam.Pipeline | None = None) -> Iterator[None]:
     """
     import grpc
 
-    options = pipeline.options.view_as(PortableOptions) if pipeline else None
+    options = pipeline.options.view_as(PortableOptions) if pipeline is not None else None
     if options and options.environment_type == "LOOPBACK":
         yield
         return

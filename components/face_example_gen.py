@@ -15,9 +15,10 @@ from tfx.types import artifact_utils
 from tfx.types.standard_artifacts import Examples
 
 from components import synthesis
+from components.beam_runs import attended
 from components.face_models import load_face_model
 from components.settings import SPLITS, DataSettings
-from components.shards import split_ranges, split_shards
+from components.shards import forget_halves, split_ranges, split_shards
 from facemodel.recipes import SynthesisConfig
 
 
@@ -58,5 +59,7 @@ def FaceExampleGen(
     load_face_model(settings.face_model)  # a bad file is found before any worker starts
     examples.split_names = artifact_utils.encode_split_names(list(SPLITS))
     examples_utils.set_payload_format(examples, tfx.proto.PayloadFormat.FORMAT_TF_EXAMPLE)
-    with beam_pipeline as pipeline:
+    with attended(beam_pipeline), beam_pipeline as pipeline:
         write_splits(pipeline, settings, examples)
+    for split in SPLITS:
+        forget_halves(artifact_utils.get_split_uri([examples], split))

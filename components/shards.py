@@ -8,6 +8,8 @@ import os
 import uuid
 from collections.abc import Iterator, Mapping
 
+_HALF = ".part"
+
 
 def batches_of(indices: range) -> range:
     """Numbers of the batches that hold samples."""
@@ -89,7 +91,7 @@ def write_atomically(path: str, records: Iterator[bytes]) -> None:
     """Writes a TFRecord file that is either complete or not there; OSError if that fails."""
     import tensorflow as tf
 
-    temporary = f"{path}.{uuid.uuid4().hex}.part"
+    temporary = f"{path}.{uuid.uuid4().hex}{_HALF}"
     try:
         with tf.io.TFRecordWriter(temporary) as writer:
             for record in records:
@@ -100,3 +102,13 @@ def write_atomically(path: str, records: Iterator[bytes]) -> None:
     finally:
         with contextlib.suppress(tf.errors.NotFoundError):
             tf.io.gfile.remove(temporary)
+
+
+def forget_halves(directory: str) -> None:
+    """Removes what workers that were lost have begun; whole files stay."""
+    import tensorflow as tf
+
+    for name in tf.io.gfile.listdir(directory) if tf.io.gfile.isdir(directory) else ():
+        if name.endswith(_HALF):
+            with contextlib.suppress(tf.errors.NotFoundError):
+                tf.io.gfile.remove(os.path.join(directory, name))

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 
 from components import synthesis
-from components.shards import Shard
+from components.shards import Shard, forget_halves
 from facemodel import records
 from pipeline import unfinished
 from pipeline.contact_sheet import PICTURES, contact_sheet, first_images, write_png
@@ -122,6 +122,7 @@ def _check_all_there(target: Plan, drawn: list[Shard], counters: dict[str, int])
 
 def _publish(temporary: pathlib.Path, folder: pathlib.Path) -> None:
     """Puts a finished folder in its place, the old one aside until then."""
+    forget_halves(str(temporary))
     for name in unfinished.OWN_FILES:
         (temporary / name).unlink()
     old = folder.with_name(f".{folder.name}.{os.getpid()}.old")

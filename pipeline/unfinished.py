@@ -12,7 +12,7 @@ import pathlib
 import shutil
 from collections.abc import Iterator
 
-from components.shards import Shard
+from components.shards import Shard, forget_halves
 from facemodel.files import write_bytes
 from pipeline.places import try_to_hold
 
@@ -60,7 +60,7 @@ def opened(
         try:
             yield place
         except BaseException:
-            _forget_halves(place)
+            forget_halves(str(place))
             if not any(place.glob("*.tfrecord")):
                 shutil.rmtree(place, ignore_errors=True)
             raise
@@ -86,7 +86,7 @@ def _settle(
     note = place / _NOTE
     if note.exists() and resume:
         _check_same(json.loads(note.read_text()), description, folder)
-        _forget_halves(place)
+        forget_halves(str(place))
     elif note.exists() and not overwrite and any(place.glob("*.tfrecord")):
         raise DatasetError(
             f"{folder}: an interrupted run is there; --resume continues it, --overwrite starts anew"
@@ -115,11 +115,6 @@ def _check_same(before: dict, now: dict, folder: pathlib.Path) -> None:
             f"{folder}: the interrupted run had splits {old}, this one has {new}; "
             "--overwrite starts anew"
         )
-
-
-def _forget_halves(place: pathlib.Path) -> None:
-    for path in place.glob("*.part"):
-        path.unlink(missing_ok=True)
 
 
 def is_complete(shard: Shard, *, seed: int, model_version: str) -> bool:

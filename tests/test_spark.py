@@ -342,20 +342,21 @@ def data_steps(root, beam_args=()):
     import tensorflow_data_validation as tfdv
     from tfx import v1 as tfx
 
-    from pipeline import local_runner
+    from pipeline import local_runner, pipeline
     from pipeline.config import load
     from pipeline.places import Places
 
     data = "{face_model: tiny, train: 20, eval: 9, test: 5, image_size: 48, shard_samples: 12}"
     overrides = [f"data={data}", "trainer.batch_size=4"]
     config = load(overrides=[*overrides, f"resources.beam_args={json.dumps(list(beam_args))}"])
-    whole = local_runner.create(config, Places(root))
-    steps = [step for step in whole.components if step.id in ("FaceExampleGen", "StatisticsGen")]
+    places = Places(root)
+    whole = local_runner.create(config, places)
+    schema = local_runner.write_schema(config, places)
     tfx.orchestration.LocalDagRunner().run(
         tfx.dsl.Pipeline(
-            pipeline_name=whole.pipeline_info.pipeline_name,
-            pipeline_root=whole.pipeline_info.pipeline_root,
-            components=steps,
+            pipeline_name="data",
+            pipeline_root=str(places.artifacts),
+            components=[*pipeline.data_steps(config, schema_file=str(schema)).values()],
             enable_cache=True,
             metadata_connection_config=whole.metadata_connection_config,
             beam_pipeline_args=whole.beam_pipeline_args,
