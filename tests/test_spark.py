@@ -182,6 +182,20 @@ def test_a_steady_rate_does_not_depend_on_start_and_end(tmp_path):
         measure.steady_rate(few, 2)
 
 
+def test_a_run_takes_away_what_killed_runs_left_and_nothing_else(tmp_path, monkeypatch):
+    monkeypatch.setattr(tools, "STORE", tmp_path)
+    (tmp_path / "run-killed").mkdir()
+    (tmp_path / "run-killed" / ".lock").touch()
+    with cluster._run_folder() as other, cluster._run_folder() as own:
+        assert sorted(tmp_path.iterdir()) == sorted([other, own])
+    assert list(tmp_path.iterdir()) == []
+    for ending, left in ((RuntimeError, ["run.log"]), (KeyboardInterrupt, [])):
+        with contextlib.suppress(ending), cluster._run_folder() as folder:
+            (folder / "run.log").touch()
+            raise ending
+        assert [path.name for path in tmp_path.glob("run-*/run.log")] == left
+
+
 # On the cluster.
 
 

@@ -23,6 +23,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 
+from pipeline.places import try_to_hold
 from pipeline.spark import sessions, tools
 from pipeline.spark.tools import SparkError
 
@@ -88,7 +89,7 @@ class Cluster:
 def running(*, executors: int = WORKERS) -> Iterator[Cluster]:
     """Starts a cluster, and ends all of its processes with the body.
 
-    Its folder goes as well, but for the logs if the body raises an Exception.
+    Its folder goes as well; the logs stay until the next run if the body raises an Exception.
 
     Args:
       executors: of one core, for each job.
@@ -98,18 +99,34 @@ def running(*, executors: int = WORKERS) -> Iterator[Cluster]:
     """
     tools.check_java()
     spark, jar = tools.find_spark(), tools.runner_jar()
-    folder = pathlib.Path(tempfile.mkdtemp(dir=tools.STORE, prefix="run-"))
     programs: list[subprocess.Popen] = []
-    keep_logs = False
-    try:
-        url = _start(programs, spark, folder, executors)
-        yield Cluster(folder, url, jar, tuple(program.pid for program in programs))
-    except Exception:  # not Ctrl-C
-        keep_logs = True
-        raise
-    finally:
-        sessions.end(programs)
-        _clean(folder, keep_logs=keep_logs)
+    with _run_folder() as folder:
+        try:
+            url = _start(programs, spark, folder, executors)
+            yield Cluster(folder, url, jar, tuple(program.pid for program in programs))
+        finally:
+            sessions.end(programs)
+
+
+@contextlib.contextmanager
+def _run_folder() -> Iterator[pathlib.Path]:
+    """A new folder; those of runs that are over go, also of runs that were killed."""
+    for old in tools.STORE.glob("run-*/.lock"):
+        with contextlib.suppress(FileNotFoundError), old.open() as lock:
+            if try_to_hold(lock):
+                shutil.rmtree(old.parent, ignore_errors=True)
+    folder = pathlib.Path(tempfile.mkdtemp(dir=tools.STORE, prefix="run-"))
+    with (folder / ".lock").open("w") as lock:
+        try_to_hold(lock)
+        try:
+            yield folder
+        except Exception:  # not Ctrl-C
+            _leave_logs(folder)
+            raise
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _start(
@@ -217,10 +234,7 @@ def _await(pattern: str, log: pathlib.Path, program: subprocess.Popen) -> str:
     raise SparkError(f"Spark's {log.stem} {state} while starting; {log} ends with: {said}")
 
 
-def _clean(folder: pathlib.Path, *, keep_logs: bool) -> None:
-    if not keep_logs:
-        shutil.rmtree(folder, ignore_errors=True)
-        return
+def _leave_logs(folder: pathlib.Path) -> None:
     shutil.rmtree(folder / "local", ignore_errors=True)
     for jar in folder.rglob("*.jar"):
         jar.unlink(missing_ok=True)
