@@ -112,7 +112,7 @@ def running(*, executors: int = WORKERS) -> Iterator[Cluster]:
 def _run_folder() -> Iterator[pathlib.Path]:
     """A new folder; those of runs that are over go, also of runs that were killed."""
     for old in tools.STORE.glob("run-*/.lock"):
-        with contextlib.suppress(FileNotFoundError), old.open() as lock:
+        with contextlib.suppress(FileNotFoundError), old.open("r+") as lock:
             if try_to_hold(lock):
                 shutil.rmtree(old.parent, ignore_errors=True)
     folder = pathlib.Path(tempfile.mkdtemp(dir=tools.STORE, prefix="run-"))
