@@ -19,9 +19,10 @@ import tensorflow as tf
 import tensorflow_data_validation as tfdv
 from apache_beam.testing.test_pipeline import TestPipeline
 from apache_beam.testing.util import assert_that, equal_to
-from google.protobuf import text_format
+from google.protobuf import json_format, text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tensorflow_serving.apis import predict_pb2
+from tfx.components.evaluator import executor as evaluator_executor
 from tfx.components.util import examples_utils
 from tfx.dsl.compiler import compiler, placeholder_utils
 from tfx.orchestration.portable import data_types
@@ -32,17 +33,27 @@ from components import (
     anomaly_gate,
     baseline,
     face_example_gen,
+    face_metrics,
     infra_validator,
     pusher,
     reconstruction,
+    report,
     report_page,
     served_models,
     trainer,
+    verdict,
 )
 from components.inference import ExportedModel, batches, labels
 from components.model_process import ServerBusy
 from components.record_schema import curated_schema
-from components.settings import SPLITS, DataSettings, ExportSettings, TrainerSettings
+from components.settings import (
+    SPLITS,
+    DataSettings,
+    EvaluatorSettings,
+    ExportSettings,
+    ReportSettings,
+    TrainerSettings,
+)
 from components.synthesis import local_flags
 from facemodel.checkpoints import checkpoint_steps
 from facemodel.morphable import MorphableModel
@@ -55,8 +66,9 @@ pytestmark = pytest.mark.e2e  # importing TFX alone takes longer than a fast tes
 
 DATA = DataSettings(face_model="tiny", train=20, eval=9, test=5, image_size=48, shard_samples=8)
 TRAINER = TrainerSettings(
-    samples=24, batch_size=4, size=32, init="none", level=0, steps_per_round=2, checkpoint_seconds=0
-)
+    samples=24, batch_size=4, size=32, iterations=1, init="none", level=0, steps_per_round=2,
+    checkpoint_seconds=0,
+)  # fmt: skip
 
 
 def artifact(kind, folder, **fields):
@@ -297,7 +309,7 @@ def test_more_beam_processes_change_nothing_that_the_cache_looks_at(tmp_path):
         settings = config.load(overrides=[f"resources.beam_workers={workers}"])
         made = local_runner.create(settings, Places(tmp_path))
         steps = {step.id: step for step in made.components}
-        compiled.append(compiler.Compiler().compile(made).SerializeToString(deterministic=True))
+        compiled.append(text_format.MessageToString(compiler.Compiler().compile(made)))
         found.append(beam_arguments_of(steps["StatisticsGen"]))
     assert compiled[0] == compiled[1]
     assert [set(each) for each in found] == [set(local_flags(workers)) for workers in (1, 2)]
@@ -325,6 +337,76 @@ def test_a_model_that_no_server_takes_is_not_blessed(model, examples, tmp_path, 
     (file,) = (tmp_path / "blessing").iterdir()
     assert file.name == "INFRA_NOT_BLESSED"
     assert "the server ended with exit code 1" in file.read_text()
+
+
+@pytest.mark.slow
+def test_a_model_that_a_server_takes_is_blessed(model, examples, tmp_path):
+    """By `facerelief serve` as a process."""
+    blessing = artifact(standard_artifacts.InfraBlessing, tmp_path / "blessing")
+    infra_validator.FaceInfraValidator.test_call(
+        model=model,
+        examples=examples,
+        blessing=blessing,
+        settings='{"requests": 2}',
+        model_name="tiny",
+        code="",
+    )
+    assert blessing.get_int_custom_property("blessed") == 1
+    (file,) = (tmp_path / "blessing").iterdir()
+    assert (file.name, file.read_text()) == ("INFRA_BLESSED", "")
+
+
+def evaluated(model, examples, folder, **bounds):
+    """What TFX's Evaluator writes about a model that is compared with itself."""
+    evaluation = artifact(standard_artifacts.ModelEvaluation, folder / "evaluation")
+    blessing = artifact(standard_artifacts.ModelBlessing, folder / "blessing")
+    eval_config = face_metrics.eval_config(
+        EvaluatorSettings(**bounds), face_model="tiny", iterations=TRAINER.iterations, code=""
+    )
+    evaluator_executor.Executor().Do(
+        {"examples": [examples], "model": [model], "baseline_model": [model]},
+        {"evaluation": [evaluation], "blessing": [blessing]},
+        {
+            "eval_config": json_format.MessageToJson(eval_config),
+            "example_splits": json.dumps(["eval"]),
+        },
+    )
+    return evaluation, blessing
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("most_mm", [100.0, 0.5])
+def test_the_report_has_errors_faces_origin_and_the_verdict(model, examples, tmp_path, most_mm):
+    evaluation, blessing = evaluated(model, examples, tmp_path, max_error_mm=most_mm)
+    report_artifact = artifact(components.Report, tmp_path / "report")
+    report.FaceReport.test_call(
+        model=model,
+        examples=examples,
+        evaluation=evaluation,
+        blessing=blessing,
+        report=report_artifact,
+        data=DATA.to_json(),
+        settings=ReportSettings(faces=5, shown=2).to_json(),
+        code="",
+    )
+    page = (tmp_path / "report/index.html").read_text()
+    said = verdict.objections(evaluation.uri)
+    if most_mm == 100.0:
+        assert said == []
+        assert '<b class="good">blessed' in page
+    else:
+        (one,) = said
+        error = re.fullmatch(r"all faces: error (\d+\.\d+) mm, should be at most 0\.5", one)[1]
+        assert f"<td>{float(error):.2f}</td>" in page
+        assert f'<b class="bad">not blessed</b>.</p><ul><li>{one}</li></ul>' in page
+    assert page.count("<img") == 4 * 4  # photo, crop, shading and error of two best and two worst
+    shown = [int(number) for number in re.findall(r"<h4>sample (\d+): ", page)]
+    assert len(set(shown)) == 4 and set(shown) <= set(range(29, 34))
+    rows = {row.key: row for row in report.slice_rows(evaluation.uri)}
+    assert rows[()].count == 9
+    assert sum(row.count for key, row in rows.items() if key and key[0][0] == "slice/yaw_bin") == 9
+    for words in ("Best of 5 faces", "iteration 1", "data_digest", "learning_rate"):
+        assert words in page
 
 
 class Answering:
