@@ -5,15 +5,15 @@ What happened is read from ML Metadata.
 
 import os
 import pathlib
-import signal
+import re
 import subprocess
 import sys
-import time
 
 import pytest
 from typer.testing import CliRunner
 
 from components import served_models
+from components.record_schema import SCHEMA_FILE
 from facemodel.checkpoints import checkpoint_steps
 from pipeline import cli, runs
 from pipeline.places import Places
@@ -24,24 +24,21 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 SETTINGS = """
 data: {face_model: tiny, train: 32, eval: 16, test: 8, image_size: 64}
 trainer: {samples: 48, batch_size: 8, size: 48, init: none, level: 0, learning_rate: 1.0e-4,
-          steps_per_round: 1, warmup_steps: 0, average_decay: 0.0, checkpoint_seconds: 0}
+          iterations: 2, steps_per_round: 1, warmup_steps: 0, average_decay: 0.0,
+          checkpoint_seconds: 0}
 export: {warmup_requests: 1}
 evaluator: {max_error_mm: 100.0, max_worsening_mm: 0.05}
 infra_validator: {requests: 1}
 report: {faces: 4, shown: 1}
 reconstruction: {enabled: true}
 """
-DATA_STEPS = [
-    "FaceExampleGen",
-    "ImportSchemaGen",
-    "StatisticsGen",
-    "ExampleValidator",
-    "AnomalyGate",
-]
-MODEL_STEPS = [
+STEPS = [
+    "FaceExampleGen", "ImportSchemaGen", "StatisticsGen", "ExampleValidator", "AnomalyGate",
     "Trainer", "FaceInfraValidator", "LastBlessedModel", "Evaluator", "FacePusher", "FaceReport",
     "SplitReconstruction",
 ]  # fmt: skip
+"""In the order in which TFX runs them."""
+DATA_STEPS, MODEL_STEPS = STEPS[: STEPS.index("Trainer")], STEPS[STEPS.index("Trainer") :]
 WORSE = "trainer.learning_rate=1.0"
 
 
@@ -50,34 +47,37 @@ class Pipeline:
 
     def __init__(self, folder):
         self.places = Places(folder / "root")
-        self._config = folder / "config.yaml"
-        self._config.write_text(SETTINGS)
+        self.config = folder / "config.yaml"
+        self.config.write_text(SETTINGS)
 
-    def start(self, *overrides):
-        """Starts a run as a process."""
+    def command(self, *overrides):
+        """The words behind `facerelief`."""
         options = [word for override in overrides for word in ("--set", override)]
-        command = ["-m", "pipeline.cli", "pipeline", "--config", self._config, "--root"]
-        return subprocess.Popen(
-            [sys.executable, *command, self.places.root, *options],
-            cwd=ROOT,
-            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "1"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        return ["pipeline", "--config", self.config, "--root", self.places.root, *options]
 
     def run(self, *overrides):
         """Runs to the end and returns what was printed."""
-        process = self.start(*overrides)
-        output, _ = process.communicate()
-        assert process.returncode == 0, output[-4000:]
-        return output
+        done = execute([sys.executable, "-m", "pipeline.cli", *self.command(*overrides)])
+        assert done.returncode == 0, done.stdout[-4000:]
+        return done.stdout
 
     def newest(self):
         return runs.list_runs(self.places)[0]
 
     def served(self):
         return list(served_models.versions(self.places.serving / "facerelief"))
+
+
+def execute(command, **variables):
+    """A finished process; standard output holds its standard error, too."""
+    return subprocess.run(
+        command,
+        cwd=ROOT,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "1", **variables},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +87,7 @@ def pipeline(tmp_path_factory):
     output = made.run()
     assert "learning_rate: 0.0001" in output  # the configuration is printed
     assert "complete: 12 steps ran, 0 came from the cache" in output
+    assert "evaluation: blessed\ninfra validation: blessed\npushed: " in output
     return made
 
 
@@ -107,15 +108,22 @@ def test_the_first_run_pushes_a_model_and_writes_a_report(pipeline):
 
 
 def test_a_second_run_takes_everything_from_the_cache(pipeline):
-    pipeline.run()
-    newest = pipeline.newest()
-    assert sorted(newest.of("cached")) == sorted(DATA_STEPS + MODEL_STEPS)
-    assert len(pipeline.served()) == 1
+    """Also with more processes, on which results do not depend; it says what the first run made."""
+    output = pipeline.run("resources.beam_workers=2")
+    assert pipeline.newest().of("cached") == STEPS
+    (version,) = pipeline.served()
+    (page,) = pipeline.places.artifacts.glob("FaceReport/report/*/index.html")
+    assert f"/{version} (in an earlier run)\nreport: {page}\n" in output
 
 
 def test_a_worse_model_is_neither_blessed_nor_pushed_and_no_data_is_made_again(pipeline):
     served = pipeline.served()
-    pipeline.run(WORSE)
+    output = pipeline.run(WORSE)
+    assert re.search(r"evaluation: not blessed: .*all faces: error changed by \+", output)
+    assert "\nnot pushed: blessed False, servable True\n" in output
+    pages = [*pipeline.places.artifacts.glob("FaceReport/report/*/index.html")]
+    newest_page = max(pages, key=lambda path: int(path.parent.name))
+    assert f"report: {newest_page}" in output and "not blessed" in newest_page.read_text()
     newest = pipeline.newest()
     assert newest.state == "complete"
     assert sorted(newest.of("cached")) == sorted(DATA_STEPS)
@@ -137,63 +145,112 @@ def test_lineage_names_data_settings_code_parent_and_run(pipeline):
         assert text in result.stdout
 
 
-def wait_for(condition, process, seconds=600):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert process.poll() is None, process.communicate()[0][-4000:]
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+STRICT = """
+import pathlib, sys
+from components import record_schema
+record_schema.SCHEMA_FILE = pathlib.Path(sys.argv.pop(1))
+from pipeline import cli
+cli.main()
+"""
 
 
-def kill(process):
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate()
+def test_anomalies_end_the_run_and_nothing_comes_after_them(pipeline, tmp_path):
+    """The records are good; the schema is changed so that it does not allow their size."""
+    schema, served = tmp_path / "strict.pbtxt", pipeline.served()
+    allowed, text = "int_domain { min: 32 max: 4096 }", SCHEMA_FILE.read_text()
+    assert text.count(allowed) == 2
+    schema.write_text(text.replace(allowed, "int_domain { min: 32 max: 48 }", 1))
+    done = execute([sys.executable, "-c", STRICT, schema, *pipeline.command()])
+    assert done.returncode == 2
+    message = done.stdout[done.stdout.index("error: ") :]
+    assert message.startswith("error: AnomalyGate failed: the records do not keep to the schema:\n")
+    assert "train: image/height: " in message
+    assert "Traceback" not in done.stdout
+    newest = pipeline.newest()
+    assert (newest.state, newest.of("failed")) == ("failed", ["AnomalyGate"])
+    assert [step.node for step in newest.steps] == DATA_STEPS
+    assert pipeline.served() == served
 
 
-def kill_in(pipeline, step, overrides):
-    """Starts a run, kills it when a step begins, and returns what was printed."""
-    before = pipeline.newest().name
-    process, lines = pipeline.start(*overrides), []
+def test_the_tfx_command_runs_the_same_pipeline(pipeline, tmp_path):
+    """With the same root and settings everything comes from the cache."""
+    before = len(runs.list_runs(pipeline.places))
+    scripts = pathlib.Path(sys.executable).parent
+    variables = {
+        "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}",
+        "HOME": str(tmp_path),
+        "FACERELIEF_CONFIG": str(pipeline.config),
+        "FACERELIEF_SET": "resources.beam_workers=1 cache=true",
+        "FACERELIEF_ROOT": str(pipeline.places.root),
+    }
+    for words, said in (
+        ("pipeline create --engine=local --pipeline_path=pipeline/local_runner.py", "created"),
+        ("pipeline list --engine=local", "facerelief"),
+        ("run create --engine=local --pipeline_name=facerelief", "12 came from the cache"),
+    ):
+        known = len(runs.list_runs(pipeline.places))
+        done = execute([scripts / "tfx", *words.split()], **variables)
+        assert done.returncode == 0, done.stdout[-4000:]
+        assert said in done.stdout
+    assert known == before  # only the last command runs anything
+    assert pipeline.newest().of("cached") == STEPS
+    assert len([*pipeline.places.configs.glob("*.yaml")]) == len(runs.list_runs(pipeline.places))
+
+
+def test_killed_in_every_step_it_goes_on_each_time(tmp_path):
+    """Killed when a step begins; also amid training, and when a push is done and not recorded."""
+    made = Pipeline(tmp_path)
+    script = pathlib.Path(__file__).with_name("killed_runs.py")
+    with subprocess.Popen(
+        [sys.executable, script, made.config, made.places.root],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "1"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        bufsize=1,
+    ) as process:
+        for step in STEPS:
+            output = killed_at(process, f"{step}: Going to run", made, step)
+            if step == "Trainer":
+                killed_at(process, "Trainer: step 2 of 6", made, step)
+                (folder,) = made.places.checkpoints.iterdir()
+                assert max(checkpoint_steps(folder)) == 2
+            elif step == "FaceInfraValidator":  # the Trainer came to its end before it
+                assert "step-00000002.npz" in output and "step 2 of 6" not in output
+            elif step == "FacePusher":
+                killed_at(process, "FacePusher: Execution", made, step)
+                assert len(made.served()) == 1
+        process.stdin.write("never\n")
+        output_to(process, "ended with 0")
+    newest = made.newest()
+    assert (newest.state, newest.of("done")) == ("complete", STEPS[-1:])
+    assert newest.of("cached") == STEPS[:-1]
+    assert len(made.served()) == 1
+
+
+def killed_at(process, moment, pipeline, step):
+    """Has the pipeline run until a moment in a step, and returns what was printed."""
+    process.stdin.write(f"{moment}\n")
+    output = output_to(process, "ended with -9")
+    newest = pipeline.newest()
+    assert (newest.state, newest.of("interrupted")) == ("interrupted", [step]), output[-4000:]
+    before = STEPS[: STEPS.index(step)]
+    assert newest.of("cached") + newest.of("done") == before, output[-4000:]
+    assert newest.of("done") in ([], before[-1:]), output[-4000:]  # it was killed in that one
+    return output
+
+
+def output_to(process, last):
+    """What a process prints up to a line that it has to print."""
+    lines = []
     for line in process.stdout:
         lines.append(line)
-        if f"Component {step} is running" in line:
+        if line.startswith("ended with"):
             break
-
-    def begun():
-        newest = pipeline.newest()
-        return newest.name != before and step in [found.node for found in newest.steps]
-
-    wait_for(begun, process)
-    kill(process)
-    assert pipeline.newest().state == "interrupted", "".join(lines)
+    assert lines and lines[-1].strip() == last, "".join(lines)[-4000:]
     return "".join(lines)
-
-
-def test_killed_again_and_again_it_finishes_and_training_goes_on(pipeline):
-    """Killed in the first step, in training after two checkpoints, and in two later steps."""
-    overrides = ["data.seed=2"]
-    kill_in(pipeline, "FaceExampleGen", overrides)
-    known = set(pipeline.places.checkpoints.iterdir())
-
-    def new_checkpoints():
-        folders = set(pipeline.places.checkpoints.iterdir()) - known
-        return [step for folder in folders for step in checkpoint_steps(folder)]
-
-    process = pipeline.start(*overrides)
-    wait_for(lambda: len(new_checkpoints()) >= 2, process)
-    kill(process)
-    assert pipeline.newest().of("interrupted") == ["Trainer"]
-    reached = max(new_checkpoints())
-    output = kill_in(pipeline, "Evaluator", overrides)
-    assert sorted(pipeline.newest().of("cached")) == sorted(DATA_STEPS)
-    assert f"step-{reached:08d}.npz" in output  # going on from it
-    assert f"step {reached} of 6" not in output
-    kill_in(pipeline, "FacePusher", overrides)
-    pipeline.run(*overrides)
-    newest = pipeline.newest()
-    assert newest.state == "complete"
-    assert {*DATA_STEPS, "Trainer", "Evaluator"} <= set(newest.of("cached"))
-    assert len(newest.steps) == len(DATA_STEPS + MODEL_STEPS)
 
 
 def test_cleaning_keeps_what_the_newest_run_needs_and_what_is_served(pipeline):
