@@ -321,7 +321,7 @@ class TestCommand:
             assert program.wait(600) == 2
         errors = [line for line in log.read_text().splitlines() if line.startswith("error: ")]
         assert "the runner's own logs say more" in errors[0]
-        assert f"no such face model: {model}" in errors[1]
+        assert f"{model}: no such face model" in errors[1]
         logs = pathlib.Path(errors[1].rpartition("its logs: ")[2])
         assert list(logs.glob("work*/driver-*/stderr"))
 

@@ -82,7 +82,8 @@ class Cluster:
         lines = logs[-1].read_text(errors="replace").splitlines() if logs else []
         found = [match[1] for line in lines if (match := _CAUSE.match(line.strip()))]
         python = [line for line in found if " [while running" in line]
-        return (python or found or [None])[-1]
+        cause = (python or found or [None])[-1]
+        return cause and cause.split(" [while running")[0]
 
 
 @contextlib.contextmanager
