@@ -78,7 +78,7 @@ def _outputs(store, execution: int) -> dict[str, pb.Artifact]:
 
 
 def _evaluation(blessing: pb.Artifact | None, evaluation: pb.Artifact | None) -> str:
-    if not blessing or not evaluation:
+    if not blessing or not evaluation or not pathlib.Path(blessing.uri).is_dir():
         return "none"
     if pathlib.Path(blessing.uri, "BLESSED").is_file():
         return "blessed"
@@ -88,7 +88,7 @@ def _evaluation(blessing: pb.Artifact | None, evaluation: pb.Artifact | None) ->
 
 
 def _infra_validation(blessing: pb.Artifact | None) -> str:
-    if not blessing:
+    if not blessing or not pathlib.Path(blessing.uri).is_dir():
         return "none"
     reason = pathlib.Path(blessing.uri, "INFRA_NOT_BLESSED")
     return f"not blessed: {reason.read_text(encoding='utf-8')}" if reason.is_file() else "blessed"
@@ -97,5 +97,8 @@ def _infra_validation(blessing: pb.Artifact | None) -> str:
 def _push(pushed: pb.Artifact | None, cached: bool) -> str:
     if not pushed:
         return "not pushed: FacePusher did not run"
-    said = pathlib.Path(pushed.uri, "result.txt").read_text(encoding="utf-8").strip()
+    result = pathlib.Path(pushed.uri, "result.txt")
+    if not result.is_file():
+        return "pushed or not: the files that say so were cleaned away"
+    said = result.read_text(encoding="utf-8").strip()
     return f"{said} (in an earlier run)" if cached else said

@@ -67,3 +67,12 @@ def test_a_run_without_these_steps_says_so(recorder):
         "not pushed: FacePusher did not run",
         "report: none",
     ]
+
+
+def test_a_run_whose_folders_were_cleaned_claims_nothing(recorder):
+    recorder.put("1", DONE, {"result.txt": "pushed: /served/7\n"})
+    recorder.put("2", DONE, {"result.txt": "pushed: /served/8\n"})
+    runs.clean(recorder.places, keep=1)
+    found = outcome.outcome(recorder.places, runs.list_runs(recorder.places)[-1])
+    assert (found.evaluation, found.infra_validation) == ("none", "none")
+    assert found.push == "pushed or not: the files that say so were cleaned away"

@@ -120,7 +120,7 @@ def test_a_worse_model_is_neither_blessed_nor_pushed_and_no_data_is_made_again(p
     served = pipeline.served()
     output = pipeline.run(WORSE)
     assert re.search(r"evaluation: not blessed: .*all faces: error changed by \+", output)
-    assert "\nnot pushed: blessed False, servable True\n" in output
+    assert "\nnot pushed: blessed False, servable " in output  # its faces may be infinite
     pages = [*pipeline.places.artifacts.glob("FaceReport/report/*/index.html")]
     newest_page = max(pages, key=lambda path: int(path.parent.name))
     assert f"report: {newest_page}" in output and "not blessed" in newest_page.read_text()
