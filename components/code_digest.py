@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import ast
-import hashlib
 import os
 import pathlib
 from collections.abc import Iterable, Iterator
 
 import facemodel
-from facemodel.files import file_digest
+from facemodel.files import files_digest
 
 ROOT = pathlib.Path(facemodel.__file__).parents[1]
 """Where the project's packages lie side by side."""
@@ -30,13 +29,14 @@ def code_digest(*modules: str, files: Iterable[str | os.PathLike[str]] = ()) -> 
     Raises:
       ModuleNotFoundError: if one of the modules is not the project's.
     """
-    digest = hashlib.sha256()
     sources = source_files(*modules)
-    for path in [*sources, *data_files(sources), *map(pathlib.Path, files)]:
-        name = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
-        digest.update(f"{name.as_posix()}\0".encode())
-        digest.update(file_digest(path).encode())
-    return digest.hexdigest()[:16]
+    paths = [*sources, *data_files(sources), *map(pathlib.Path, files)]
+    return files_digest((_name(path), path) for path in paths)[:16]
+
+
+def _name(path: pathlib.Path) -> str:
+    """The same wherever the project lies."""
+    return (path.relative_to(ROOT) if path.is_relative_to(ROOT) else path).as_posix()
 
 
 def source_files(*modules: str) -> list[pathlib.Path]:

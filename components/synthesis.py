@@ -29,7 +29,6 @@ __all__ = [
     "Synthesize",
     "Synthesizer",
     "WriteShards",
-    "local_flags",
     "single_threaded",
     "synthesize_batch",
     "write_atomically",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import pathlib
 import shutil
 
@@ -17,7 +18,6 @@ from components.record_batches import record_batches, record_files
 from components.settings import DataSettings, ExportSettings, SettingsError, TrainerSettings
 from components.trainer_arguments import (
     TrainerArguments,
-    files_digest,
     initial_weights,
     origin,
     run_key,
@@ -25,6 +25,7 @@ from components.trainer_arguments import (
 )
 from facemodel import checkpoints, training
 from facemodel.export import export_saved_model
+from facemodel.files import files_digest
 from facemodel.geometry import FaceGeometry
 from facemodel.morphable import MorphableModel
 from facemodel.network import IterativeRegressor, build_network
@@ -46,7 +47,8 @@ def run_fn(fn_args) -> None:
     absl = logging.getLogger("absl")
     level = absl.level  # Keras and TensorFlow leave another one behind
     train_folder = pathlib.Path(fn_args.train_files[0]).parent
-    digest = files_digest(record_files(train_folder))
+    named = ((os.path.basename(path), path) for path in record_files(train_folder))
+    digest = files_digest(named)[:16]
     folder = pathlib.Path(arguments.checkpoint_dir) / run_key(arguments, digest)
     trainer = fit(arguments, settings, train_folder, folder, pathlib.Path(fn_args.model_run_dir))
     export(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 import pathlib
 
 from components.settings import TrainerSettings
@@ -31,17 +30,6 @@ class TrainerArguments:
     code: str
     checkpoint_dir: str
     model_name: str
-
-
-def files_digest(paths: list[str]) -> str:
-    """SHA-256 of the names and bytes of files, 16 hexadecimal digits."""
-    digest = hashlib.sha256()
-    for path in paths:
-        digest.update(f"{os.path.basename(path)}\0".encode())
-        with open(path, "rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()[:16]
 
 
 def run_key(arguments: TrainerArguments, data_digest: str) -> str:

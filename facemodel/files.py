@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import os
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 
 @contextlib.contextmanager
@@ -44,4 +44,16 @@ def check_folder(path: str | os.PathLike[str] | None) -> None:
 
 def file_digest(path: str | os.PathLike[str]) -> str:
     """SHA-256 of a file's bytes, in hexadecimal."""
-    return hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def files_digest(files: Iterable[tuple[str, str | os.PathLike[str]]]) -> str:
+    """SHA-256 of many files, each given as (name, path): of names and bytes, in this order."""
+    digest = hashlib.sha256()
+    for name, path in files:
+        digest.update(f"{name}\0{file_digest(path)}\n".encode())
+    return digest.hexdigest()

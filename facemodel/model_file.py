@@ -13,6 +13,7 @@ from facemodel.morphable import LEVELS, CoarseMesh, ModelError
 
 FORMAT = 1
 """A file that does not name its `format` is of this first one."""
+_GEOMETRY = ("mean", "identity", "expression")
 
 
 def fields(path: str | os.PathLike[str], *, level: int) -> dict:
@@ -66,18 +67,19 @@ def _apply(operator: sparse.csr_matrix, values: np.ndarray) -> np.ndarray:
     )
 
 
-def _coarse(archive) -> CoarseMesh:
+def _coarse(archive, control: dict[str, np.ndarray]) -> CoarseMesh:
     """Evaluates mean and basis at level 0."""
-    points = _operator(archive, "level0_operator", archive["mean"].shape[0])
-    basis = np.concatenate([archive["identity"], archive["expression"]])
+    points = _operator(archive, "level0_operator", len(control["mean"]))
+    mean, *bases = (_apply(points, control[name]) for name in _GEOMETRY)
     triangles = archive["level0_triangles"].astype(np.int32)
-    return CoarseMesh(_apply(points, archive["mean"]), _apply(points, basis), triangles)
+    return CoarseMesh(mean, np.concatenate(bases), triangles)
 
 
 def _at_level(archive, level: int) -> dict:
     """Evaluates the control-mesh bases at one subdivision level."""
     prefix = f"level{level}_"
-    geometry = _operator(archive, prefix + "operator", archive["mean"].shape[0])
+    control = {name: archive[name] for name in _GEOMETRY}  # each access unpacks
+    geometry = _operator(archive, prefix + "operator", len(control["mean"]))
     albedo_mean, albedo = archive["albedo_mean"], archive["albedo"]
     if prefix + "albedo_operator_data" in archive:
         colours = _operator(archive, prefix + "albedo_operator", len(albedo_mean))
@@ -85,14 +87,12 @@ def _at_level(archive, level: int) -> dict:
     return {
         "name": str(archive["name"]),
         "version": str(archive["version"]),
-        "mean": _apply(geometry, archive["mean"]),
-        "identity": _apply(geometry, archive["identity"]),
-        "expression": _apply(geometry, archive["expression"]),
+        **{name: _apply(geometry, control[name]) for name in _GEOMETRY},
         "albedo_mean": albedo_mean.astype(np.float32),
         "albedo": albedo.astype(np.float32),
         "albedo_scores": archive["albedo_scores"].astype(np.float32),
         "triangles": archive[prefix + "triangles"].astype(np.int32),
-        "coarse": _coarse(archive),
+        "coarse": _coarse(archive, control),
         "regions": archive[prefix + "regions"].astype(np.uint8),
         "region_names": tuple(str(name) for name in archive["region_names"]),
         "landmark_triangles": archive[prefix + "landmark_triangles"].astype(np.int32),

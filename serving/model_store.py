@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import hashlib
 import os
 import pathlib
 import zipfile
 
 import numpy as np
 
-from facemodel.files import file_digest
+from facemodel.files import file_digest, files_digest
 from facemodel.landmarks import IBUG_68
 from facemodel.saved_model import ARRAYS as ARRAYS_FILE
 from facemodel.saved_model import read_facts
@@ -128,8 +127,6 @@ def default_digest() -> str:
     import facemodel
 
     root = pathlib.Path(facemodel.__file__).parent
-    digest = hashlib.sha256(facemodel.__version__.encode())
-    for file in sorted([*root.glob("*.py"), *root.glob("data/*")]):
-        digest.update(file.name.encode() + b"\0")
-        digest.update(file_digest(file).encode())
-    return digest.hexdigest()
+    return files_digest(
+        (file.name, file) for file in sorted([*root.glob("*.py"), *root.glob("data/*")])
+    )

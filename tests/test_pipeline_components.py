@@ -43,6 +43,7 @@ from components import (
     trainer,
     verdict,
 )
+from components.beam_runs import local_flags
 from components.inference import ExportedModel, batches, labels
 from components.model_process import ServerBusy
 from components.record_schema import curated_schema
@@ -54,7 +55,6 @@ from components.settings import (
     ReportSettings,
     TrainerSettings,
 )
-from components.synthesis import local_flags
 from facemodel.checkpoints import checkpoint_steps
 from facemodel.morphable import MorphableModel
 from facemodel.saved_model import METADATA, read_facts

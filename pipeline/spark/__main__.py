@@ -17,6 +17,7 @@ from typing import Annotated
 import typer
 
 from pipeline import cli
+from pipeline.local_runner import end_at_sigterm
 from pipeline.spark import cluster, tools
 
 app = typer.Typer(
@@ -87,7 +88,7 @@ def _run(context: typer.Context, options) -> None:
 def _end_as_asked() -> None:
     """Ctrl-C and SIGTERM end this process by exceptions, so that the cluster ends with it."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's & ignores it
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    end_at_sigterm()
 
 
 def main() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import os
 import pathlib
 import re
@@ -11,7 +10,7 @@ import shutil
 import subprocess
 import tempfile
 
-from facemodel.files import file_digest
+from facemodel.files import files_digest
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
 STORE = CHECKOUT / ".spark"
@@ -67,8 +66,7 @@ def _sources_digest() -> str:
     files = sorted(path for path in _SOURCES.rglob("*") if path.is_file())
     if not files:
         raise SparkError(f"{_SOURCES}: not there; the cluster is started from a checkout")
-    digests = (f"{path.relative_to(_SOURCES)} {file_digest(path)}\n" for path in files)
-    return hashlib.sha256("".join(digests).encode()).hexdigest()[:16]
+    return files_digest((str(path.relative_to(_SOURCES)), path) for path in files)[:16]
 
 
 def _build(jar: pathlib.Path) -> None:
