@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -48,13 +49,14 @@ class FaceServer(tf.Module):
         super().__init__(name="facerelief")
         self._config = config
         self._metadata = _metadata_outputs(model) | {"description": np.array(description.encode())}
-        geometry = FaceGeometry.create(model)
-        self._geometry = FaceGeometry(*(_shared(array) for array in geometry))
+        geometry = keras.tree.map_structure(_shared, FaceGeometry.create(model))
+        self._geometry = lambda: keras.tree.map_structure(_value, geometry)
         self._iterations = regressor.iterations
         # Only tf.Variables may be attributes: of a Keras variable the SavedModel would hold a copy,
         # and a TensorFlow Serving that restores the copy leaves the one that is used empty.
         self._network = lambda: regressor.network
-        self._variables = [*self._geometry, *(v.value for v in regressor.network.variables)]
+        weights = (variable.value for variable in regressor.network.variables)
+        self._variables = [*keras.tree.flatten(geometry), *weights]
 
     @_function(input_signature=[tf.TensorSpec([None, 478, 2], tf.float32)])
     def align(self, landmarks_478):
@@ -64,7 +66,7 @@ class FaceServer(tf.Module):
         that they disturb nobody else in the batch.
         """
         inner = tf.gather(landmarks_478, np.asarray(landmarks.INNER_51), axis=1)
-        geometry = FaceGeometry(*(_value(array) for array in self._geometry))
+        geometry = self._geometry()
         crop_from_image = crop_around(geometry, inner)
         inside = transforms.apply_similarity(crop_from_image, inner)
         zoom = transforms.similarity_scale(crop_from_image)
@@ -89,7 +91,7 @@ class FaceServer(tf.Module):
     )
     def reconstruct(self, grey, crop_landmarks, crop_from_image, usable):
         """Runs the loop on grey crops [B, S, S] in [0, 1]; names its results as signatures do."""
-        geometry = FaceGeometry(*(_value(array) for array in self._geometry))
+        geometry = self._geometry()
         regressor = IterativeRegressor(geometry, self._network(), iterations=self._iterations)
         start = self._start(geometry, crop_landmarks)
         iterations = regressor(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import keras
 import numpy as np
 from keras import ops
 
@@ -40,8 +41,7 @@ class FaceGeometry(NamedTuple):
       basis: [n, 3 V] mm per unit of each coefficient.
       triangles: [T, 3] int32.
       vertex_triangles: [V, D] int32, the triangles around each vertex, padded with T.
-      coarse_mean, coarse_basis, coarse_triangles, coarse_vertex_triangles: the same of the mesh
-        with the fewest vertices.
+      coarse: the mesh with the fewest vertices, which the loop draws.
       landmark_mean: [51, 3] mm, the inner landmarks on the mean face.
       landmark_basis: [n, 51 * 3] mm.
       landmark_weights: [51] how much each counts in a pose: one over its squared error, mean 1.
@@ -58,10 +58,7 @@ class FaceGeometry(NamedTuple):
     basis: Any
     triangles: Any
     vertex_triangles: Any
-    coarse_mean: Any
-    coarse_basis: Any
-    coarse_triangles: Any
-    coarse_vertex_triangles: Any
+    coarse: Surface
     landmark_mean: Any
     landmark_basis: Any
     landmark_weights: Any
@@ -84,16 +81,8 @@ class FaceGeometry(NamedTuple):
         at = (model.triangles, model.landmark_triangles[inner], model.landmark_barycentric[inner])
         prior_mean, prior_sd = _prior(model)
         arrays = cls(
-            mean=model.mean,
-            basis=model.basis.reshape(model.coefficient_count, -1),
-            triangles=model.triangles,
-            vertex_triangles=vertex_triangles(model.triangles, model.vertex_count),
-            coarse_mean=model.coarse.mean,
-            coarse_basis=model.coarse.basis.reshape(model.coefficient_count, -1),
-            coarse_triangles=model.coarse.triangles,
-            coarse_vertex_triangles=vertex_triangles(
-                model.coarse.triangles, len(model.coarse.mean)
-            ),
+            **_surface(model.mean, model.basis, model.triangles)._asdict(),
+            coarse=_surface(model.coarse.mean, model.coarse.basis, model.coarse.triangles),
             landmark_mean=landmarks.embedded_points(model.mean, *at),
             landmark_basis=landmarks.embedded_points(model.basis, *at).reshape(
                 model.coefficient_count, -1
@@ -105,17 +94,12 @@ class FaceGeometry(NamedTuple):
             prior_mean=prior_mean,
             prior_sd=prior_sd,
         )
-        return cls(*(ops.convert_to_tensor(array) for array in arrays))
+        return keras.tree.map_structure(ops.convert_to_tensor, arrays)
 
-    @property
-    def coarse(self) -> Surface:
-        """The mesh that the loop draws."""
-        return Surface(
-            self.coarse_mean,
-            self.coarse_basis,
-            self.coarse_triangles,
-            self.coarse_vertex_triangles,
-        )
+
+def _surface(mean: np.ndarray, basis: np.ndarray, triangles: np.ndarray) -> Surface:
+    around = vertex_triangles(triangles, len(mean))
+    return Surface(mean, basis.reshape(len(basis), -1), triangles, around)
 
 
 def _prior(model: MorphableModel) -> tuple[np.ndarray, np.ndarray]:
