@@ -20,11 +20,10 @@ from tensorflow_serving.apis import (
 )
 
 from components.child_process import bound
+from components.sections import SettingsError
 
 SERVER_VARIABLE = "TF_SERVING_BIN"
 _STOP_SECONDS = 20.0
-
-
 _TRANSIENT = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 
 
@@ -36,6 +35,18 @@ class ServerBusy(RuntimeError):
     """A model server that did not start or answer in time: says nothing of the model."""
 
 
+def named_server() -> str | None:
+    """The program that SERVER_VARIABLE names; None if it is empty or not set.
+
+    Raises:
+      SettingsError: if there is no such program.
+    """
+    binary = os.environ.get(SERVER_VARIABLE)
+    if binary and not shutil.which(binary):
+        raise SettingsError(SERVER_VARIABLE, f"should name a program, and {binary!r} is none")
+    return binary or None
+
+
 def server_command(base: str, *, name: str, port: int) -> list[str]:
     """How to start the server on the loopback address.
 
@@ -45,11 +56,9 @@ def server_command(base: str, *, name: str, port: int) -> list[str]:
       port: for gRPC.
 
     Raises:
-      FileNotFoundError: if there is no such program as SERVER_VARIABLE names.
+      SettingsError: as named_server.
     """
-    if binary := os.environ.get(SERVER_VARIABLE):
-        if not shutil.which(binary):
-            raise FileNotFoundError(f"{SERVER_VARIABLE}: there is no program {binary!r}")
+    if binary := named_server():
         return [
             binary,
             f"--port={port}",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 from components.sections import Section, SettingsError, knob
+from facemodel.training_config import LIMITS, PRECISIONS, TrainingConfig
 
 __all__ = [
     "SLICES",
@@ -46,6 +48,13 @@ class DataSettings(Section):
     shard_samples: int = knob(512, low=8, high=1e6)
 
 
+def _training(name: str, default: float | None = None) -> Any:
+    """A field of TrainingConfig with its limits, and its default unless another one is given."""
+    low, high = LIMITS[name]
+    default = getattr(TrainingConfig, name) if default is None else default
+    return knob(default, low=low, high=high)
+
+
 @dataclasses.dataclass(frozen=True)
 class TrainerSettings(Section):
     """Training; the fields up to seed are those of facemodel.training_config.TrainingConfig.
@@ -60,20 +69,20 @@ class TrainerSettings(Section):
       checkpoint_seconds: least time between two checkpoints.
     """
 
-    samples: int = knob(256, low=1, high=1e12)
-    batch_size: int = knob(16, low=1, high=1e5)
-    size: int = knob(100, low=16, high=4096)
-    iterations: int = knob(3, low=1, high=20)
-    learning_rate: float = knob(1e-3, low=1e-9, high=1.0)
-    warmup_steps: int = knob(300, low=0, high=1e9)
-    clip_norm: float = knob(5.0, low=1e-6, high=1e6)
-    average_decay: float = knob(0.9995, low=0.0, high=0.999999)
-    landmark_fit_starts: float = knob(0.5, low=0.0, high=1.0)
-    zero_starts: float = knob(0.35, low=0.0, high=1.0)
-    seed: int = knob(0, low=0, high=2**32 - 1)
+    samples: int = _training("samples", 256)
+    batch_size: int = _training("batch_size", 16)
+    size: int = _training("size")
+    iterations: int = _training("iterations")
+    learning_rate: float = _training("learning_rate")
+    warmup_steps: int = _training("warmup_steps")
+    clip_norm: float = _training("clip_norm")
+    average_decay: float = _training("average_decay")
+    landmark_fit_starts: float = _training("landmark_fit_starts")
+    zero_starts: float = _training("zero_starts")
+    seed: int = _training("seed")
     level: int = knob(1, low=0, high=2)
     init: str = "shipped"
-    precision: str = knob("float32", choices=("float32", "mixed_bfloat16"))
+    precision: str = knob("float32", choices=PRECISIONS)
     strategy: str = knob("none", choices=("none", "mirrored"))
     steps_per_round: int = knob(10, low=1, high=1e6)
     checkpoint_seconds: float = knob(120.0, low=0.0, high=86400.0)

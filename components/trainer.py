@@ -114,19 +114,15 @@ def _regressor(
     model: MorphableModel, data: DataSettings, settings: TrainerSettings
 ) -> IterativeRegressor:
     """Untrained, or with weights that have to be for this face model; in the asked precision."""
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(settings.precision)
-    try:
-        if settings.init != "none":
-            return load_pretrained(
-                model,
-                weights=initial_weights(settings),
-                model_path=face_model_file(data.face_model),
-                iterations=settings.iterations,
-            )
-        network = build_network(model.coefficient_count)
-    finally:
-        keras.config.set_dtype_policy(before)
+    if settings.init != "none":
+        return load_pretrained(
+            model,
+            weights=initial_weights(settings),
+            model_path=face_model_file(data.face_model),
+            iterations=settings.iterations,
+            precision=settings.precision,
+        )
+    network = build_network(model.coefficient_count, precision=settings.precision)
     return IterativeRegressor(FaceGeometry.create(model), network, iterations=settings.iterations)
 
 

@@ -8,12 +8,14 @@ from keras import layers, ops
 from facemodel.alignment import fit_face_pose
 from facemodel.geometry import FaceGeometry, decode
 from facemodel.rendering import render_shading
+from facemodel.training_config import ITERATIONS
 
-ITERATIONS = 3
 _BLOCKS = ((32, 1), (32, 1), (64, 2), (64, 1), (128, 2), (128, 1), (256, 2), (256, 1))
 
 
-def build_network(coefficient_count: int, *, momentum: float = 0.98) -> keras.Model:
+def build_network(
+    coefficient_count: int, *, momentum: float = 0.98, precision: str = "float32"
+) -> keras.Model:
     """Builds the network that sees photo and shading and outputs a correction to the coefficients.
 
     The image may have any size (training can grow it from 100 to 200). The last layer starts at
@@ -22,12 +24,23 @@ def build_network(coefficient_count: int, *, momentum: float = 0.98) -> keras.Mo
     Args:
       coefficient_count: n; 284 gives the paper's 3.6 M parameters.
       momentum: of the batch normalisations' moving averages.
+      precision: Keras' name of what it computes in: float32, or mixed_bfloat16 for a GPU; weights,
+        input coefficients and result are float32.
 
     Returns:
       keras.Model: [image [B, S, S, 2] in [0, 1], coefficients [B, n]] -> correction [B, n].
 
     Source: paper figure 4.
     """
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(precision)
+    try:
+        return _network(coefficient_count, momentum)
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def _network(coefficient_count: int, momentum: float) -> keras.Model:
     image = keras.Input((None, None, 2), name="image")
     coefficients = keras.Input((coefficient_count,), name="coefficients", dtype="float32")
     x = layers.Conv2D(32, 7, 2, "same", use_bias=False)(image)

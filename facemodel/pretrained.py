@@ -6,11 +6,14 @@ import os
 import pathlib
 from typing import Any
 
+import numpy as np
+
 from facemodel.files import file_digest
 from facemodel.geometry import FaceGeometry
 from facemodel.morphable import DEFAULT_MODEL, MorphableModel
-from facemodel.network import ITERATIONS, IterativeRegressor, build_network
-from facemodel.weights import DEFAULT_WEIGHTS, WeightsError, load_weights, read_weights
+from facemodel.network import IterativeRegressor, build_network
+from facemodel.training_config import ITERATIONS
+from facemodel.weights import DEFAULT_WEIGHTS, WeightsError, put_weights, read_weights
 
 
 def load_pretrained(
@@ -19,6 +22,7 @@ def load_pretrained(
     weights: str | os.PathLike[str] | None = None,
     model_path: str | os.PathLike[str] | None = None,
     iterations: int = ITERATIONS,
+    precision: str = "float32",
 ) -> IterativeRegressor:
     """Builds the regressor for a face model and fills in trained weights.
 
@@ -28,26 +32,31 @@ def load_pretrained(
       model_path: the file that model was read from, whose bytes are compared with those that the
         weights were trained for; the default model's if None.
       iterations: K of the loop.
+      precision: of the network, see network.build_network.
 
     Raises:
       WeightsError: if the file is missing or broken, or was trained for another face model.
     """
-    check_weights(model, weights=weights, model_path=model_path)
-    network = build_network(model.coefficient_count)
-    load_weights(network, weights or DEFAULT_WEIGHTS)
+    arrays = read_weights_for(model, weights=weights, model_path=model_path)
+    network = build_network(model.coefficient_count, precision=precision)
+    put_weights(network, arrays, weights or DEFAULT_WEIGHTS)
     return IterativeRegressor(FaceGeometry.create(model), network, iterations=iterations)
 
 
-def check_weights(
+def read_weights_for(
     model: MorphableModel,
     *,
     weights: str | os.PathLike[str] | None = None,
     model_path: str | os.PathLike[str] | None = None,
-) -> None:
-    """Raises WeightsError, as load_pretrained does, unless weights are for a face model."""
+) -> dict[str, np.ndarray]:
+    """Reads the arrays of weights; raises WeightsError unless they are for a face model.
+
+    Arguments and errors are those of load_pretrained.
+    """
     path = pathlib.Path(weights or DEFAULT_WEIGHTS)
-    _, meta = read_weights(path)
+    arrays, meta = read_weights(path)
     _check_model(meta, model, pathlib.Path(model_path or DEFAULT_MODEL), path)
+    return arrays
 
 
 def weights_meta(

@@ -6,7 +6,10 @@ import dataclasses
 import math
 from typing import Any
 
-from facemodel.network import ITERATIONS
+ITERATIONS = 3
+"""K, how often the loop corrects its estimate: paper section 5.1."""
+PRECISIONS = ("float32", "mixed_bfloat16")
+"""What the network may compute in; the second is for a GPU."""
 
 
 class TrainingConfigError(ValueError):
@@ -61,7 +64,7 @@ class TrainingConfig:
         return math.ceil(self.samples / self.batch_size)
 
 
-_LIMITS: dict[str, tuple[float, float]] = {
+LIMITS: dict[str, tuple[float, float]] = {
     "samples": (1, 1e12),
     "batch_size": (1, 1e5),
     "size": (16, 4096),
@@ -74,10 +77,11 @@ _LIMITS: dict[str, tuple[float, float]] = {
     "zero_starts": (0.0, 1.0),
     "seed": (0, 2**32 - 1),
 }
+"""Least and largest value of each field."""
 
 
 def _check_field(name: str, kind: str, value: Any) -> None:
-    low, high = _LIMITS[name]
+    low, high = LIMITS[name]
     number = isinstance(value, int if kind == "int" else (int, float))
     if isinstance(value, bool) or not number or not low <= value <= high:
         raise TrainingConfigError(f"{name} should be {kind} in [{low:g}, {high:g}], got {value!r}")

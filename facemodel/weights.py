@@ -86,6 +86,14 @@ def load_weights(network: keras.Model, path: str | os.PathLike[str]) -> dict[str
       WeightsError: if the file is missing or broken, or its names or shapes are not the network's.
     """
     arrays, meta = read_weights(path)
+    put_weights(network, arrays, path)
+    return meta
+
+
+def put_weights(
+    network: keras.Model, arrays: Mapping[str, np.ndarray], path: str | os.PathLike[str]
+) -> None:
+    """Puts what read_weights gave for a path into a network, as load_weights does."""
     names = weight_names(network)
     if len(arrays) != len(names):
         raise WeightsError(f"{path}: holds {len(arrays)} arrays, the network has {len(names)}")
@@ -98,7 +106,6 @@ def load_weights(network: keras.Model, path: str | os.PathLike[str]) -> dict[str
             )
     for name, weight in zip(names, network.weights, strict=True):
         weight.assign(arrays[name].astype(np.float32))
-    return meta
 
 
 def read_weights(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

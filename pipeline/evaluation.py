@@ -6,16 +6,13 @@ Run as `facerelief evaluate`; 1000 faces take about six minutes on two cores.
 from __future__ import annotations
 
 import dataclasses
-import json
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import numpy as np
-from rich.table import Table
 
 from facemodel import camera, metrics, synthesis, transforms
 from facemodel.alignment import crop_around
-from facemodel.files import write_bytes
 from facemodel.landmark_fit import landmark_fit
 from facemodel.landmarks import INNER_51
 from facemodel.morphable import MorphableModel
@@ -24,6 +21,7 @@ from facemodel.noise import Noise, PhiloxNoise
 from facemodel.scenes import SceneModel
 from facemodel.synthesis import LandmarkNoise, SynthesisConfig
 from pipeline.compiling import compiled
+from pipeline.error_table import Evaluation, merge_errors, summarise
 
 HELD_OUT_SEED = 20_161_025
 """Training draws from other seeds (0 by default); faces of this one are only ever evaluated."""
@@ -54,48 +52,6 @@ class HeldOut:
     landmarks_exact: np.ndarray
     sigma_px: np.ndarray
     coefficients: np.ndarray
-
-
-@dataclasses.dataclass(frozen=True)
-class Row:
-    """One line of the table: a method's error over all faces.
-
-    Attributes:
-      method: what was evaluated.
-      mean_mm: mean over faces of the mean vertex distance after similarity alignment.
-      standard_error_mm: of that mean.
-      median_mm: median over faces.
-      worst_mm: the largest of any face.
-    """
-
-    method: str
-    mean_mm: float
-    standard_error_mm: float
-    median_mm: float
-    worst_mm: float
-
-
-@dataclasses.dataclass(frozen=True)
-class Evaluation:
-    """The whole table with what is needed to make it again."""
-
-    rows: tuple[Row, ...]
-    faces: int
-    seed: int
-    recipe: str
-    model: str
-    weights: str
-
-    def row(self, method: str) -> Row:
-        """The line of one method; KeyError names those there are."""
-        for row in self.rows:
-            if row.method == method:
-                return row
-        raise KeyError(f"{method!r} is not among {[row.method for row in self.rows]}")
-
-    def write_json(self, path: pathlib.Path) -> None:
-        """Writes the table; the file appears under its name only when complete."""
-        write_bytes(path, (json.dumps(dataclasses.asdict(self), indent=2) + "\n").encode())
 
 
 def draw_held_out(
@@ -212,31 +168,6 @@ def evaluate(
         yield {method: values[: count - first] for method, values in errors.items()}
 
 
-def merge_errors(batches: Iterator[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Joins the errors of batches: method -> [N] mm."""
-    collected: dict[str, list[np.ndarray]] = {}
-    for batch in batches:
-        for method, values in batch.items():
-            collected.setdefault(method, []).append(values)
-    return {method: np.concatenate(values) for method, values in collected.items()}
-
-
-def summarise(errors: Mapping[str, np.ndarray]) -> tuple[Row, ...]:
-    """Turns method -> [N] mm into the lines of the table."""
-    return tuple(
-        Row(
-            method=method,
-            mean_mm=float(values.mean()),
-            standard_error_mm=float(values.std(ddof=1) / np.sqrt(len(values)))
-            if len(values) > 1
-            else float("nan"),
-            median_mm=float(np.median(values)),
-            worst_mm=float(values.max()),
-        )
-        for method, values in errors.items()
-    )
-
-
 def run(
     *,
     count: int,
@@ -267,15 +198,3 @@ def run(
         model=f"{model.name} {model.version}",
         weights=str(weights.name if weights else "shipped"),
     )
-
-
-def as_table(result: Evaluation) -> Table:
-    """The lines as a table for a terminal."""
-    title = f"mm on the inner face, {result.faces} {result.recipe} faces, seed {result.seed}"
-    table = Table(title=title)
-    for heading in ("method", "mean", "± s.e.", "median", "worst"):
-        table.add_column(heading, justify="left" if heading == "method" else "right")
-    for row in result.rows:
-        figures = (row.mean_mm, row.standard_error_mm, row.median_mm, row.worst_mm)
-        table.add_row(row.method, *(f"{figure:.3f}" for figure in figures))
-    return table

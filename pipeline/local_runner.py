@@ -105,12 +105,12 @@ def run(
       SettingsError: if a file that the configuration names cannot be used.
       RunError: if a run is going on there, or a step fails.
     """
-    from components.model_process import SERVER_VARIABLE
-    from pipeline.named_files import check_server, checked
+    from components.model_process import named_server
+    from pipeline.named_files import checked
     from pipeline.runs import list_runs, newest_number
 
     config, places = checked(config), Places(pathlib.Path(root))
-    check_server(SERVER_VARIABLE)
+    named_server()
     _log.info("configuration:\n%s", config.to_yaml())
     with lock(places, patience_s=1.0):
         pipeline = create(config, places, name=name)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import pathlib
-import shutil
 
 from components.face_models import NAMES, load_face_model
 from components.settings import SettingsError
@@ -56,17 +54,10 @@ def checked(config: PipelineConfig) -> PipelineConfig:
 
 
 def _check_weights(config: PipelineConfig, model) -> None:
-    from facemodel.pretrained import check_weights
+    from facemodel.pretrained import read_weights_for
 
     weights, model_path = (named_file(config, f) for f in ("trainer.init", "data.face_model"))
     try:
-        check_weights(model, weights=weights, model_path=model_path)
+        read_weights_for(model, weights=weights, model_path=model_path)
     except ValueError as error:
         raise SettingsError("trainer.init", f"{error} (none starts untrained)") from None
-
-
-def check_server(variable: str) -> None:
-    """Raises SettingsError unless an environment variable is empty or names a program."""
-    program = os.environ.get(variable)
-    if program and not shutil.which(program):
-        raise SettingsError(variable, f"should name a program, and {program!r} is none")

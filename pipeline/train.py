@@ -26,15 +26,14 @@ from facemodel.landmark_noise import LandmarkNoise
 from facemodel.landmarks import INNER_51
 from facemodel.morphable import MorphableModel
 from facemodel.network import IterativeRegressor, build_network
-from facemodel.pretrained import check_weights, weights_meta
+from facemodel.pretrained import read_weights_for, weights_meta
 from facemodel.scenes import SceneModel
 from facemodel.synthesis import SynthesisConfig, online_batch
 from facemodel.training import RegressorTrainer
-from facemodel.training_config import TrainingConfig
-from facemodel.weights import load_weights, save_weights
+from facemodel.training_config import PRECISIONS, TrainingConfig
+from facemodel.weights import put_weights, save_weights
 from pipeline.train_progress import LogProgress, ShowProgress, StopEarly
 
-PRECISIONS = ("float32", "mixed_bfloat16")
 WEIGHTS_NAME = "regressor_float16.npz"
 
 _log = logging.getLogger("pipeline.train")
@@ -132,11 +131,10 @@ def build_trainer(model: MorphableModel, options: TrainOptions) -> RegressorTrai
     prepare_backend()
     keras.utils.set_random_seed(options.config.seed)
     scenes = SceneModel.create(model)
-    with _dtype_policy(options.precision):
-        network = build_network(model.coefficient_count)
+    network = build_network(model.coefficient_count, precision=options.precision)
     if options.init:
-        check_weights(model, weights=options.init, model_path=options.model)
-        load_weights(network, options.init)
+        arrays = read_weights_for(model, weights=options.init, model_path=options.model)
+        put_weights(network, arrays, options.init)
     regressor = IterativeRegressor(scenes.geometry, network, iterations=options.config.iterations)
     draw = None if options.data else _drawing(scenes, options)
     trainer = training.create_trainer(regressor, options.config, draw=draw)
@@ -154,16 +152,6 @@ def prepare_backend() -> None:
 
         if not hasattr(jax, "spmd_mode"):
             jax.spmd_mode = contextlib.nullcontext
-
-
-@contextlib.contextmanager
-def _dtype_policy(name: str):
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(name)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)
 
 
 def _drawing(scenes: SceneModel, options: TrainOptions) -> Callable:

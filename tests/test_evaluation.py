@@ -13,7 +13,7 @@ from facemodel.network import IterativeRegressor, build_network
 from facemodel.noise import PhiloxNoise
 from facemodel.scenes import SceneModel
 from facemodel.synthesis import LandmarkNoise, SynthesisConfig
-from pipeline import evaluation
+from pipeline import error_table, evaluation
 
 MODEL = MorphableModel.tiny()
 NOISE = LandmarkNoise.isotropic(1.0)
@@ -31,7 +31,7 @@ def errors(untrained):
     batches = evaluation.evaluate(
         MODEL, untrained, NOISE, count=5, batch_size=3, size=64, recipe="paper"
     )
-    return evaluation.merge_errors(batches)
+    return error_table.merge_errors(batches)
 
 
 def held_out(count):
@@ -75,7 +75,7 @@ def test_faces_do_not_depend_on_the_batches(errors, untrained):
     batches = evaluation.evaluate(
         MODEL, untrained, NOISE, count=5, batch_size=2, size=64, recipe="paper"
     )
-    for method, values in evaluation.merge_errors(batches).items():
+    for method, values in error_table.merge_errors(batches).items():
         assert values.shape == (5,)
         np.testing.assert_allclose(values, errors[method], atol=2e-3)
 
@@ -86,8 +86,8 @@ def test_exact_landmarks_fit_better_than_noisy_ones(errors):
 
 
 def test_the_table_survives_json(errors, tmp_path):
-    rows = evaluation.summarise(errors)
-    table = evaluation.Evaluation(rows, 5, 1, "lifelike", "tiny", "none")
+    rows = error_table.summarise(errors)
+    table = error_table.Evaluation(rows, 5, 1, "lifelike", "tiny", "none")
     table.write_json(tmp_path / "errors.json")
     read = json.loads((tmp_path / "errors.json").read_text())
     assert [row["method"] for row in read["rows"]] == list(errors)

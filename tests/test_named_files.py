@@ -8,13 +8,14 @@ import pytest
 from test_adopt import write_model
 from typer.testing import CliRunner
 
+from components.model_process import SERVER_VARIABLE, named_server
 from components.settings import SettingsError
 from facemodel.morphable import MorphableModel
 from facemodel.network import build_network
 from facemodel.weights import save_weights
 from pipeline import cli
 from pipeline.config import load
-from pipeline.named_files import check_server, checked
+from pipeline.named_files import checked
 
 TINY = MorphableModel.tiny()
 
@@ -80,9 +81,9 @@ def test_the_command_says_so_before_it_makes_anything(folder):
 
 
 def test_a_server_that_is_no_program_is_named(monkeypatch, tmp_path):
-    for value in ("", "sh"):
-        monkeypatch.setenv("ANY_SERVER", value)
-        check_server("ANY_SERVER")
-    monkeypatch.setenv("ANY_SERVER", str(tmp_path / "none"))
-    with pytest.raises(SettingsError, match="ANY_SERVER: should name a program"):
-        check_server("ANY_SERVER")
+    for value, program in (("", None), ("sh", "sh")):
+        monkeypatch.setenv(SERVER_VARIABLE, value)
+        assert named_server() == program
+    monkeypatch.setenv(SERVER_VARIABLE, str(tmp_path / "none"))
+    with pytest.raises(SettingsError, match="TF_SERVING_BIN: should name a program"):
+        named_server()

@@ -23,7 +23,8 @@ from pipeline.cli import make_app
 from serving import colours, model_store, quality
 from serving.images import read_photo
 from serving.outputs import describe
-from serving.reconstructor import Reconstructor, cut_window, to_photo
+from serving.reconstructor import Reconstructor, to_photo
+from serving.window import cut_window
 
 DEMO = pathlib.Path("docs/images/demo.jpg")
 SUFFIXES = ("obj", "ply", "glb", "json", "png")

@@ -39,7 +39,7 @@ def command(
     from serving.quiet import without_notices
 
     with without_notices():
-        from pipeline import evaluation
+        from pipeline import error_table, evaluation
 
     try:
         check_folder(json_file)
@@ -51,7 +51,7 @@ def command(
             seed=evaluation.HELD_OUT_SEED if seed is None else seed,
             batch_size=batch_size,
         )
-        Console().print(evaluation.as_table(result))
+        Console().print(error_table.as_table(result))
         if json_file:
             result.write_json(json_file)
     except (ValueError, OSError) as error:
