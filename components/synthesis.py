@@ -88,6 +88,7 @@ class Synthesizer:
     def __init__(self, job: SynthesisJob):
         import tensorflow as tf
 
+        from components.compiled_steps import run_compiled
         from facemodel import photo, records, synthesis
         from facemodel.noise import TableNoise
 
@@ -103,7 +104,7 @@ class Synthesizer:
                 scene,
                 size=job.config.image_size,
                 render=photo.render_photo_tfg,
-                run=photo.run_compiled,
+                run=run_compiled,
             )
 
         @tf.function(autograph=False)

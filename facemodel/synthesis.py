@@ -90,7 +90,7 @@ def render_scene(
       grey: render one channel, about a third of the work; almost the luma of the coloured picture.
       render: rendering.render_photo, or photo.render_photo_tfg, which does the same through
         tensorflow-graphics.
-      run: calls each step of the photo's making; photo.run_compiled compiles them one by one.
+      run: calls each step of the photo's making, and may compile it.
     """
     pose = pose or scene.pose
     vertices, colours, effects = (
