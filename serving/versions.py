@@ -87,6 +87,7 @@ class Versions:
         self._labels = dict(labels or {})
         self._lock = threading.Lock()
         self._live: dict[int, _Live] = {}
+        self._newest: int | None = None
         self._statuses: dict[int, VersionStatus] = {}
         self._seen: dict[int, frozenset] = {}
         self._broken: dict[int, frozenset] = {}
@@ -94,7 +95,8 @@ class Versions:
     def poll(self, *, settled: bool = True) -> None:
         """Looks into the folder once; loads what is new there and unloads what that replaces.
 
-        A version that cannot be loaded is left alone until its files change.
+        A version that cannot be loaded is left alone until its files change. One whose folder is
+        gone is kept for its label alone, or while there is no other.
 
         Args:
           settled: load only folders that look as they did at the last poll, because the others may
@@ -113,11 +115,12 @@ class Versions:
         }
         self._seen = marks
         wanted = {number for number in self._labels.values() if self._provide(number, ready, marks)}
-        newest = (n for n in sorted(ready, reverse=True) if self._provide(n, ready, marks))
-        for number in newest:
-            wanted.add(number)
-            self._unload_all_but(wanted)
-            break
+        candidates = sorted(ready, reverse=True)
+        newest = next((n for n in candidates if self._provide(n, ready, marks)), None)
+        if newest is not None:
+            with self._lock:
+                self._newest = newest
+            self._unload_all_but(wanted | {newest})
 
     def _provide(self, number: int, ready: Mapping, marks: Mapping) -> bool:
         """Loads a version unless it is loaded; tells whether it then is."""
@@ -153,7 +156,9 @@ class Versions:
 
     def _end(self, number: int, live: _Live) -> None:
         live.model.close()
-        self._set_status(VersionStatus(number, State.END))
+        with self._lock:
+            if self._statuses[number].state is State.UNLOADING:  # not loaded anew meanwhile
+                self._statuses[number] = VersionStatus(number, State.END)
         log.info("%s version %d is unloaded", self.name, number)
 
     def _set_status(self, status: VersionStatus) -> None:
@@ -184,7 +189,7 @@ class Versions:
         choice = spec.WhichOneof("version_choice")
         with self._lock:
             if choice is None:
-                number, asked = max(self._live, default=None), f"Latest({spec.name})"
+                number, asked = self._newest, f"Latest({spec.name})"
             else:
                 number = self._number(spec) if choice == "version_label" else spec.version.value
                 asked = f"Specific({spec.name}, {number})"

@@ -133,6 +133,27 @@ def test_a_removed_version_gives_way_to_the_one_before(unlabelled, folder):
     assert unlabelled.available == [1], "the last one is kept"
 
 
+def test_a_removed_version_is_kept_for_its_label_alone(folder):
+    put_version(folder, 2)
+    versions = Versions(NAME, folder, Model, labels={"stable": 2})
+    versions.poll(settled=False)
+    (folder / "2").rename(folder / "withdrawn-2")
+    poll_twice(versions)
+    with versions.use(spec()) as (number, _), versions.use(spec(label="stable")) as (labelled, _):
+        assert (number, labelled) == (1, 2)
+    assert versions.available == [1, 2]
+
+
+def test_a_version_that_is_loaded_again_is_available_when_its_old_requests_end(unlabelled, folder):
+    with unlabelled.use(spec()) as (_, old):
+        put_version(folder, 2)
+        poll_twice(unlabelled)
+        (folder / "2").rename(folder / "withdrawn-2")
+        poll_twice(unlabelled)
+        assert unlabelled.available == [1]
+    assert old.closed and states(unlabelled) == {1: State.AVAILABLE, 2: State.END}
+
+
 def test_a_folder_that_cannot_be_read_changes_nothing(unlabelled, folder):
     folder.rename(folder.with_name("elsewhere"))
     unlabelled.poll()
