@@ -71,8 +71,7 @@ class RemoteModel:
         attempts: int = ATTEMPTS,
         max_message_bytes: int = MAX_MESSAGE_BYTES,
     ):
-        if not re.fullmatch(r"(\[[\da-fA-F:.]+\]|[^\s:/\[\]]+):\d{1,5}", address):
-            raise ValueError(f"server should be HOST:PORT, got {address!r}")
+        _check_address(address)
         with without_notices():
             from tensorflow_serving.apis import prediction_service_pb2_grpc
         self.address, self._name, self._label = address, name, label
@@ -193,6 +192,14 @@ class RemoteModel:
         }
         text = say.get(code, lambda: f"refused the request: {code.name}: {details}")()
         return ServerError(self.address, text, code)
+
+
+def _check_address(address: str) -> None:
+    found = re.fullmatch(r"(?:\[[0-9a-fA-F:.]+\]|[^\s:/\[\]]+):([0-9]{1,5})", address)
+    if not found:
+        raise ValueError(f"server should be HOST:PORT, got {address!r}")
+    if not 1 <= int(found[1]) <= 65535:  # grpc would take it modulo 65536
+        raise ValueError(f"server should be HOST:PORT with a port of 1 to 65535, got {address!r}")
 
 
 def _pause(attempt: int) -> float:

@@ -176,6 +176,12 @@ def test_addresses_are_checked(address):
         RemoteModel(address)
 
 
+@pytest.mark.parametrize("port", ["0", "00000", "65536", "99999"])
+def test_ports_that_no_server_has_are_refused(port):
+    with pytest.raises(ValueError, match=f"HOST:PORT with a port of 1 to 65535, got 'h:{port}'"):
+        RemoteModel(f"h:{port}", attempts=1)
+
+
 def test_options_that_exclude_each_other_are_refused(tmp_path):
     for options in (["--server", "a:1", "--model", "x"], ["--server-model", "x"]):
         words = ["reconstruct", str(DEMO), "-o", str(tmp_path), *options]
