@@ -79,7 +79,7 @@ class ModelServer:
         return self._versions.available
 
     def start(self) -> None:
-        """Loads the newest version that works, then begins to listen.
+        """Loads the newest version that works, then begins to listen; logs why others do not.
 
         Raises:
           ServerStartError: if there is none, or the port cannot be had.
@@ -88,9 +88,7 @@ class ModelServer:
             raise ServerStartError(f"{self._versions.folder}: no such folder")
         self._versions.poll(settled=False)
         if not self._versions.available:
-            problems = [s.problem.message for s in self._versions.statuses if s.problem]
-            reason = f": {problems[-1]}" if problems else ""
-            raise ServerStartError(f"{self._versions.folder}: no version can be served{reason}")
+            raise ServerStartError(f"{self._versions.folder}: no version can be served")
         self._server = _grpc_server()
         self._health = _add_services(self._server, self._versions)
         self.port = self._bind()

@@ -21,8 +21,10 @@ from model_servers import (
     wait_until,
     with_warm_up,
 )
+from typer.testing import CliRunner
 
 from facemodel.morphable import MorphableModel
+from pipeline.cli import make_app
 from pipeline.serving_process import read_labels
 from serving.server import ModelServer, ServerStartError, check_port
 
@@ -63,15 +65,25 @@ def test_two_servers_do_not_share_a_port(tiny_versions):
 
 
 @pytest.mark.parametrize("problem", ["missing", "empty", "broken"])
-def test_a_server_without_a_model_does_not_start(tmp_path, problem):
+def test_a_server_without_a_model_does_not_start(tmp_path, problem, caplog):
     if problem == "broken":
         (tmp_path / "1").mkdir()
         (tmp_path / "1" / "saved_model.pb").write_text("damaged")
     folder = tmp_path / "missing" if problem == "missing" else tmp_path
     server = ModelServer(folder)
-    with pytest.raises(ServerStartError, match=str(folder)):
+    with pytest.raises(ServerStartError, match=str(folder)) as caught:
         server.start()
     server.stop()
+    said = [record.message for record in caplog.records] + [str(caught.value)]
+    assert " ".join(said).count("could not be found in SavedModel") == (problem == "broken")
+
+
+def test_a_server_wants_a_name():
+    done = CliRunner().invoke(make_app(), ["serve", "--name", "", "--port", "0"])
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr.splitlines() == [
+        "error: --name should be the name of the model in requests, got ''"
+    ]
 
 
 class Load:

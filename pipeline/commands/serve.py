@@ -41,6 +41,8 @@ def command(
     from pipeline import serving_process
 
     try:
+        if not name:
+            raise ValueError("--name should be the name of the model in requests, got ''")
         serving_process.run(
             model,
             name=name,
