@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -25,6 +26,8 @@ from components.sections import SettingsError
 SERVER_VARIABLE = "TF_SERVING_BIN"
 _STOP_SECONDS = 20.0
 _TRANSIENT = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+_FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+"""Ends that no model brings about: memory that ran out, a machine that shuts down."""
 
 
 class ServerError(RuntimeError):
@@ -32,7 +35,7 @@ class ServerError(RuntimeError):
 
 
 class ServerBusy(RuntimeError):
-    """A model server that did not start or answer in time: says nothing of the model."""
+    """A model server that was late, killed or without its port: says nothing of the model."""
 
 
 def named_server() -> str | None:
@@ -86,7 +89,8 @@ def running_server(
     Raises:
       ServerError: if the server ends, or an error of gRPC's or such in the body says that the model
         is to blame; with the end of the server's log.
-      ServerBusy: if it is not ready, or does not answer, in time.
+      ServerBusy: if it is not ready, or does not answer, in time; if it is killed, or another
+        program has its port.
     """
     port = _free_port()
     with tempfile.TemporaryFile() as log:
@@ -98,13 +102,36 @@ def running_server(
                 _wait(process, channel, name, time.monotonic() + start_seconds)
                 yield prediction_service_pb2_grpc.PredictionServiceStub(channel)
         except (grpc.RpcError, ServerError, ServerBusy) as error:
-            busy = isinstance(error, ServerBusy) or (
-                isinstance(error, grpc.Call) and error.code() in _TRANSIENT
-            )
-            kind = ServerBusy if busy and process.poll() is None else ServerError
+            kind = ServerBusy if _excused(error, process.poll(), port) else ServerError
             raise kind(f"{_describe(error)}; the server's log ends:\n{_tail(log)}") from None
         finally:
             _end(process)
+
+
+def _excused(error: Exception, status: int | None, port: int) -> bool:
+    """Whether the model is not to blame for an error.
+
+    Args:
+      error: about the server.
+      status: of its process, as Popen tells it; None while it runs.
+      port: that it was to listen on.
+    """
+    if status is None:
+        late = isinstance(error, grpc.Call) and error.code() in _TRANSIENT
+        return late or isinstance(error, ServerBusy)
+    number = -status if status < 0 else status - 128  # a shell adds 128
+    return number in _FROM_OUTSIDE or _taken(port)
+
+
+def _taken(port: int) -> bool:
+    """Whether a program has a port that the server, which has ended, does not have any more."""
+    with socket.socket() as tried:
+        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            tried.bind(("127.0.0.1", port))
+        except OSError:
+            return True
+    return False
 
 
 def _describe(error: Exception) -> str:
