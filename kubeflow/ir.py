@@ -13,6 +13,8 @@ import yaml
 from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2 as pb
 
+from pipeline.yaml_values import unreadable
+
 
 class IrError(ValueError):
     """A file that is no IR, or one with something in it that is not supported."""
@@ -59,7 +61,7 @@ def read_documents(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
     try:
         documents = list(yaml.safe_load_all(pathlib.Path(path).read_text(encoding="utf-8")))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise IrError(f"{path}: cannot be read ({error})") from None
+        raise IrError(f"{path}: {unreadable(error)}") from None
     if not documents or not all(isinstance(document, dict) for document in documents):
         raise IrError(f"{path}: is no compiled pipeline")
     return documents
@@ -75,6 +77,31 @@ def load(path: str | os.PathLike[str]) -> Program:
         return parse(read_documents(path)[0])
     except json_format.ParseError as error:
         raise IrError(f"{path}: is no compiled pipeline ({error})") from None
+
+
+def check_runs_here(path: str | os.PathLike[str]) -> None:
+    """Sees that an IR file mounts no volumes, which only a cluster has.
+
+    Raises:
+      IrError: if it does, with their folders.
+    """
+    try:
+        folders = {folder for one in read_documents(path)[1:] for folder in _mounted(one)}
+    except json_format.ParseError as error:
+        raise IrError(f"{path}: is no compiled pipeline ({error})") from None
+    if folders:
+        raise IrError(
+            f"{path}: is for a cluster, it mounts volumes at {', '.join(sorted(folders))}; "
+            "to run it here compile it with --here FOLDER, as make kubeflow-local does"
+        )
+
+
+def _mounted(document: Mapping[str, Any]) -> set[str]:
+    """Where a PlatformSpec mounts PersistentVolumeClaims."""
+    platforms = json_format.ParseDict(document, pb.PlatformSpec()).platforms.values()
+    executors = [one for each in platforms for one in each.deployment_spec.executors.values()]
+    mounts = [mount for one in executors for mount in one.fields["pvcMount"].list_value.values]
+    return {mount.struct_value.fields["mountPath"].string_value for mount in mounts}
 
 
 def parse(document: Mapping[str, Any]) -> Program:

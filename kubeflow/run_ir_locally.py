@@ -163,7 +163,7 @@ def read_parameters(texts: list[str]) -> dict[str, Any]:
 
 
 def main(
-    file: Annotated[pathlib.Path, typer.Argument(help="Compiled pipeline, .yaml.")],
+    file: Annotated[pathlib.Path, typer.Argument(metavar="FILE", help="Compiled pipeline, .yaml.")],
     root: Annotated[
         pathlib.Path, typer.Option(help="Folder for artifacts, logs and the cache.")
     ] = pathlib.Path("out/kubeflow/run"),
@@ -178,16 +178,18 @@ def main(
 ) -> None:
     """Run a compiled Kubeflow pipeline here, step by step.
 
-    Ends with code 1 if a step fails, 2 if the file cannot be run. A second call goes on where the
-    first one stopped.
+    FILE has to be compiled with --here, as make kubeflow-local does, so without a cluster's
+    volumes. Ends with code 1 if a step fails, 2 if the file cannot be run. A second call goes on
+    where the first one stopped.
 
-    Example: python -m kubeflow.run_ir_locally kubeflow/build/pipeline.yaml --root out/kubeflow/run
+    Example: python -m kubeflow.run_ir_locally out/kubeflow/pipeline.yaml --root out/kubeflow/run
     """
     console = Console(highlight=False, soft_wrap=True)
     end_at_sigterm()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's & ignores it
     try:
         program = ir.load(file)
+        ir.check_runs_here(file)
         run = new_run(program, root, read_parameters(param or []))
         console.print(f"{program.name}: {len(program.steps)} steps, logs in {run.folder('')}")
         _show(console, program, run, cache=cache, retries=retries)

@@ -364,6 +364,22 @@ def test_exit_codes_and_messages(tmp_path):
     assert process.returncode == 2 and f"error: {file}: is no compiled pipeline" in err
 
 
+def test_a_file_for_a_cluster_is_refused_before_anything_runs(tmp_path):
+    file = tmp_path / "pipeline.yaml"
+    mounts = {"pvcMount": [{"constant": "faces-models", "mountPath": "/mnt/models"}]}
+    deployment = {"deploymentSpec": {"executors": {"train_executor": mounts}}}
+    platform = {"platforms": {"kubernetes": deployment}}
+    file.write_text(yaml.safe_dump_all([document(*CHAIN), platform]))
+    process = start(file, tmp_path / "run")
+    out, err = process.communicate(timeout=120)
+    assert (process.returncode, out) == (2, "")
+    assert err.splitlines() == [
+        f"error: {file}: is for a cluster, it mounts volumes at /mnt/models; "
+        "to run it here compile it with --here FOLDER, as make kubeflow-local does"
+    ]
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_leaves_no_process(tmp_path, number):
     sign = tmp_path / "pid"
