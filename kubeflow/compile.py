@@ -9,6 +9,7 @@ each step are added here, from the configuration. docs/kubeflow.md tells how to 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import pathlib
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -37,11 +38,13 @@ BACKOFF = {"backoffDuration": "60s", "backoffFactor": 2.0, "backoffMaxDuration":
 
 
 def image_schema_file() -> str:
-    """The curated schema's path in the image."""
+    """The curated schema's path in the image; steps are cached by it, so it has a digest in it."""
     from components.record_schema import SCHEMA_FILE
 
     checkout = pathlib.Path(__file__).resolve().parents[1]
-    return str(IMAGE_PACKAGES / pathlib.Path(SCHEMA_FILE).relative_to(checkout).as_posix())
+    folder = SCHEMA_FILE.parent.relative_to(checkout).as_posix()
+    digest = hashlib.sha256(SCHEMA_FILE.read_bytes()).hexdigest()[:16]
+    return str(IMAGE_PACKAGES / folder / f"{digest}.pbtxt")
 
 
 @dataclasses.dataclass(frozen=True)

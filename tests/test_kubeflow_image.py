@@ -10,6 +10,7 @@ import zipfile
 
 import pytest
 
+from components.record_schema import SCHEMA_FILE
 from kubeflow import compile as kubeflow_compile
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -74,8 +75,23 @@ def test_the_copied_files_make_the_whole_distribution(tmp_path):
     with zipfile.ZipFile(wheel) as archive:
         packed = set(archive.namelist())
     assert tracked() - packed == set()
-    schema = pathlib.PurePosixPath(kubeflow_compile.image_schema_file())
-    assert str(schema.relative_to(kubeflow_compile.IMAGE_PACKAGES)) in packed
+    schema = SCHEMA_FILE.relative_to(ROOT).as_posix()
+    assert schema in packed
+
+
+def test_the_schemas_path_in_the_image_changes_with_its_content(tmp_path):
+    """The build's own command makes the file that compiled pipelines name."""
+    [line] = [line for line in LINES if "sha256sum" in line]
+    folder, command = re.fullmatch(r"RUN cd (\S+)\s+&& (.*)", line).groups()
+    named = pathlib.PurePosixPath(kubeflow_compile.image_schema_file())
+    assert pathlib.PurePosixPath(folder) == named.parent
+    contents = {}
+    for text in (SCHEMA_FILE.read_text(encoding="utf-8"), "# another\n"):
+        (tmp_path / "schema.pbtxt").write_text(text, encoding="utf-8")
+        subprocess.run(["sh", "-euc", command], cwd=tmp_path, check=True)
+        [new] = {one.name for one in tmp_path.iterdir()} - {"schema.pbtxt", *contents}
+        contents[new] = (tmp_path / new).read_text(encoding="utf-8")
+    assert contents[named.name] == SCHEMA_FILE.read_text(encoding="utf-8")
 
 
 def test_the_pins_are_those_of_the_project():
