@@ -20,11 +20,17 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 PYTHON = (3, 10)
 NEEDED = ("numpy", "tensorflow", "keras", "mediapipe", "trimesh", "Pillow", "protobuf", "typer")
 OPTIONAL_TOOLS = {
-    "g++": ("--version", "needed only by the test against the reference rasterizer"),
-    "java": ("-version", "needed only to run Beam on Spark"),
-    "mvn": ("--version", "needed only to build the runner for Beam on Spark"),
-    "docker": ("--version", "needed only for images and TensorFlow Serving's binary"),
+    "g++": (["--version"], "needed only by the test against the reference rasterizer"),
+    "java": (["-version"], "needed only to run Beam on Spark"),
+    "mvn": (["--version"], "needed only to build the runner for Beam on Spark"),
+    "docker": (
+        ["version", "--format", "Docker {{.Client.Version}}, daemon {{.Server.Version}}"],
+        "needed only for images and TensorFlow Serving's binary",
+    ),
 }
+"""Name -> arguments that make it say its version, and what for; docker's asks the daemon, too."""
+
+TOOL_SECONDS = 30
 
 
 class Status(enum.Enum):
@@ -160,16 +166,24 @@ def check_detection() -> str | Check:
 
 
 def check_tool(name: str) -> Check:
-    """An optional program can be started."""
-    flag, purpose = OPTIONAL_TOOLS[name]
+    """An optional program works: it can say its version."""
+    arguments, purpose = OPTIONAL_TOOLS[name]
     path = shutil.which(name)
     if not path:
         return Check(name, Status.WARN, f"not found; {purpose}")
+    try:
+        return Check(name, Status.OK, _first_line([path, *arguments]) or path)
+    except (OSError, RuntimeError, subprocess.TimeoutExpired) as error:
+        return Check(name, Status.WARN, f"{path} does not work ({error}); {purpose}")
+
+
+def _first_line(command: list[str]) -> str:
+    """Of what a program prints, run in a folder of its own."""
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(
-            [path, flag], cwd=folder, capture_output=True, text=True, timeout=30, check=False
+            command, cwd=folder, capture_output=True, text=True, timeout=TOOL_SECONDS, check=False
         )
-    lines = (done.stdout + done.stderr).strip().splitlines()
     if done.returncode:
-        return Check(name, Status.WARN, f"{path} does not start; {purpose}")
-    return Check(name, Status.OK, lines[0] if lines else path)
+        said = done.stderr.strip().splitlines()
+        raise RuntimeError(said[0] if said else f"exit code {done.returncode}")
+    return (done.stdout + done.stderr).strip().partition("\n")[0]

@@ -1,6 +1,8 @@
 """The command line: it starts light, knows its commands and versions, and the doctor works."""
 
+import itertools
 import json
+import os
 import re
 import subprocess
 import sys
@@ -28,6 +30,16 @@ def test_every_command_explains_itself_with_an_example(name, run):
     result = run(name, "--help")
     assert result.exit_code == 0
     assert f"facerelief {name}" in " ".join(result.stdout.split())
+
+
+def test_paragraphs_of_help_are_wrapped_as_wide_as_the_screen(run, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = [line.strip() for line in run("serve", "--help").stdout.splitlines()]
+    begin = next(n for n, line in enumerate(lines) if line.startswith("A newer version"))
+    paragraph = lines[begin : lines.index("", begin)]
+    for line, following in itertools.pairwise(paragraph):
+        assert len(f"{line} {following.split()[0]}") > 78
+    assert "Example: facerelief serve --port 8500" in lines
 
 
 def test_version_names_package_model_and_weights(run):
@@ -73,6 +85,35 @@ def test_doctor_reports_what_raises(monkeypatch, tmp_path):
     (failure,) = (check for check in checks.run_all(quick=True) if check.name == "face model")
     assert failure.status is checks.Status.FAIL
     assert "No such file" in failure.message
+
+
+DOCKER = """#!/bin/sh
+[ "$1" = --version ] && echo "Docker version 28.2.2" && exit
+{answer}
+"""
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "message"),
+    [
+        ("echo Docker 28.2.2, daemon 28.2.2", checks.Status.OK, "Docker 28.2.2, daemon 28.2.2"),
+        (
+            "echo Cannot connect >&2; exit 1",
+            checks.Status.WARN,
+            "not work (Cannot connect); needed",
+        ),
+        ("exit 3", checks.Status.WARN, "not work (exit code 3); needed"),
+        ("exec sleep 60", checks.Status.WARN, "timed out"),
+    ],
+)
+def test_docker_needs_its_daemon(monkeypatch, tmp_path, answer, status, message):
+    (tmp_path / "docker").write_text(DOCKER.format(answer=answer))
+    (tmp_path / "docker").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setattr(checks, "TOOL_SECONDS", 2)
+    found = checks.check_tool("docker")
+    assert found.status is status
+    assert message in found.message
 
 
 def test_version_says_what_is_unusable(monkeypatch, tmp_path):
