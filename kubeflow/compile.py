@@ -21,6 +21,7 @@ from facemodel.files import write_bytes
 from pipeline import config as configuration
 from pipeline import local_runner
 from pipeline.beam_arguments import container_variables
+from pipeline.cli import run_alone
 from pipeline.config import PipelineConfig, ResourcesSettings, SettingsError, StepResources
 from pipeline.named_files import checked
 from serving.quiet import without_notices
@@ -238,6 +239,4 @@ def main(
 
 
 if __name__ == "__main__":
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command()(main)
-    app()
+    run_alone(main)

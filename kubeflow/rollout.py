@@ -15,6 +15,8 @@ from typing import Annotated
 import typer
 import yaml
 
+from pipeline.cli import run_alone
+
 CONFIG_MAP = "facerelief-model-config"
 MODELS = "/models"
 
@@ -103,6 +105,4 @@ def main(
 
 
 if __name__ == "__main__":
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command()(main)
-    app()
+    run_alone(main)

@@ -29,6 +29,7 @@ from rich.console import Console
 from facemodel.files import write_bytes
 from kubeflow import executor_io, ir, launcher
 from kubeflow.executor_io import Run, StepFailed
+from pipeline.cli import run_alone
 from pipeline.local_runner import end_at_sigterm
 
 
@@ -223,6 +224,4 @@ def _fail(message: str, code: int) -> None:
 
 
 if __name__ == "__main__":
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command()(main)
-    app()
+    run_alone(main)

@@ -6,7 +6,9 @@ Starting it imports no TensorFlow; each command imports what it needs when it ru
 from __future__ import annotations
 
 import importlib
+import inspect
 import os
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -36,7 +38,7 @@ COMMANDS = {
 def make_app() -> typer.Typer:
     """Puts the commands together."""
     app = typer.Typer(
-        help="One photo in, a textured 3D face out.",
+        help="One photo in, a coloured 3D face out.",
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
@@ -44,8 +46,22 @@ def make_app() -> typer.Typer:
     )
     app.callback()(_options)
     for name, module in COMMANDS.items():
-        app.command(name)(importlib.import_module(f"pipeline.commands.{module}").command)
+        command = importlib.import_module(f"pipeline.commands.{module}").command
+        app.command(name, help=help_text(command))(command)
     return app
+
+
+def help_text(command: Callable[..., object]) -> str:
+    """A command's docstring with each paragraph on one line; typer wraps it to the screen's width."""
+    paragraphs = inspect.cleandoc(command.__doc__ or "").split("\n\n")
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+
+
+def run_alone(command: Callable[..., object]) -> None:
+    """Runs one command that is a program of its own."""
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command(help=help_text(command))(command)
+    app()
 
 
 def _options(

@@ -44,7 +44,7 @@ def command(
         str, typer.Option(metavar="LIST", help="Mesh files to write, separated by commas.")
     ] = "obj,ply,glb",
 ) -> None:
-    """Turn the faces in photos into textured 3D meshes.
+    """Turn the faces in photos into coloured 3D meshes.
 
     For face K of NAME.jpg (0 is the largest) OUT gets NAME_K.obj, .ply, .glb, .json (pose,
     coefficients, landmarks, quality) and .png (overview). Photos that cannot be used are named on
