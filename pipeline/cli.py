@@ -52,7 +52,7 @@ def make_app() -> typer.Typer:
 
 
 def help_text(command: Callable[..., object]) -> str:
-    """A command's docstring with each paragraph on one line; typer wraps it to the screen's width."""
+    """A command's docstring with each paragraph on one line; typer wraps it to the screen."""
     paragraphs = inspect.cleandoc(command.__doc__ or "").split("\n\n")
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
 
