@@ -74,7 +74,7 @@ def try_in_server(
 
     Raises:
       ServerError: if the model is to blame.
-      ServerBusy: if the server was too slow.
+      ServerBusy: if the server was too slow, killed or without its port.
     """
     expected = ExportedModel(path)(records)["coefficients"] if records else np.empty((0, 0))
     with tempfile.TemporaryDirectory() as base:
@@ -92,11 +92,12 @@ def FaceInfraValidator(
     blessing: OutputArtifact[InfraBlessing],
     settings: Parameter[str],
     model_name: Parameter[str],
+    server: Parameter[str],
     code: Parameter[str],
 ) -> None:
     """Blesses the model if a server takes it and its answers are right.
 
-    A server that is not ready or does not answer in time says nothing of the model: then the step
+    A server that is late, killed or without its port says nothing of the model: then the step
     fails, to be run again, and there is no verdict for the cache to keep.
 
     Args:
@@ -105,9 +106,10 @@ def FaceInfraValidator(
       blessing: has the file INFRA_BLESSED, or INFRA_NOT_BLESSED with the reason.
       settings: InfraValidatorSettings as JSON.
       model_name: under which it will be served.
+      server: name of the server, so that no verdict of another is taken from the cache.
       code: digest of the code that runs.
     """
-    del code
+    del code, server
     limits = InfraValidatorSettings.from_json(settings)
     folder = artifact_utils.get_split_uri([examples], "eval")
     dataset = tf.data.TFRecordDataset(record_files(folder)).take(limits.requests)

@@ -50,6 +50,11 @@ def named_server() -> str | None:
     return binary or None
 
 
+def server_name() -> str:
+    """What is asked here, for the cache: the program of SERVER_VARIABLE, or this project's."""
+    return os.environ.get(SERVER_VARIABLE) or "facerelief serve"
+
+
 def server_command(base: str, *, name: str, port: int) -> list[str]:
     """How to start the server on the loopback address.
 

@@ -16,6 +16,7 @@ from components.baseline import LastBlessedModel
 from components.code_digest import code_digest
 from components.face_example_gen import FaceExampleGen
 from components.infra_validator import FaceInfraValidator
+from components.model_process import server_name
 from components.pusher import FacePusher
 from components.reconstruction import SplitReconstruction
 from components.record_schema import SCHEMA_FILE
@@ -103,6 +104,7 @@ def model_steps(config: PipelineConfig, data: dict, *, served: str, checkpoint_d
         examples=examples,
         settings=config.infra_validator.to_json(),
         model_name=config.pusher.name,
+        server=server_name(),
         code=code_digest("components.infra_validator", SERVER_MODULE),
     )
     pusher = FacePusher(

@@ -315,6 +315,18 @@ def test_more_beam_processes_change_nothing_that_the_cache_looks_at(tmp_path):
     assert [set(each) for each in found] == [set(local_flags(workers)) for workers in (1, 2)]
 
 
+def test_another_model_server_changes_infra_validation_and_nothing_else(tmp_path, monkeypatch):
+    properties = []
+    for program in ("", "/bin/false"):
+        monkeypatch.setenv("TF_SERVING_BIN", program)
+        made = local_runner.create(config.PAPER, Places(tmp_path))
+        properties.append({step.id: step.exec_properties for step in made.components})
+    own, other = properties
+    assert [name for name in own if own[name] != other[name]] == ["FaceInfraValidator"]
+    assert own["FaceInfraValidator"]["server"] == "facerelief serve"
+    assert other["FaceInfraValidator"]["server"] == "/bin/false"
+
+
 def beam_arguments_of(step):
     placeholders = step.executor_spec.encode().beam_pipeline_args_placeholders
     context = placeholder_utils.ResolutionContext(exec_info=data_types.ExecutionInfo())
@@ -331,6 +343,7 @@ def test_a_model_that_no_server_takes_is_not_blessed(model, examples, tmp_path, 
         blessing=blessing,
         settings="{}",
         model_name="tiny",
+        server="false",
         code="",
     )
     assert blessing.get_int_custom_property("blessed") == 0
@@ -349,6 +362,7 @@ def test_a_model_that_a_server_takes_is_blessed(model, examples, tmp_path):
         blessing=blessing,
         settings='{"requests": 2}',
         model_name="tiny",
+        server="facerelief serve",
         code="",
     )
     assert blessing.get_int_custom_property("blessed") == 1
@@ -454,6 +468,7 @@ def test_a_server_that_is_not_ready_in_time_is_no_verdict(model, examples, tmp_p
             blessing=artifact(standard_artifacts.InfraBlessing, tmp_path / "blessing"),
             settings='{"start_seconds": 1.0}',
             model_name="tiny",
+            server="sleeper",
             code="",
         )
     assert not (tmp_path / "blessing").exists()
