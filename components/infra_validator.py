@@ -5,6 +5,7 @@ The server is the binary that TF_SERVING_BIN names, as `tensorflow_model_server`
 Docker.
 """
 
+import itertools
 import logging
 import os
 import pathlib
@@ -23,6 +24,7 @@ from components.model_process import ServerError, running_server
 from components.record_batches import record_files
 from components.settings import InfraValidatorSettings
 from components.warmup import predict_requests
+from facemodel.examples import read_records
 
 _TOLERANCE = 1e-3
 """Largest difference of coefficients between the server and this process."""
@@ -112,8 +114,7 @@ def FaceInfraValidator(
     del code, server
     limits = InfraValidatorSettings.from_json(settings)
     folder = artifact_utils.get_split_uri([examples], "eval")
-    dataset = tf.data.TFRecordDataset(record_files(folder)).take(limits.requests)
-    records = list(dataset.as_numpy_iterator())
+    records = list(itertools.islice(read_records(record_files(folder)), limits.requests))
     reason = ""
     try:
         try_in_server(path_utils.serving_model_path(model.uri), records, model_name, limits)

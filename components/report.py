@@ -1,10 +1,10 @@
 """FaceReport: a page about a model, with its errors by iteration and slice, and faces."""
 
+import itertools
 import os
 import pathlib
 
 import numpy as np
-import tensorflow as tf
 import tensorflow_model_analysis as tfma
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
@@ -22,6 +22,7 @@ from components.report_page import Face, Page, SliceRow
 from components.settings import DataSettings, ReportSettings
 from components.verdict import objections
 from facemodel import camera, examples, metrics, rendering
+from facemodel.examples import read_records
 from facemodel.geometry import FaceGeometry
 from facemodel.morphable import MorphableModel
 from facemodel.saved_model import read_facts
@@ -156,7 +157,7 @@ def FaceReport(
     face_model, wanted = DataSettings.from_json(data).face_model, ReportSettings.from_json(settings)
     path = pathlib.Path(path_utils.serving_model_path(model.uri))
     files = record_files(artifact_utils.get_split_uri([examples], wanted.split))
-    records = list(tf.data.TFRecordDataset(files).take(wanted.faces).as_numpy_iterator())
+    records = list(itertools.islice(read_records(files), wanted.faces))
     found = measure(ExportedModel(path), face_model, records)
     facts = read_facts(path)["origin"]
     best, worst = best_and_worst(found, wanted.shown)

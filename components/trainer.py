@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import logging
 import os
 import pathlib
@@ -24,6 +25,7 @@ from components.trainer_arguments import (
     training_config,
 )
 from facemodel import checkpoints, training
+from facemodel.examples import read_records
 from facemodel.export import export_saved_model
 from facemodel.files import files_digest
 from facemodel.geometry import FaceGeometry
@@ -192,8 +194,8 @@ def export(
         config=ExportConfig(start=settings.start, landmark_noise_mm=settings.landmark_noise_mm),
         facts={"origin": origin(arguments, data_digest) | {"weights": weights_digest(trainer)}},
     )
-    records = tf.data.TFRecordDataset(eval_files).take(settings.warmup_requests)
-    requests = warmup.predict_requests(records.as_numpy_iterator(), name=arguments.model_name)
+    records = itertools.islice(read_records(eval_files), settings.warmup_requests)
+    requests = warmup.predict_requests(records, name=arguments.model_name)
     warmup.write_requests(written, requests)
     written.rename(target)
     temporary.rmdir()

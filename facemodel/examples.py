@@ -6,8 +6,9 @@ encoded picture and its size. docs/records.md describes each feature.
 
 from __future__ import annotations
 
+import os
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -157,6 +158,22 @@ def parse_request(serialized) -> tuple[tf.Tensor, tf.Tensor]:
     }
     parsed = tf.io.parse_example(serialized, spec)
     return parsed["image/encoded"], parsed["face/landmarks"]
+
+
+def read_records(files: str | os.PathLike[str] | Sequence[str]) -> Iterator[bytes]:
+    """The records of a file, or of several, one by one.
+
+    Raises:
+      tf.errors.OpError: if there is no such file, or it is damaged.
+    """
+    names = [os.fspath(files)] if isinstance(files, (str, os.PathLike)) else list(files)
+    found = tf.data.TFRecordDataset(names).map(lambda record: (record, True))
+    # TensorFlow logs a warning when it reaches the end of a dataset; so this stops before it.
+    end = tf.data.Dataset.from_tensors(("", False))
+    for record, more in found.concatenate(end).as_numpy_iterator():
+        if not more:
+            return
+        yield record
 
 
 def decode_images(encoded) -> tf.Tensor:

@@ -15,6 +15,7 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
+from facemodel.examples import read_records
 from facemodel.saved_model import WARMUP_REQUESTS
 from serving.status import ServingError, from_error, invalid
 
@@ -42,7 +43,7 @@ def replay(
         return 0
     count = 0
     try:
-        for record in tf.data.TFRecordDataset(os.fspath(file)).as_numpy_iterator():
+        for record in read_records(file):
             count += 1
             if count > MAX_REQUESTS:
                 raise invalid(f"{file}: more than {MAX_REQUESTS} warm-up requests")

@@ -147,3 +147,18 @@ def test_a_missing_feature_is_an_error(samples):
     incomplete = {name: value for name, value in samples[0].items() if name != "light/ambient"}
     with pytest.raises(examples.ExampleError, match="light/ambient"):
         examples.encode(incomplete)
+
+
+def test_records_of_files_are_read_to_their_end_without_a_warning(tmp_path, capfd):
+    files = [tmp_path / name for name in ("one", "two", "none")]
+    content = [[b"a", b""], [b"b"], []]
+    for file, texts in zip(files, content):
+        with tf.io.TFRecordWriter(str(file)) as writer:
+            for text in texts:
+                writer.write(text)
+    assert list(examples.read_records(files[0])) == [b"a", b""]
+    assert list(examples.read_records([str(file) for file in files])) == [b"a", b"", b"b"]
+    assert "OUT_OF_RANGE" not in capfd.readouterr().err
+    files[0].write_bytes(files[0].read_bytes()[:-2])
+    with pytest.raises(tf.errors.DataLossError):
+        list(examples.read_records(files[0]))
