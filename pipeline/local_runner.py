@@ -29,6 +29,7 @@ from components.settings import SettingsError
 from facemodel.files import write_bytes
 from pipeline import config as configuration
 from pipeline.places import DEFAULT_ROOT, Places, RunError, finished_mark, lock
+from serving.quiet import without_notices
 
 if TYPE_CHECKING:
     from pipeline.runs import Run
@@ -38,6 +39,8 @@ _OWN_PACKAGES = ("components", "facemodel", "pipeline", "serving")
 """What goes wrong there says so in one sentence; other errors are shown with their traceback."""
 
 _STEP = re.compile(r"Component \S+ is (running|finished)|An? cached execution|Execution \d+ failed")
+
+_ADVICE = re.compile(r"Instructions for updating:|Couldn't find python-snappy")
 
 _log = logging.getLogger("pipeline.local_runner")
 
@@ -103,14 +106,18 @@ def run(
 
     Raises:
       SettingsError: if a file that the configuration names cannot be used.
-      RunError: if a run is going on there, or a step fails.
+      RunError: if the root cannot be a folder, a run is going on there, or a step fails.
     """
-    from components.model_process import named_server
-    from pipeline.named_files import checked
-    from pipeline.runs import list_runs, newest_number
+    _check_root(pathlib.Path(root))
+    with without_notices():
+        from components.model_process import named_server
+        from pipeline.named_files import checked
+        from pipeline.runs import list_runs, newest_number
 
-    config, places = checked(config), Places(pathlib.Path(root))
-    named_server()
+        config, places = checked(config), Places(pathlib.Path(root))
+        named_server()
+        if config.resources.beam_workers == 1:
+            _wake_compiler()
     _log.info("configuration:\n%s", config.to_yaml())
     with lock(places, patience_s=1.0):
         pipeline = create(config, places, name=name)
@@ -125,6 +132,23 @@ def run(
             return None
         finished_mark(stored).touch()
     return next(found for found in list_runs(places) if found.context == number)
+
+
+def _wake_compiler() -> None:
+    """Has XLA compile something, as its first work in a process is what it logs notices of.
+
+    Only where records are made in this process, too: other processes may need the GPU's memory.
+    """
+    import tensorflow as tf
+
+    tf.function(lambda: tf.zeros([]), jit_compile=True)()
+
+
+def _check_root(root: pathlib.Path) -> None:
+    """Raises RunError if the root, or the nearest folder above that exists, is no folder."""
+    existing = next(path for path in (root, *root.parents) if path.exists())
+    if not existing.is_dir():
+        raise RunError(f"{existing} is not a folder")
 
 
 def _run_steps(pipeline, places: Places) -> None:
@@ -155,10 +179,12 @@ def show_log() -> None:
 
 
 def _concerns_people(record: logging.LogRecord) -> bool:
-    """Of what TFX logs, only the steps and errors."""
-    if record.name != "absl":
+    """Of what TFX logs, only the steps and errors; no advice to the authors of programs."""
+    if record.levelno >= logging.ERROR:
         return True
-    return record.levelno >= logging.ERROR or bool(_STEP.match(record.getMessage()))
+    if record.name == "absl":
+        return bool(_STEP.match(record.getMessage()))
+    return not _ADVICE.search(record.getMessage())
 
 
 def end_at_sigterm() -> None:

@@ -14,6 +14,7 @@ _NOTICES = re.compile(
     rb"oneDNN custom operations|Could not find cuda drivers|Unable to register cu(FFT|DNN|BLAS)|"
     rb"cpu_feature_guard|To enable the following instructions|TF-TRT Warning|computation_placer|"
     rb"failed call to cuInit|libcuda reported version|kernel reported version|"
+    rb"XLA service 0x|StreamExecutor device|Compiled cluster using XLA|"
     rb"(?:retrieving CUDA diagnostic|hostname:)"
 )
 

@@ -48,6 +48,9 @@ def command(
     except (ValueError, OSError, RuntimeError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from None
+    except KeyboardInterrupt:
+        typer.echo("error: interrupted; the same command goes on from here", err=True)
+        raise typer.Exit(130) from None
     if found:
         places = local_runner.Places(root)
         typer.echo(outcome.summary(places, found, model_name=chosen.pusher.name))
