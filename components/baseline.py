@@ -15,10 +15,8 @@ from tfx.types.standard_artifacts import Model
 from tfx.utils import path_utils
 
 from components import served_models
+from components.served_models import CANDIDATE
 from facemodel.saved_model import METADATA, read_facts
-
-CANDIDATE = "candidate"
-"""Stands for a version where nothing is served yet."""
 
 
 def face_model_of(path: str | os.PathLike[str]) -> tuple[str, str]:

@@ -19,6 +19,10 @@ from facemodel.saved_model import EXTRA, METADATA, read_facts
 SAVED_MODEL = "saved_model.pb"
 SOURCE_FILE = EXTRA / "pushed_from"
 """Says of which artifact a version is a copy."""
+CANDIDATE = "candidate"
+"""Stands for a version where nothing is served yet."""
+STORED_AT = "stored_at"
+"""Property of a model that a step sees as a copy: the URI of the artifact."""
 WITHDRAWN = "withdrawn-"
 _HALF = re.compile(r"\.\d+\.(?P<host>.*)\.(?P<pid>\d+)\.part")
 _HALF_SECONDS = 86400.0
@@ -135,6 +139,8 @@ def withdraw(folder: str | os.PathLike[str], *, to: int | None = None) -> list[i
     Raises:
       ServedModelsError: if there is no such version, or none to go back to.
     """
+    if not pathlib.Path(folder).is_dir():
+        raise ServedModelsError(f"{folder}: no such folder")
     present = versions(folder)
     if to is None:
         if len(present) < 2:

@@ -23,6 +23,10 @@ class ExportError(ValueError):
     """A SavedModel that cannot be written."""
 
 
+class FactsError(ValueError):
+    """A SavedModel that says nothing readable about itself."""
+
+
 @dataclasses.dataclass(frozen=True)
 class ExportConfig:
     """How the exported graph runs the loop.
@@ -45,5 +49,16 @@ class ExportConfig:
 
 
 def read_facts(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """What a version's folder says about its face model, weights and origin."""
-    return json.loads(pathlib.Path(path, METADATA).read_text(encoding="utf-8"))
+    """What a version's folder says about its face model, weights and origin.
+
+    Raises:
+      FactsError: if its file is broken.
+    """
+    file = pathlib.Path(path, METADATA)
+    try:
+        facts = json.loads(file.read_bytes())
+    except ValueError as error:
+        raise FactsError(f"{file}: is no JSON ({error})") from None
+    if not isinstance(facts, dict):
+        raise FactsError(f"{file}: should hold a JSON object, got {type(facts).__name__}")
+    return facts

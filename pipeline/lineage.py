@@ -7,9 +7,13 @@ import pathlib
 from typing import Any
 
 from components import served_models
+from components.served_models import CANDIDATE
 from facemodel import saved_model
 from facemodel.saved_model import METADATA
 from pipeline.places import Places
+
+_VERDICTS = {"ModelBlessing": "blessed", "InfraBlessing": "blessed", "PushedModel": "pushed"}
+"""The property that says it, by the artifact's type."""
 
 
 class LineageError(ValueError):
@@ -27,12 +31,25 @@ def read_facts(model: str | os.PathLike[str]) -> dict[str, Any]:
 
 def _version_folder(model: str | os.PathLike[str]) -> pathlib.Path:
     path = pathlib.Path(model)
+    if not path.is_dir():
+        raise LineageError(f"{model}: no such folder")
     present = served_models.versions(path)
     if present:
         path = present[max(present)]
     if not (path / METADATA).is_file():
-        raise LineageError(f"{model}: no SavedModel of this project (it has no {METADATA})")
+        below = ", ".join(_models_below(path))
+        hint = f"; look into: {below}" if below else ""
+        raise LineageError(f"{model}: no SavedModel of this project (it has no {METADATA}){hint}")
     return path
+
+
+def _models_below(folder: pathlib.Path) -> list[str]:
+    """The folders in a folder that are models, or hold versions of one."""
+    return sorted(
+        path.name
+        for path in folder.iterdir()
+        if (path / METADATA).is_file() or served_models.versions(path)
+    )
 
 
 def lineage(model: str | os.PathLike[str], places: Places | None = None) -> dict[str, Any]:
@@ -40,54 +57,76 @@ def lineage(model: str | os.PathLike[str], places: Places | None = None) -> dict
 
     Args:
       model: a SavedModel's folder, or one of versions.
-      places: of the pipeline whose ML Metadata is asked, too, if it knows the model.
+      places: of the pipeline whose ML Metadata is asked, too.
 
     Returns:
       By name: model, version, code, and if a pipeline made it, data, training, parent; if ML
-      Metadata knows it, the run and the artifacts before it.
+      Metadata knows it, the run, its configuration, and the artifacts before and after it with
+      their verdicts. What is not there any more is marked so.
 
     Raises:
       LineageError: if it is none of this project's.
     """
-    path, facts = _version_folder(model), read_facts(model)
+    path = _version_folder(model)
+    try:
+        found = _stated(saved_model.read_facts(path))
+    except (AttributeError, KeyError, TypeError) as error:
+        raise LineageError(f"{path / METADATA}: is incomplete ({_reason(error)})") from None
+    source = served_models.source_of(path)
+    if source:
+        found["pushed from"] = _marked(source)
+    if places:
+        found |= _recorded(places, source or str(path.resolve().parent))
+    return {"model": str(path), **found}
+
+
+def _reason(error: Exception) -> str:
+    return f"it lacks {error.args[0]}" if isinstance(error, KeyError) else str(error)
+
+
+def _stated(facts: dict[str, Any]) -> dict[str, Any]:
+    """What a model says about itself."""
     origin = facts.get("origin", {})
     found: dict[str, Any] = {
-        "model": str(path),
         "face model": f"{facts['model_name']} {facts['model_version']}",
         "code": {"facerelief": facts["facerelief_version"], "digest": origin.get("code")},
     }
     if origin:
-        found |= {
+        return found | {
             "data": origin["data"] | {"digest": origin["data_digest"]},
             "training": origin["trainer"],
             "export": origin["export"],
             "parent": origin["parent"],
         }
-    else:
-        names = ("weights_sha256", "model_sha256", "start", "iterations")
-        found["exported from"] = {name: facts[name] for name in names if name in facts}
-    source = served_models.source_of(path)
-    if source:
-        found["pushed from"] = source
-    if places and places.metadata.is_file():
-        found |= _recorded(places, source or str(path.parent))
-    return found
+    names = ("weights_sha256", "model_sha256", "start", "iterations")
+    return found | {"exported from": {name: facts[name] for name in names if name in facts}}
+
+
+def _marked(uri: str) -> str:
+    """A URI; one of this machine says if nothing is there any more."""
+    lost = uri.startswith("/") and not os.path.exists(uri)
+    return f"{uri} (removed)" if lost else uri
 
 
 def _recorded(places: Places, uri: str) -> dict[str, Any]:
     """What ML Metadata knows about the model artifact with that URI."""
-    from pipeline.runs import open_store
+    from pipeline.runs import list_runs, open_store
 
+    if not places.metadata.is_file():
+        return {"made in run": f"unknown: {places.root} holds no runs of the pipeline"}
     store = open_store(places)
     artifacts = [a for a in store.get_artifacts_by_uri(uri) if a.type == "Model"]
     if not artifacts:
-        return {}
-    contexts = store.get_contexts_by_artifact(artifacts[0].id)
-    runs = sorted(context.name for context in contexts if context.type == "pipeline_run")
+        return {"made in run": f"unknown: {places.root} does not know this model"}
+    number = artifacts[0].id
+    contexts = {context.id for context in store.get_contexts_by_artifact(number)}
+    runs = [run for run in list_runs(places) if run.context in contexts]
+    first = runs[-1] if runs else None
     return {
-        "made in run": runs[0] if runs else None,
-        "made from": _inputs(store, artifacts[0].id),
-        "judged by": _judgements(store, artifacts[0].id),
+        "made in run": first.name if first else None,
+        "configuration": _marked(str(first.config)) if first and first.config else None,
+        "made from": _inputs(store, number),
+        "judged by": _judgements(store, number),
     }
 
 
@@ -96,20 +135,39 @@ def _inputs(store, artifact: int) -> dict[str, str]:
     made = _executions(store, artifact, "OUTPUT")
     events = store.get_events_by_execution_ids(made[:1])
     numbers = [event.artifact_id for event in events if event.type == event.INPUT]
-    return {a.type: a.uri for a in store.get_artifacts_by_id(numbers)}
+    return {a.type: _marked(a.uri) for a in store.get_artifacts_by_id(numbers)}
 
 
-def _judgements(store, artifact: int) -> dict[str, str]:
-    """Blessings and the baseline of the steps that took the model."""
+def _judgements(store, artifact: int) -> dict[str, Any]:
+    """The newest verdicts of the steps that took the model, and the baseline."""
     took = _executions(store, artifact, "INPUT")
     events = store.get_events_by_execution_ids(took)
-    numbers = sorted({event.artifact_id for event in events if event.type == event.OUTPUT})
-    found = {a.type: a for a in store.get_artifacts_by_id(numbers)}  # the newest of each type
-    wanted = ("ModelEvaluation", "ModelBlessing", "InfraBlessing", "PushedModel")
-    judgements = {name: found[name].uri for name in wanted if name in found}
+    numbers = {event.artifact_id for event in events if event.type == event.OUTPUT}
+    made = sorted(store.get_artifacts_by_id(list(numbers)), key=lambda a: a.id)
+    found = {a.type: a for a in made}  # the newest of each type
+    judgements: dict[str, Any] = {}
+    if evaluation := found.get("ModelEvaluation"):
+        judgements["ModelEvaluation"] = _marked(evaluation.uri)
+    for name in [name for name in _VERDICTS if name in found]:
+        judgements[name] = _judgement(found[name], _VERDICTS[name])
     if baseline := found.get("Model"):
-        judgements["compared with"] = baseline.custom_properties["copied_from"].string_value
+        judgements["compared with"] = _compared_with(baseline)
     return judgements
+
+
+def _judgement(artifact, word: str) -> dict[str, str]:
+    """What a step said by a property, 1 or 0."""
+    value = artifact.custom_properties.get(word)
+    verdict = "unknown" if value is None else word if value.int_value else f"not {word}"
+    return {"verdict": verdict, "artifact": _marked(artifact.uri)}
+
+
+def _compared_with(baseline) -> str:
+    """Which served model a step took for a baseline."""
+    properties = baseline.custom_properties
+    if properties["version"].string_value == CANDIDATE:
+        return "nothing was served yet"
+    return _marked(properties["copied_from"].string_value)
 
 
 def _executions(store, artifact: int, kind: str) -> list[int]:

@@ -78,13 +78,18 @@ class Run:
 
 
 def open_store(places: Places) -> ml_metadata.MetadataStore:
-    """Opens ML Metadata; raises RunsError if there is none."""
+    """Opens ML Metadata; raises RunsError if there is none, or its file is no such database."""
     if not places.metadata.is_file():
         raise RunsError(f"{places.root}: holds no runs of the pipeline")
     config = pb.ConnectionConfig()
     config.sqlite.filename_uri = str(places.metadata)
     config.sqlite.connection_mode = pb.SqliteMetadataSourceConfig.READWRITE
-    return ml_metadata.MetadataStore(config)
+    try:
+        return ml_metadata.MetadataStore(config)
+    except (RuntimeError, ml_metadata.errors.StatusError) as error:
+        words = " ".join(str(error).split()).removeprefix("Error when executing query: ")
+        reason = words.partition(" query: ")[0]
+        raise RunsError(f"{places.metadata}: cannot be read as ML Metadata ({reason})") from None
 
 
 def list_runs(places: Places) -> list[Run]:

@@ -1,6 +1,7 @@
 """Listing and cleaning local runs, from an ML Metadata store filled as TFX fills it."""
 
 import os
+import re
 import subprocess
 import sys
 
@@ -221,6 +222,30 @@ def test_the_command_lists_cleans_and_says_when_there_is_nothing(two_runs, tmp_p
     result = invoke(cli.make_app(), words, catch_exceptions=False)
     assert result.exit_code == 0
     assert "removed " in result.stdout and "complete" in result.stdout
+    (headings,) = (
+        line for line in result.stdout.splitlines() if "cached" in line and "ran" in line
+    )
+    rows = [line for line in result.stdout.splitlines() if re.search(r"\d s ", line)]
+    assert len(rows) == 4
+    assert all(row.rindex(" s ") < headings.index("time") + len("time") for row in rows)
+    assert all(row.rindex(" s ") > headings.index("time") for row in rows)
     result = invoke(cli.make_app(), ["runs", "--root", str(tmp_path / "none")])
     assert result.exit_code == 2
     assert "holds no runs of the pipeline" in result.stderr
+
+
+def test_keeping_without_cleaning_is_an_error(two_runs):
+    recorder, _, _ = two_runs
+    words = ["runs", "--root", str(recorder.places.root), "--keep", "1"]
+    result = CliRunner().invoke(cli.make_app(), words)
+    assert (result.exit_code, result.stderr) == (2, "error: --keep needs --clean\n")
+    assert len(folders(recorder)) == 3
+
+
+def test_a_file_that_is_no_database_is_named(tmp_path):
+    file = tmp_path / "metadata.sqlite"
+    file.write_text("This is text, and no database.")
+    result = CliRunner().invoke(cli.make_app(), ["runs", "--root", str(tmp_path)])
+    assert result.exit_code == 2
+    message = "cannot be read as ML Metadata (file is not a database)"
+    assert result.stderr == f"error: {file}: {message}\n"
