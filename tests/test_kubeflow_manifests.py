@@ -23,9 +23,6 @@ KUBERNETES = "1.32"
 PATCHES = {"claim.yaml", "fetch-models.yaml", "network-policy.yaml"}
 """Files of object-store/ that are no whole resources; they change those of base/."""
 
-KUSTOMIZE = ["base", "object-store"] if shutil.which("kubectl") else []
-"""What kubectl puts together, on machines that have one."""
-
 
 def read(path):
     return list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
@@ -74,7 +71,8 @@ def test_manifests_are_valid(path):
             validate(resource)
 
 
-@pytest.mark.parametrize("folder", KUSTOMIZE)
+@pytest.mark.skipif(not shutil.which("kubectl"), reason="needs kubectl, which is not here")
+@pytest.mark.parametrize("folder", ["base", "object-store"])
 def test_what_kubectl_makes_of_them_is_valid(folder):
     built = subprocess.run(
         ["kubectl", "kustomize", str(MANIFESTS / folder)],
@@ -87,8 +85,22 @@ def test_what_kubectl_makes_of_them_is_valid(folder):
     for resource in resources:
         validate(resource)
     assert {one["metadata"].get("namespace", "facerelief") for one in resources} == {"facerelief"}
+    assert "Namespace" not in {one["kind"] for one in resources}
     volume = pod_specs(resources)["facerelief-serving"]["volumes"][0]
     assert ("emptyDir" in volume) == (folder == "object-store")
+
+
+def test_only_a_file_of_its_own_makes_a_namespace():
+    """Else kustomize puts its labels, as of Pod Security, on the namespace that is chosen."""
+    [namespace] = read(MANIFESTS / "namespace.yaml")
+    validate(namespace)
+    [chosen] = {
+        read(MANIFESTS / folder / "kustomization.yaml")[0]["namespace"]
+        for folder in ("base", "object-store")
+    }
+    assert (namespace["kind"], namespace["metadata"]["name"]) == ("Namespace", chosen)
+    made = [*base_resources(), *read(MANIFESTS / "object-store/object-store.yaml")]
+    assert "Namespace" not in {one["kind"] for one in made}
 
 
 def test_the_validator_sees_mistakes():
