@@ -68,6 +68,8 @@ class Section:
         for name, value in values.items():
             if name not in hints:
                 raise SettingsError(str(name), f"unknown; there are {', '.join(sorted(hints))}")
+            if value is None:
+                raise SettingsError(name, "has no value")
             if _is_section(hints[name]):
                 value = _nested(name, hints[name], value, getattr(base, name))
             changes[name] = value

@@ -11,8 +11,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
-import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import yaml
@@ -27,6 +26,7 @@ from components.settings import (
     ReportSettings,
     TrainerSettings,
 )
+from pipeline.yaml_values import parse, unreadable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -175,21 +175,42 @@ def load(
       SettingsError: naming the file, or the field with its value.
     """
     values = _read(file) if file else {}
+    changed = ["profile"] if profile else []
     for override in overrides:
         _apply(values, override)
-    profile = profile or values.get("profile", "small")
+        changed.append(override.partition("=")[0])
+    try:
+        return _made({**values, "profile": profile} if profile else values)
+    except SettingsError as error:
+        if file and _stands_in(values, error.field, changed):
+            raise SettingsError(f"{file}: {error.field}", error.problem) from None
+        raise
+
+
+def _made(values: Mapping[str, Any]) -> PipelineConfig:
+    """What changes of a profile's values come to."""
+    profile = values.get("profile", "small")
     if not isinstance(profile, str) or profile not in PROFILES:
         raise SettingsError("profile", f"should be one of {', '.join(PROFILES)}, got {profile!r}")
-    return PipelineConfig.from_mapping(values | {"profile": profile}, base=PROFILES[profile])
+    return PipelineConfig.from_mapping(values, base=PROFILES[profile])
+
+
+def _stands_in(values: Any, field: str, changed: Iterable[str]) -> bool:
+    """Whether a file gives a field; values are those of the file after some were changed."""
+    if any(f"{field}.".startswith(f"{name}.") or name.startswith(f"{field}.") for name in changed):
+        return False
+    for part in field.split("."):
+        if not isinstance(values, dict) or part not in values:
+            return False
+        values = values[part]
+    return True
 
 
 def _read(file: str | os.PathLike[str]) -> dict[str, Any]:
     try:
-        values = yaml.load(pathlib.Path(file).read_text(encoding="utf-8"), Loader=_Loader)
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(str(file), f"cannot be read ({error})") from None
-    except yaml.YAMLError as error:
-        raise SettingsError(str(file), f"is not YAML ({error})") from None
+        values = parse(pathlib.Path(file).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise SettingsError(str(file), unreadable(error)) from None
     if values is not None and not isinstance(values, dict):
         raise SettingsError(str(file), f"should hold sections, got {values!r}")
     return values or {}
@@ -201,31 +222,12 @@ def _apply(values: dict[str, Any], override: str) -> None:
     if not equals or not all(name.split(".")):
         raise SettingsError(override, "should be section.field=value")
     try:
-        value = yaml.load(text, Loader=_Loader)
+        value = parse(text)
     except yaml.YAMLError as error:
-        raise SettingsError(name, f"{text!r} is not YAML ({error})") from None
+        raise SettingsError(name, f"{text!r} {unreadable(error)}") from None
     *sections, field = name.split(".")
     for section in sections:
         values = values.setdefault(section, {})
         if not isinstance(values, dict):
             raise SettingsError(name, f"{section} holds no fields")
     values[field] = value
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML in which 1e-4 is a number and a key may come only once."""
-
-    def construct_mapping(self, node, deep=False):
-        keys = [self.construct_object(key, deep=deep) for key, _ in node.value]
-        if doubled := sorted({str(key) for key in keys if keys.count(key) > 1}):
-            raise yaml.constructor.ConstructorError(
-                None, None, f"{', '.join(doubled)} is given twice", node.start_mark
-            )
-        return super().construct_mapping(node, deep=deep)
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"),
-    list("-+.0123456789"),
-)

@@ -334,6 +334,20 @@ def test_what_cannot_run_is_named(change, message):
         ir.parse({**document(task("make")), **change})
 
 
+def test_a_file_that_cannot_be_read_is_one_line_with_its_name(tmp_path):
+    path = tmp_path / "pipeline.yaml"
+    for text, problem in (
+        (None, "cannot be read (No such file or directory)"),
+        ("a: [", "is not YAML (expected the node content, but found '<stream end>', line 1, "),
+    ):
+        if text:
+            path.write_text(text)
+        with pytest.raises(ir.IrError) as caught:
+            ir.load(path)
+        assert str(caught.value).startswith(f"{path}: {problem}")
+        assert "\n" not in str(caught.value)
+
+
 def test_conditions_are_refused():
     content = document(task("make"))
     content["root"]["dag"]["tasks"]["make"]["triggerPolicy"] = {"condition": "1 == 1"}

@@ -59,31 +59,65 @@ BAD = {
     "profile.x=1": r"profile: should be one of",
     "trainer.batch_size=100000": r"trainer\.batch_size: should be at most data\.train",
     "trainer.batch_size=[": r"trainer\.batch_size: '\[' is not YAML",
+    "trainer.batch_size=": r"trainer\.batch_size: has no value",
+    "trainer=": r"trainer: has no value",
 }
 
 
 @pytest.mark.parametrize("override", BAD)
 def test_what_is_wrong_is_named(override):
-    with pytest.raises(SettingsError, match=BAD[override]):
+    with pytest.raises(SettingsError, match=BAD[override]) as caught:
         load(overrides=[override])
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("trainer: {batch_size: x}", "trainer.batch_size"),
+        ("trainer: {batch_size: x}", "trainer.batch_size: should be int, got 'x'"),
+        ("trainer: {foo: 1}", "trainer.foo: unknown; there are"),
+        ("colour: red", "colour: unknown; there are"),
+        ("profile: huge", "profile: should be one of small, paper, got 'huge'"),
+        ("trainer:", "trainer: has no value"),
         ("- 1", "should hold sections"),
-        ("a: [", "is not YAML"),
-        ("data: {seed: 1, seed: 2}", "seed is given twice"),
+        ("trainer:\n  samples: [1", "is not YAML (expected ',' or ']', but got '<stream end>', "),
+        ("data: {seed: 1, seed: 2}", "is not YAML (seed is given twice, line 1, column 7)"),
+        ("a: \0", "is not YAML (unacceptable character #x0000"),
     ],
 )
 def test_a_bad_file_is_named(tmp_path, text, message):
     path = tmp_path / "bad.yaml"
     path.write_text(text)
-    with pytest.raises(SettingsError, match=message):
+    with pytest.raises(SettingsError) as caught:
         load(file=path)
-    with pytest.raises(SettingsError, match=r"none\.yaml: cannot be read"):
+    assert str(caught.value).startswith(f"{path}: {message}")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_is_named_once(tmp_path):
+    with pytest.raises(SettingsError) as caught:
         load(file=tmp_path / "none.yaml")
+    expected = f"{tmp_path / 'none.yaml'}: cannot be read (No such file or directory)"
+    assert str(caught.value) == expected
+
+
+@pytest.mark.parametrize(
+    ("overrides", "profile"),
+    [
+        (["trainer.batch_size=0"], None),
+        (["trainer={batch_size: 0}"], None),
+        (["colour.of=red"], None),
+        (["data.train=16", "trainer.zero_starts=0.9"], None),
+        ([], "huge"),
+    ],
+)
+def test_a_file_is_not_blamed_for_what_overrides_change(tmp_path, overrides, profile):
+    path = tmp_path / "good.yaml"
+    path.write_text("trainer: {batch_size: 8}\nprofile: small\n")
+    assert load(file=path).trainer.batch_size == 8
+    with pytest.raises(SettingsError) as caught:
+        load(file=path, overrides=overrides, profile=profile)
+    assert str(path) not in str(caught.value)
 
 
 @given(st.sampled_from(Section.__subclasses__()))
