@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+_KEPT = 5
+
 
 def command(
     root: Annotated[pathlib.Path, typer.Option(help="Of the local pipeline.")] = pathlib.Path(
@@ -16,7 +18,9 @@ def command(
     clean: Annotated[
         bool, typer.Option("--clean", help="Remove what only older runs have, after --keep.")
     ] = False,
-    keep: Annotated[int, typer.Option(min=1, help="How many runs --clean keeps.")] = 5,
+    keep: Annotated[
+        int | None, typer.Option(min=1, help=f"How many runs --clean keeps; {_KEPT} if not given.")
+    ] = None,
 ) -> None:
     """List the local runs of the pipeline with their states, newest first.
 
@@ -31,8 +35,10 @@ def command(
 
     places = Places(root)
     try:
+        if keep is not None and not clean:
+            raise runs.RunsError("--keep needs --clean")
         if clean:
-            removed = runs.clean(places, keep=keep)
+            removed = runs.clean(places, keep=keep or _KEPT)
             for path in removed:
                 typer.echo(f"removed {path}")
         Console().print(_table(runs.list_runs(places), steps=steps))
@@ -45,11 +51,11 @@ def _table(found, *, steps: bool):
     from rich.table import Table
 
     table = Table()
-    for heading in ("run", "state", "ran", "cached", "failed"):
+    for heading in ("run", "state", "ran", "cached", "failed", *(["time"] if steps else [])):
         table.add_column(heading)
     for run in found:
         counts = (str(len(run.of(state))) for state in ("done", "cached"))
         table.add_row(run.name, run.state, *counts, ", ".join(run.of("failed")))
         for step in run.steps if steps else ():
-            table.add_row(f"  {step.node}", step.state, f"{step.seconds:.0f} s")
+            table.add_row(f"  {step.node}", step.state, "", "", "", f"{step.seconds:.0f} s")
     return table
