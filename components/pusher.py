@@ -13,7 +13,8 @@ from tfx.types.standard_artifacts import InfraBlessing, Model, ModelBlessing, Pu
 from tfx.utils import path_utils
 
 from components import served_models
-from components.baseline import CANDIDATE, newest_served
+from components.baseline import newest_served
+from components.served_models import CANDIDATE, STORED_AT
 
 BLESSED_FILE, INFRA_BLESSED_FILE = "BLESSED", "INFRA_BLESSED"
 
@@ -21,6 +22,11 @@ BLESSED_FILE, INFRA_BLESSED_FILE = "BLESSED", "INFRA_BLESSED"
 def is_blessed(blessing: Artifact, file: str) -> bool:
     """Whether a blessing's folder holds the file that says so."""
     return os.path.exists(os.path.join(blessing.uri, file))
+
+
+def artifact_uri(artifact: Artifact) -> str:
+    """Where an artifact is stored, also if a step sees a copy of it on its own machine."""
+    return artifact.get_string_custom_property(STORED_AT) or artifact.uri
 
 
 def objection(model: Artifact, baseline: Artifact, serving_dir: str) -> str:
@@ -78,7 +84,7 @@ def FacePusher(
     text = f"not pushed: {reason}"
     if not reason:
         source = path_utils.serving_model_path(model.uri)
-        number = served_models.push(source, serving_dir, source=model.uri)
+        number = served_models.push(source, serving_dir, source=artifact_uri(model))
         destination = os.path.join(serving_dir, str(number))
         pushed_model.set_string_custom_property("pushed_destination", destination)
         pushed_model.set_string_custom_property("pushed_version", str(number))

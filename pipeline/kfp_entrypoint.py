@@ -7,7 +7,8 @@ and outputs in a way that TFX 1.16 cannot read (its driver, launcher and metadat
 
 - Input artifacts have no type. It is taken from the step's own input definitions.
 - URIs begin with minio://, s3:// or gs://; the launcher has copied what is there to /minio, /s3 or
-  /gcs and uploads from there. The step sees these paths, KFP sees its URIs again.
+  /gcs and uploads from there. The step sees these paths, and the URI of an input as its property
+  stored_at; KFP sees its URIs again.
 - There may be an output `executor-logs`, which TFX knows no type of. It is left out.
 - Metadata of outputs may not be empty values, which TFX may leave.
 - Output folders are not made. They are made here, as TFX's local orchestrator does.
@@ -24,6 +25,7 @@ import yaml
 from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2
 
+from components.served_models import STORED_AT
 from pipeline.beam_arguments import from_environment
 
 STAGING_ROOT = "KFP_STAGING_ROOT"
@@ -49,7 +51,7 @@ def localize(
     *,
     root: str = "/",
 ) -> dict[str, str]:
-    """Changes what KFP says into what TFX can read, in place.
+    """Changes what KFP says into what TFX can read, in place; inputs get the property stored_at.
 
     Args:
       executor_input: of a step.
@@ -64,6 +66,7 @@ def localize(
         for artifact in found.artifacts:
             if not any(value for _, value in artifact.type.ListFields()):
                 artifact.type.CopyFrom(inputs_spec.artifacts[name].artifact_type)
+            artifact.metadata.update({STORED_AT: artifact.uri})
     uris = {}
     for side in (executor_input.inputs, executor_input.outputs):
         for artifact in (one for found in side.artifacts.values() for one in found.artifacts):

@@ -52,6 +52,8 @@ def test_types_and_paths_are_filled_in(tmp_path):
     assert examples.uri == str(tmp_path / "minio/b/examples") and examples.name == "17"
     assert message.outputs.artifacts["model"].artifacts[0].uri == str(tmp_path / "s3/b/model")
     assert sorted(uris.values()) == ["minio://b/examples", "s3://b/model"]
+    assert dict(examples.metadata) == {"stored_at": "minio://b/examples"}
+    assert not message.outputs.artifacts["model"].artifacts[0].metadata
 
 
 def test_a_type_that_is_there_stays(tmp_path):

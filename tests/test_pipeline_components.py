@@ -536,6 +536,14 @@ def test_only_models_blessed_twice_are_pushed_and_then_compared_with(model, tmp_
     assert third.get_string_custom_property("version") == "candidate"
 
 
+def test_a_version_names_the_artifact_and_not_the_copy_that_a_container_sees(model, tmp_path):
+    staged = artifact(standard_artifacts.Model, model.uri)
+    staged.set_string_custom_property(served_models.STORED_AT, "minio://bucket/model")
+    push(staged, tmp_path, compared_with=baseline_of(staged, tmp_path, "nothing"))
+    (version,) = served_models.versions(tmp_path / "served").values()
+    assert served_models.source_of(version) == "minio://bucket/model"
+
+
 def copy_of(model, folder, name):
     """Another model: the same files, said to hold other weights."""
     shutil.copytree(model.uri, folder / name)
