@@ -13,7 +13,8 @@ from collections.abc import Sequence
 
 VARIABLE = "FACERELIEF_BEAM_ARGS"
 """A JSON list, for pipeline/kfp_entrypoint.py."""
-_MOST = 32
+MOST = 32
+"""Arguments that there can be."""
 
 
 def local_placeholders(args: Sequence[str]) -> list:
@@ -30,10 +31,10 @@ def local_placeholders(args: Sequence[str]) -> list:
     """
     from tfx.dsl.placeholder.placeholder import environment_variable
 
-    if not 0 < len(args) <= _MOST:
-        raise ValueError(f"Beam may have 1 to {_MOST} arguments, got {len(args)}")
-    names = [f"{VARIABLE}_{number:02d}" for number in range(_MOST)]
-    os.environ.update(zip(names, [*args, *[args[-1]] * (_MOST - len(args))], strict=True))
+    if not 0 < len(args) <= MOST:
+        raise ValueError(f"Beam may have 1 to {MOST} arguments, got {len(args)}")
+    names = [f"{VARIABLE}_{number:02d}" for number in range(MOST)]
+    os.environ.update(zip(names, [*args, *[args[-1]] * (MOST - len(args))], strict=True))
     return [environment_variable(name) for name in names]
 
 

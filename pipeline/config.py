@@ -26,6 +26,7 @@ from components.settings import (
     ReportSettings,
     TrainerSettings,
 )
+from pipeline.beam_arguments import MOST
 from pipeline.yaml_values import parse, unreadable
 
 
@@ -81,6 +82,11 @@ class ResourcesSettings(Section):
     evaluator: StepResources = StepResources(cpu=2.0, memory_gib=8.0)
     beam_workers: int = knob(1, low=1, high=1024)
     beam_args: tuple[str, ...] = ()
+
+    def __post_init__(self):
+        super().__post_init__()
+        if (count := len(self.beam_args)) > MOST:
+            raise SettingsError("beam_args", f"should be at most {MOST} options, got {count}")
 
 
 @dataclasses.dataclass(frozen=True)

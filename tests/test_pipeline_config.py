@@ -43,6 +43,7 @@ BAD = {
     "trainer.batchsize=8": r"trainer\.batchsize: unknown; there are .*batch_size",
     "trainer.learning_rate=.nan": r"trainer\.learning_rate: should lie in",
     "trainer.zero_starts=0.9": r"trainer\.zero_starts: with landmark_fit_starts",
+    f"resources.beam_args=[{'-x, ' * 33}]": r"resources\.beam_args: should be at most 32 .* 33",
     "trainer=3": r"trainer: should hold fields, got 3",
     "trainer.strategy=all": r"trainer\.strategy: should be one of none, mirrored",
     "data.train=true": r"data\.train: should be int, got True",
