@@ -9,6 +9,7 @@ import tensorflow_model_analysis as tfma
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
 from tfx.types import artifact_utils
+from tfx.types.artifact import Artifact
 from tfx.types.standard_artifacts import Examples, Model, ModelBlessing, ModelEvaluation
 from tfx.utils import path_utils
 
@@ -19,6 +20,7 @@ from components.inference import ExportedModel, batches, labels
 from components.pusher import BLESSED_FILE, is_blessed
 from components.record_batches import record_files
 from components.report_page import Face, Page, SliceRow
+from components.served_models import CANDIDATE
 from components.settings import DataSettings, ReportSettings
 from components.verdict import objections
 from facemodel import camera, examples, metrics, rendering
@@ -130,10 +132,16 @@ class Pictures:
         return np.uint8(np.round(255 * np.clip(picture, 0, 1)))
 
 
+def _served(baseline: Artifact) -> str:
+    version = baseline.get_string_custom_property("version")
+    return "" if version == CANDIDATE else version
+
+
 @component
 def FaceReport(
     model: InputArtifact[Model],
     examples: InputArtifact[Examples],
+    baseline: InputArtifact[Model],
     evaluation: InputArtifact[ModelEvaluation],
     blessing: InputArtifact[ModelBlessing],
     report: OutputArtifact[Report],
@@ -146,6 +154,7 @@ def FaceReport(
     Args:
       model: the candidate.
       examples: whose faces are shown.
+      baseline: of LastBlessedModel; its property `version` says what the model is compared with.
       evaluation: of the Evaluator, with errors by slice.
       blessing: of the Evaluator.
       report: the page.
@@ -166,6 +175,7 @@ def FaceReport(
         facts=facts,
         objections=[] if is_blessed(blessing, BLESSED_FILE) else objections(evaluation.uri),
         rows=slice_rows(evaluation.uri),
+        served=_served(baseline),
         faces=len(found),
         best=tuple(pictures.face(*item) for item in best),
         worst=tuple(pictures.face(*item) for item in worst),

@@ -51,8 +51,7 @@ pre { background: #f4f3f1; padding: 1rem; overflow: auto; font-size: 13px }
 
 _EXPLANATION = (
     "Mean distance in mm between corresponding vertices of the inner face after similarity "
-    "alignment. Iteration 0 is the loop's start; the change is against the model that is served "
-    "(the candidate itself if there was none)."
+    "alignment. Iteration 0 is the loop's start."
 )
 
 
@@ -108,6 +107,7 @@ class Page:
       facts: of the model's origin.
       objections: of the Evaluator; none if it blessed the model.
       rows: errors by slice, of all faces first.
+      served: version that the model was compared with; empty if nothing was served yet.
       faces: how many were reconstructed for the page.
       best, worst: of them.
     """
@@ -115,6 +115,7 @@ class Page:
     facts: dict
     objections: list[str]
     rows: list[SliceRow]
+    served: str = ""
     faces: int = 0
     best: tuple[Face, ...] = ()
     worst: tuple[Face, ...] = ()
@@ -122,12 +123,14 @@ class Page:
     def to_html(self) -> str:
         """The whole page."""
         title = f"Model {html.escape(self.facts['run_key'])}"
+        compared = bool(self.served)
         parts = [
             f"<h1>{title}</h1>",
             _verdict(self.objections),
-            f"<h2>Error by iteration and slice</h2><p>{_EXPLANATION}</p>",
-            _chart(self.rows),
-            _table(self.rows),
+            "<h2>Error by iteration and slice</h2>",
+            f"<p>{_EXPLANATION} {_comparison(self.served)}</p>",
+            _chart(self.rows, compared=compared),
+            _table(self.rows, compared=compared),
             f"<h2>Best of {self.faces} faces</h2>{_legend()}",
             *map(_figure, self.best),
             "<h2>Worst</h2>",
@@ -152,24 +155,38 @@ def _verdict(objections: Iterable[str]) -> str:
     return f'<p>The evaluation says: <b class="bad">not blessed</b>.</p><ul>{items}</ul>'
 
 
-def _table(rows: Iterable[SliceRow]) -> str:
-    rows = list(rows)
-    heads = ["slice", "faces", *(f"iteration {k}" for k in range(len(rows[0].candidate))), "change"]
+def _comparison(served: str) -> str:
+    if not served:
+        return "No model of this kind was served yet, so there is none to compare with."
+    return f"The change is against version {html.escape(served)}, which was served then."
+
+
+def _table(rows: list[SliceRow], *, compared: bool) -> str:
+    heads = ["slice", "faces", *(f"iteration {k}" for k in range(len(rows[0].candidate)))]
+    heads += ["change"] if compared else []
     lines = ["".join(f"<th>{head}</th>" for head in heads)]
     for row in rows:
-        change = row.candidate[-1] - row.baseline[-1] if row.baseline else 0.0
-        kind = "good" if change < 0 else "bad" if change > 0 else ""
         cells = [f"<td>{html.escape(row.name)}</td><td>{row.count}</td>"]
         cells += [f"<td>{error:.2f}</td>" for error in row.candidate]
-        cells.append(f'<td class="{kind}">{change:+.3f}</td>')
+        cells += [_change(row)] if compared else []
         lines.append("".join(cells))
     return "<table>" + "".join(f"<tr>{line}</tr>" for line in lines) + "</table>"
 
 
-def _chart(rows: list[SliceRow]) -> str:
+def _change(row: SliceRow) -> str:
+    """The cell with what is better or worse; what is rounded to nothing is neither."""
+    if not row.baseline:
+        return "<td></td>"
+    change = round(row.candidate[-1] - row.baseline[-1], 3) + 0.0  # -0.0 becomes 0.0
+    kind = "good" if change < 0 else "bad" if change > 0 else ""
+    return f'<td class="{kind}">{change:+.3f}</td>'
+
+
+def _chart(rows: list[SliceRow], *, compared: bool) -> str:
     """Error by iteration of all faces: this model and the one that is served."""
-    series = [("this model", "#e46e38", rows[0].candidate), ("served", "#7d7c7a", rows[0].baseline)]
-    series = [line for line in series[::-1] if line[2]]
+    series = [("this model", "#e46e38", rows[0].candidate)]
+    if compared and rows[0].baseline:
+        series.insert(0, ("served", "#7d7c7a", rows[0].baseline))
     finite = [value for _, _, values in series for value in values if np.isfinite(value)]
     if not finite:
         return "<p>No error is finite.</p>"

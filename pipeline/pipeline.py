@@ -121,7 +121,7 @@ def model_steps(config: PipelineConfig, data: dict, *, served: str, checkpoint_d
         "evaluator": evaluator,
         "infra_validator": infra_validator,
         "pusher": pusher,
-        "report": _report(config, examples, model, evaluator),
+        "report": _report(config, examples, model, evaluator, baseline),
     }
     if config.reconstruction.enabled:
         steps["reconstruction"] = _reconstruction(config, examples, model, pusher)
@@ -167,10 +167,11 @@ def _evaluator(config: PipelineConfig, examples, model, baseline):
     )
 
 
-def _report(config: PipelineConfig, examples, model, evaluator):
+def _report(config: PipelineConfig, examples, model, evaluator, baseline):
     return FaceReport(
         model=model,
         examples=examples,
+        baseline=baseline.outputs["baseline"],
         evaluation=evaluator.outputs["evaluation"],
         blessing=evaluator.outputs["blessing"],
         data=config.data.to_json(),
