@@ -10,7 +10,7 @@ import pathlib
 import re
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
@@ -60,14 +60,16 @@ def run(
         photos, missing = _list_photos(inputs, output)
         _check_formats(formats)
         _check_choice(model, server, server_model)
-        _check_output(output)
+        made = _make_output(output)
     except (ReconstructionError, ImageError) as error:
         console.print(f"error: {error}", markup=False)
         return 1
     for line in missing:
         console.print(f"error: {line}", markup=False)
     job = _Job(output, overwrite, max_faces, tuple(formats), console)
-    return len(missing) + job.run(photos, lambda: _start(model, server, server_model))
+    failed = job.run(photos, lambda: _start(model, server, server_model))
+    _remove_empty(made)
+    return len(missing) + failed
 
 
 def _list_photos(inputs: Sequence[pathlib.Path], output: pathlib.Path):
@@ -82,11 +84,12 @@ def _list_photos(inputs: Sequence[pathlib.Path], output: pathlib.Path):
 
 
 def _check_formats(formats: Sequence[str]) -> None:
+    known = f"known are {', '.join(MESH_FORMATS)}"
+    if not formats:
+        raise ReconstructionError(f"--formats: names no format; {known}")
     unknown = [name for name in formats if name not in MESH_FORMATS]
     if unknown:
-        raise ReconstructionError(
-            f"--formats: unknown format {unknown[0]!r}; known are {', '.join(MESH_FORMATS)}"
-        )
+        raise ReconstructionError(f"--formats: unknown format {unknown[0]!r}; {known}")
 
 
 def _check_choice(model, server, server_model) -> None:
@@ -96,14 +99,27 @@ def _check_choice(model, server, server_model) -> None:
         raise ReconstructionError("--server-model needs --server")
 
 
-def _check_output(output: pathlib.Path) -> None:
-    """Makes the folder, and a file in it, to fail before any work is done."""
+def _make_output(output: pathlib.Path) -> list[pathlib.Path]:
+    """Makes the folder, and a file in it, to fail before any work is done.
+
+    Returns:
+      The folders that were missing, inner ones first.
+    """
     try:
+        missing = [path for path in (output, *output.parents) if not path.exists()]
         output.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=output):
             pass
     except OSError as error:
         raise ReconstructionError(f"{output}: cannot be written ({error.strerror})") from error
+    return missing
+
+
+def _remove_empty(folders: Iterable[pathlib.Path]) -> None:
+    """Removes folders, inner ones first, as far as there is nothing in them."""
+    with contextlib.suppress(OSError):
+        for folder in folders:
+            folder.rmdir()
 
 
 class _Job:
@@ -118,7 +134,8 @@ class _Job:
         """Works through the photos; returns how many failed."""
         began, faces, failed = time.monotonic(), 0, 0
         self._inputs = {os.path.realpath(photo) for photo in photos}
-        with self._progress() as progress, contextlib.ExitStack() as stack:
+        with contextlib.ExitStack() as stack:
+            progress = self._progress(stack)
             started = functools.cache(lambda: stack.enter_context(start()))
             task = progress.add_task("", total=len(photos))
             for photo, name in zip(photos, unique_names(photos), strict=True):
@@ -135,9 +152,11 @@ class _Job:
         self._console.print(_summary(faces, photos, failed, self._output, began), markup=False)
         return failed
 
-    def _progress(self) -> Progress:
+    def _progress(self, stack: contextlib.ExitStack) -> Progress:
+        """Shown on a screen only, as it leaves an empty line elsewhere."""
         columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeElapsedColumn())
-        return Progress(*columns, console=self._console, transient=True)
+        progress = Progress(*columns, console=self._console, transient=True)
+        return stack.enter_context(progress) if self._console.is_interactive else progress
 
     def _one(self, started: Callable, photo: pathlib.Path, name: str) -> int:
         """All faces of one photo; returns how many. Nothing is written unless all were made."""

@@ -341,6 +341,7 @@ def test_command_refuses_a_file_in_place_of_the_folder(run, tmp_path):
     ("arguments", "message"),
     [
         (["--formats", "obj,stl"], "unknown format 'stl'"),
+        (["--formats", " ,"], "--formats: names no format; known are obj, ply, glb"),
         (["--model", "nowhere"], "nowhere: no SavedModel in this folder"),
     ],
 )
@@ -378,13 +379,14 @@ def test_a_damaged_saved_model_is_one_line(model_dir, tmp_path):
     shutil.copytree(model_dir, tmp_path / "model")
     (data,) = (tmp_path / "model").rglob("variables.data-*")
     data.write_bytes(data.read_bytes()[:1000])
-    words = ["reconstruct", str(DEMO), "-o", str(tmp_path / "out")]
+    words = ["reconstruct", str(DEMO), "-o", str(tmp_path / "out" / "deep")]
     words += ["--model", str(tmp_path / "model")]
     result = CliRunner().invoke(make_app(), words, catch_exceptions=False)
     assert result.exit_code == 2
     (line,) = error_lines(result)
     assert "damaged SavedModel" in line
-    assert names(tmp_path / "out") == []
+    assert result.stderr == f"{line}\n"
+    assert names(tmp_path) == ["model"]
 
 
 def test_a_cache_that_cannot_be_written_is_named(tmp_path, monkeypatch, ordinary_user):
