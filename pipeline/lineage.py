@@ -122,9 +122,10 @@ def _recorded(places: Places, uri: str) -> dict[str, Any]:
     contexts = {context.id for context in store.get_contexts_by_artifact(number)}
     runs = [run for run in list_runs(places) if run.context in contexts]
     first = runs[-1] if runs else None
+    config = first.config if first else None
     return {
         "made in run": first.name if first else None,
-        "configuration": _marked(str(first.config)) if first and first.config else None,
+        "configuration": _marked(str(config)) if config else "(removed)",
         "made from": _inputs(store, number),
         "judged by": _judgements(store, number),
     }

@@ -119,6 +119,9 @@ def test_a_pushed_model_names_what_was_cleaned_away(tmp_path):
     assert found["pushed from"] == f"{made.folder} (removed)"
     assert found["made in run"] == "2026-10-25T02:30"
     assert found["configuration"].endswith(".yaml (removed)")
+    for mark in made.places.configs.glob("*.finished"):  # a run that was interrupted has none
+        mark.unlink()
+    assert lineage(served, made.places)["configuration"] == "(removed)"
 
 
 def test_a_root_that_does_not_know_a_model_says_so(tmp_path):
