@@ -52,3 +52,25 @@ def test_ctrl_c_in_a_step_is_one_line_and_libraries_keep_quiet(tmp_path):
     assert re.fullmatch(r"[\d:]{8} configuration:", lines[0]), text
     assert lines[-1] == "error: interrupted; the same command goes on from here"
     assert not re.search(r"cuFFT|TensorRT|XLA|InitializeLog", text), text
+
+
+LOGGED = """
+import logging
+from pipeline import local_runner
+local_runner.show_log()
+beam, absl = logging.getLogger("apache_beam.io.tfrecordio"), logging.getLogger("absl")
+beam.warning("Couldn't find python-snappy so the implementation is not as fast as it could be.")
+logging.getLogger("tensorflow").warning("From x.py:1: f is deprecated\\nInstructions for updating:")
+absl.info("Component Trainer is running.")
+absl.warning("of no concern")
+absl.error("an error")
+beam.warning("a warning")
+"""
+
+
+def test_the_log_holds_steps_warnings_and_errors_but_no_advice():
+    done = subprocess.run(
+        [sys.executable, "-c", LOGGED], cwd=ROOT, stderr=subprocess.PIPE, text=True, check=True
+    )
+    messages = [line.split(" ", 1)[1] for line in done.stderr.splitlines()]
+    assert messages == ["Component Trainer is running.", "an error", "a warning"]
