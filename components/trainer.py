@@ -137,13 +137,10 @@ def _share_of_device() -> tuple:
 
 def _resume(trainer: RegressorTrainer, folder: pathlib.Path) -> int:
     """Puts the newest checkpoint in and returns its step; 0 if there is none."""
-    found = checkpoints.checkpoint_steps(folder)
-    if not found:
-        return 0
-    step, newest = list(found.items())[-1]
-    checkpoints.restore_checkpoint(trainer, newest)
-    _log.info("going on from %s", newest)
-    return step
+    if found := checkpoints.restore_newest(trainer, folder):
+        os.utime(folder)  # in use: runs.clean goes by it
+        _log.info("going on from %s", found)
+    return trainer.steps_done
 
 
 def _callbacks(

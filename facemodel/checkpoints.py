@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
+import logging
 import os
 import pathlib
 import re
@@ -20,10 +21,15 @@ from facemodel.training import RegressorTrainer
 
 _PATTERN = re.compile(r"step-(\d{8})\.npz")
 _CONFIG = "config"
+_log = logging.getLogger(__name__)
 
 
 class CheckpointError(ValueError):
     """A checkpoint that cannot be read, or that belongs to another training run."""
+
+
+class BrokenCheckpoint(CheckpointError):
+    """A checkpoint that cannot be read."""
 
 
 def checkpoint_steps(directory: str | os.PathLike[str]) -> dict[int, pathlib.Path]:
@@ -49,6 +55,8 @@ def save_checkpoint(
     arrays[_CONFIG] = np.array(json.dumps(dataclasses.asdict(trainer.config), sort_keys=True))
     with appearing(path) as temporary, open(temporary, "wb") as file:
         np.savez(file, **arrays)
+        file.flush()
+        os.fsync(file.fileno())
     for old in list(checkpoint_steps(directory).values())[:-keep]:
         old.unlink()
     return path
@@ -65,7 +73,7 @@ def restore_checkpoint(trainer: RegressorTrainer, path: str | os.PathLike[str]) 
             arrays = {name: archive[name] for name in archive.files}
         config = json.loads(str(arrays.pop(_CONFIG)))
     except (zipfile.BadZipFile, KeyError, OSError, ValueError, EOFError) as error:
-        raise CheckpointError(f"{path}: not a checkpoint ({error})") from error
+        raise BrokenCheckpoint(f"{path}: not a checkpoint ({error})") from error
     _check_config(path, config, dataclasses.asdict(trainer.config))
     state = _state(trainer)
     if set(arrays) != set(state):
@@ -77,6 +85,35 @@ def restore_checkpoint(trainer: RegressorTrainer, path: str | os.PathLike[str]) 
             )
     for name, variable in state.items():
         variable.assign(arrays[name])
+
+
+def restore_newest(
+    trainer: RegressorTrainer, directory: str | os.PathLike[str]
+) -> pathlib.Path | None:
+    """Puts a trainer back to the newest checkpoint that can be read.
+
+    Args:
+      trainer: from training.create_trainer.
+      directory: with its checkpoints.
+
+    Returns:
+      The checkpoint; None if there is none, and the trainer is as it was.
+
+    Raises:
+      CheckpointError: if there are some and none can be read, or one belongs to another run.
+    """
+    broken: BrokenCheckpoint | None = None
+    for path in reversed(checkpoint_steps(directory).values()):
+        try:
+            restore_checkpoint(trainer, path)
+        except BrokenCheckpoint as error:
+            _log.warning("%s; trying the one before", error)
+            broken = broken or error
+            continue
+        return path
+    if broken:
+        raise broken
+    return None
 
 
 def _state(trainer: RegressorTrainer) -> dict[str, Any]:
@@ -108,6 +145,8 @@ class KeepCheckpoints(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         self._last = time.monotonic()
+        for half in self._directory.glob(".step-*.part"):  # of a killed process
+            half.unlink()
 
     def on_epoch_end(self, epoch, logs=None):
         due = time.monotonic() - self._last >= self._every_s

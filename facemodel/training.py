@@ -18,6 +18,7 @@ from keras import ops
 
 from facemodel import camera
 from facemodel.geometry import FaceGeometry
+from facemodel.graphs import repeatable
 from facemodel.landmark_fit import landmark_fit
 from facemodel.losses import geometry_loss
 from facemodel.network import IterativeRegressor
@@ -204,14 +205,15 @@ def train(
         trainer.optimizer.finalize_variable_values(trainer.trainable_variables)
         return
     _commit([*trainer.variables, *trainer.optimizer.variables])
-    trainer.fit(
-        batches if hasattr(batches, "element_spec") else _in_tuples(batches),
-        steps_per_epoch=steps_per_round,
-        initial_epoch=done // steps_per_round,
-        epochs=done // steps_per_round + math.ceil((total - done) / steps_per_round),
-        callbacks=[StopAt(total), *callbacks],
-        verbose=0,
-    )
+    with repeatable():
+        trainer.fit(
+            batches if hasattr(batches, "element_spec") else _in_tuples(batches),
+            steps_per_epoch=steps_per_round,
+            initial_epoch=done // steps_per_round,
+            epochs=done // steps_per_round + math.ceil((total - done) / steps_per_round),
+            callbacks=[StopAt(total), *callbacks],
+            verbose=0,
+        )
 
 
 def _commit(variables: Iterable[Any]) -> None:

@@ -125,7 +125,7 @@ def run(
         stored = places.new_config(before)
         stored.parent.mkdir(exist_ok=True)
         write_bytes(stored, config.to_yaml().encode())
-        _run_steps(pipeline, places)
+        _run_steps(pipeline, places, before)
         number = newest_number(places)
         if number == before:
             stored.unlink()
@@ -151,16 +151,17 @@ def _check_root(root: pathlib.Path) -> None:
         raise RunError(f"{existing} is not a folder")
 
 
-def _run_steps(pipeline, places: Places) -> None:
-    """Raises RunError, naming the step, for whatever a step raises."""
+def _run_steps(pipeline, places: Places, before: int) -> None:
+    """Raises RunError, naming the step, for whatever a step of a run after a number raises."""
     from tfx import v1 as tfx
 
-    from pipeline.runs import list_runs
+    from pipeline.runs import list_runs, newest_number
 
     try:
         tfx.orchestration.LocalDagRunner().run(pipeline)
     except Exception as error:
-        failed = list_runs(places)[0].of("failed") if places.metadata.is_file() else []
+        begun = newest_number(places) > before
+        failed = list_runs(places)[0].of("failed") if begun else []
         if not failed:
             raise
         if type(error).__module__.split(".")[0] not in _OWN_PACKAGES:

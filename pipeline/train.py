@@ -139,9 +139,8 @@ def build_trainer(model: MorphableModel, options: TrainOptions) -> RegressorTrai
     draw = None if options.data else _drawing(scenes, options)
     trainer = training.create_trainer(regressor, options.config, draw=draw)
     if options.resume:
-        *_, newest = checkpoints.checkpoint_steps(options.checkpoint_folder).values()
-        checkpoints.restore_checkpoint(trainer, newest)
-        _log.info("going on from %s", newest)
+        found = checkpoints.restore_newest(trainer, options.checkpoint_folder)
+        _log.info("going on from %s", found)
     return trainer
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Iterator
 
 import numpy as np
 
@@ -41,20 +39,8 @@ class LocalModel:
         self, image: np.ndarray, landmarks: np.ndarray
     ) -> tuple[dict[str, np.ndarray], SavedFaceModel]:
         """See reconstructor.FaceModel."""
-        with _without_graph_optimizer():
+        from facemodel.graphs import as_written
+
+        with as_written():
             outputs = self._run(image=image, landmarks=landmarks)
         return {name: value.numpy() for name, value in outputs.items()}, self.model
-
-
-@contextlib.contextmanager
-def _without_graph_optimizer() -> Iterator[None]:
-    """Runs graphs as they are: optimizing this one takes seconds and makes it no faster."""
-    import tensorflow as tf
-
-    before = tf.config.optimizer.get_experimental_options()
-    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
-    try:
-        yield
-    finally:
-        before.setdefault("disable_meta_optimizer", False)
-        tf.config.optimizer.set_experimental_options(before)

@@ -28,6 +28,7 @@ TENSORFLOW_ONLY_IN = {
     "facemodel/examples.py",
     "facemodel/export.py",
     "facemodel/face_server.py",
+    "facemodel/graphs.py",
     "facemodel/photo.py",
 }
 MEDIAPIPE_ONLY_IN = {"serving/detection.py"}

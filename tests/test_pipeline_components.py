@@ -245,7 +245,9 @@ def test_a_killed_training_goes_on_and_ends_where_it_would_have(
     records = records_of(examples, "test")
     whole = coefficients(pathlib.Path(model.uri, "Format-Serving"), records)
     np.testing.assert_allclose(coefficients(path, records), whole, atol=1e-5)
+    os.utime(folder, (0, 0))
     again = train(examples, tmp_path / "c", tmp_path / "checkpoints")
+    assert folder.stat().st_mtime > 0  # so that cleaning leaves what is in use
     models = [pathlib.Path(model.uri, "Format-Serving"), path, again]
     assert len({read_facts(each)["origin"]["weights"] for each in models}) == 1  # to the last bit
 
@@ -548,11 +550,11 @@ def test_a_version_names_the_artifact_and_not_the_copy_that_a_container_sees(mod
 
 
 def copy_of(model, folder, name):
-    """Another model: the same files, said to hold other weights."""
+    """Another model: the same files, said to come from another training."""
     shutil.copytree(model.uri, folder / name)
     facts = folder / name / "Format-Serving" / METADATA
     changed = json.loads(facts.read_text())
-    changed["origin"]["weights"] = name
+    changed["origin"]["run_key"] = name
     facts.write_text(json.dumps(changed))
     return artifact(standard_artifacts.Model, folder / name)
 

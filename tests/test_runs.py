@@ -9,7 +9,7 @@ import pytest
 from ml_metadata.proto import metadata_store_pb2 as pb
 from typer.testing import CliRunner
 
-from pipeline import cli, runs
+from pipeline import cli, local_runner, runs
 from pipeline.places import Places, RunError, finished_mark, is_running, lock
 
 DONE, CACHED, FAILED, RUNNING = (
@@ -249,3 +249,11 @@ def test_a_file_that_is_no_database_is_named(tmp_path):
     assert result.exit_code == 2
     message = "cannot be read as ML Metadata (file is not a database)"
     assert result.stderr == f"error: {file}: {message}\n"
+
+
+@pytest.mark.e2e
+def test_no_step_of_an_earlier_run_is_blamed_for_a_run_that_did_not_begin(recorder):
+    recorder.run("1", [("Trainer", FAILED, None)], finished=False)
+    no_pipeline, number = None, runs.newest_number(recorder.places)
+    with pytest.raises(AttributeError):
+        local_runner._run_steps(no_pipeline, recorder.places, number)

@@ -189,7 +189,7 @@ def test_a_run_that_ctrl_c_interrupted_goes_on_as_if_it_had_not(scenes, tmp_path
     training.train(second, callbacks=callbacks(folder), steps_per_round=4)
     assert int(second.step.value) == int(whole.step.value) == 5
     for got, expected in zip(weights_of(second), weights_of(whole), strict=True):
-        np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-6)
+        np.testing.assert_array_equal(got, expected)
     with (folder / "curve.csv").open() as file:
         assert [row["step"] for row in csv.DictReader(file)] == ["3", "5"]
 
@@ -240,6 +240,29 @@ def test_a_checkpoint_of_another_run_is_refused(scenes, tmp_path):
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(checkpoints.CheckpointError, match=r"step-00000000.npz: not a checkpoint"):
         checkpoints.restore_checkpoint(make_trainer(scenes), path)
+
+
+def test_training_goes_on_from_the_newest_checkpoint_that_can_be_read(scenes, tmp_path):
+    for step in (3, 4, 5):
+        trainer = make_trainer(scenes)
+        trainer.step.assign(step)
+        newest = checkpoints.save_checkpoint(trainer, tmp_path)
+    newest.write_bytes(newest.read_bytes()[:1000])
+    (tmp_path / ".step-00000006.npz.1.part").write_bytes(b"half")
+    found = make_trainer(scenes)
+    assert checkpoints.restore_newest(found, tmp_path) == tmp_path / "step-00000004.npz"
+    assert found.steps_done == 4
+    training.train(found, callbacks=[checkpoints.KeepCheckpoints(tmp_path)])
+    assert [*checkpoints.checkpoint_steps(tmp_path)] == [3, 4, 5]
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_no_checkpoint_is_no_error_and_only_broken_ones_are(scenes, tmp_path):
+    assert checkpoints.restore_newest(make_trainer(scenes), tmp_path) is None
+    for name in ("step-00000001.npz", "step-00000002.npz"):
+        (tmp_path / name).write_bytes(b"broken")
+    with pytest.raises(checkpoints.CheckpointError, match="step-00000002.npz: not a checkpoint"):
+        checkpoints.restore_newest(make_trainer(scenes), tmp_path)
 
 
 QUICK_COMPILATION = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
