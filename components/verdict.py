@@ -12,16 +12,22 @@ from components.report_page import slice_name
 
 
 def objections(evaluation: str | os.PathLike[str]) -> list[str]:
-    """One clause for each bound that a model did not keep to; none if it was blessed.
+    """One clause for each bound that a model did not keep to, of all faces first.
+
+    None if it was blessed.
 
     Args:
       evaluation: folder that the Evaluator wrote.
     """
     result = tfma.load_validation_result(os.fspath(evaluation))
-    found = [
-        f"{slice_name(slicer_lib.deserialize_slice_key(part.slice_key))}: {_clause(failure)}"
+    parts = [
+        (slicer_lib.deserialize_slice_key(part.slice_key), part.failures)
         for part in result.metric_validations_per_slice
-        for failure in part.failures
+    ]
+    found = [
+        f"{slice_name(key)}: {_clause(failure)}"
+        for key, failures in sorted(parts, key=lambda item: item[0])
+        for failure in failures
     ]
     if result.missing_slices:
         found.append(f"{len(result.missing_slices)} slices have no faces")
