@@ -11,14 +11,14 @@ import struct
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import deflate
 import numpy as np
 import tensorflow as tf
-from isal import isal_zlib
 
 from facemodel.landmarks import MEDIAPIPE_COUNT
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_PNG_LEVEL, _UP, _RGB = 2, 2, 2
+_PNG_LEVEL, _UP, _RGB = 1, 2, 2
 
 _COUNTS = ("coefficient_count", "albedo_count")
 _FLOATS: dict[str, tuple] = {
@@ -93,9 +93,10 @@ def _check(sample: Mapping[str, Any]) -> None:
 
 
 def encode_png(image: np.ndarray) -> bytes:
-    """Compresses uint8 [H, W, 3] RGB, four times as fast as libpng and zlib and as small.
+    """Compresses uint8 [H, W, 3] RGB, several times as fast as libpng with zlib and as small.
 
-    Every row is stored as its difference to the row above (PNG's filter 2).
+    The same picture always gives the same bytes. Every row is stored as its difference to the row
+    above (PNG's filter 2).
     """
     height, width, channels = image.shape
     rows = np.empty((height, 1 + width * channels), np.uint8)
@@ -104,12 +105,12 @@ def encode_png(image: np.ndarray) -> bytes:
     rows[0, 1:] = flat[0]
     np.subtract(flat[1:], flat[:-1], out=rows[1:, 1:])
     header = struct.pack(">IIBBBBB", width, height, 8, _RGB, 0, 0, 0)
-    data = isal_zlib.compress(rows, _PNG_LEVEL)
+    data = bytes(deflate.zlib_compress(rows, _PNG_LEVEL))
     return _PNG_SIGNATURE + _chunk(b"IHDR", header) + _chunk(b"IDAT", data) + _chunk(b"IEND", b"")
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:
-    checksum = isal_zlib.crc32(kind + data)
+    checksum = deflate.crc32(kind + data)
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", checksum)
 
 

@@ -157,6 +157,7 @@ def training_figures(*, repeats: int) -> Iterator[Figure]:
     """Samples a second of the whole training step, and of a bare step of the network."""
     import keras
 
+    from facemodel.graphs import repeatable
     from facemodel.training_config import TrainingConfig
     from pipeline.train import TrainOptions, build_trainer
 
@@ -164,7 +165,8 @@ def training_figures(*, repeats: int) -> Iterator[Figure]:
     config = TrainingConfig(samples=10**6, batch_size=TRAIN_BATCH, size=TRAIN_SIZE)
     trainer = build_trainer(model, TrainOptions(out=pathlib.Path(), config=config))
     nothing = {"none": np.zeros((1, 1), np.float32)}
-    median, _ = timed(train_step(trainer, (nothing,)), repeats=repeats)
+    with repeatable():
+        median, _ = timed(train_step(trainer, (nothing,)), repeats=repeats)
     passes = TRAIN_BATCH * config.iterations
     yield Figure("training step, with synthesis and loop", passes / median * 1e3, "passes/s")
     bare = network.build_network(model.coefficient_count)
@@ -172,7 +174,8 @@ def training_figures(*, repeats: int) -> Iterator[Figure]:
     image = np.zeros((TRAIN_BATCH, TRAIN_SIZE, TRAIN_SIZE, 2), np.float32)
     target = np.zeros((TRAIN_BATCH, model.coefficient_count), np.float32)
     step = train_step(bare, ((image, target), target))
-    median, _ = timed(step, repeats=repeats)
+    with repeatable():
+        median, _ = timed(step, repeats=repeats)
     yield Figure("training step, bare network", TRAIN_BATCH / median * 1e3, "passes/s")
 
 
