@@ -9,7 +9,6 @@ each step are added here, from the configuration. docs/kubeflow.md tells how to 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import pathlib
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -17,7 +16,7 @@ from typing import Annotated, Any
 import typer
 import yaml
 
-from facemodel.files import write_bytes
+from facemodel.files import file_digest, write_bytes
 from pipeline import config as configuration
 from pipeline import local_runner
 from pipeline.beam_arguments import container_variables
@@ -44,8 +43,7 @@ def image_schema_file() -> str:
 
     checkout = pathlib.Path(__file__).resolve().parents[1]
     folder = SCHEMA_FILE.parent.relative_to(checkout).as_posix()
-    digest = hashlib.sha256(SCHEMA_FILE.read_bytes()).hexdigest()[:16]
-    return str(IMAGE_PACKAGES / folder / f"{digest}.pbtxt")
+    return str(IMAGE_PACKAGES / folder / f"{file_digest(SCHEMA_FILE)[:16]}.pbtxt")
 
 
 @dataclasses.dataclass(frozen=True)

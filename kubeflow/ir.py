@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import graphlib
 import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import yaml
@@ -73,27 +74,36 @@ def load(path: str | os.PathLike[str]) -> Program:
     Raises:
       IrError: naming the file, and the task where there is one that cannot be run.
     """
-    try:
-        return parse(read_documents(path)[0])
-    except json_format.ParseError as error:
-        raise IrError(f"{path}: is no compiled pipeline ({error})") from None
+    spec, *_ = read_documents(path)
+    with _naming(path):
+        return parse(spec)
 
 
-def check_runs_here(path: str | os.PathLike[str]) -> None:
-    """Sees that an IR file mounts no volumes, which only a cluster has.
+def load_to_run_here(path: str | os.PathLike[str]) -> Program:
+    """Reads an IR file that mounts no volumes, which only a cluster has.
 
     Raises:
-      IrError: if it does, with their folders.
+      IrError: as load; and if it mounts some, with their folders.
     """
-    try:
-        folders = {folder for one in read_documents(path)[1:] for folder in _mounted(one)}
-    except json_format.ParseError as error:
-        raise IrError(f"{path}: is no compiled pipeline ({error})") from None
+    spec, *platforms = read_documents(path)
+    with _naming(path):
+        program = parse(spec)
+        folders = {folder for one in platforms for folder in _mounted(one)}
     if folders:
         raise IrError(
             f"{path}: is for a cluster, it mounts volumes at {', '.join(sorted(folders))}; "
             "to run it here compile it with --here FOLDER, as make kubeflow-local does"
         )
+    return program
+
+
+@contextlib.contextmanager
+def _naming(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Makes an IrError with the file's name of what is no IR."""
+    try:
+        yield
+    except json_format.ParseError as error:
+        raise IrError(f"{path}: is no compiled pipeline ({error})") from None
 
 
 def _mounted(document: Mapping[str, Any]) -> set[str]:

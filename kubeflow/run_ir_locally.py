@@ -189,8 +189,7 @@ def main(
     end_at_sigterm()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's & ignores it
     try:
-        program = ir.load(file)
-        ir.check_runs_here(file)
+        program = ir.load_to_run_here(file)
         run = new_run(program, root, read_parameters(param or []))
         console.print(f"{program.name}: {len(program.steps)} steps, logs in {run.folder('')}")
         _show(console, program, run, cache=cache, retries=retries)

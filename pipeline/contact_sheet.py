@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import pathlib
 
 import cv2
@@ -20,8 +21,8 @@ def first_images(paths: list[str], count: int) -> list[np.ndarray]:
     from facemodel import examples
 
     images = []
-    for record in tf.data.TFRecordDataset(paths).take(count):
-        features = tf.train.Example.FromString(record.numpy()).features.feature
+    for record in itertools.islice(examples.read_records(paths), count):
+        features = tf.train.Example.FromString(record).features.feature
         encoded = features["image/encoded"].bytes_list.value[0]
         images.append(examples.decode_images([encoded])[0].numpy())
     return images

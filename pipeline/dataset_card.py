@@ -131,11 +131,13 @@ def _files(folder: pathlib.Path) -> dict[str, list[pathlib.Path]]:
 def _records(files: dict[str, list[pathlib.Path]]) -> Iterator[tuple[str, dict]]:
     import tensorflow as tf
 
+    from facemodel.examples import read_records
+
     for split, paths in files.items():
         for path in paths:
             try:
-                for record in tf.data.TFRecordDataset(str(path)):
-                    yield split, tf.train.Example.FromString(record.numpy()).features.feature
+                for record in read_records(path):
+                    yield split, tf.train.Example.FromString(record).features.feature
             except (tf.errors.DataLossError, KeyError, IndexError) as error:
                 reason = str(error).splitlines()[0]
                 raise DatasetError(f"{path}: not records of faces, or spoiled ({reason})") from None

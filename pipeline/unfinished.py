@@ -121,12 +121,14 @@ def is_complete(shard: Shard, *, seed: int, model_version: str) -> bool:
     """Whether a shard is there and holds its samples: every checksum, every index."""
     import tensorflow as tf
 
+    from facemodel.examples import read_records
+
     if not pathlib.Path(shard.path).exists():
         return False
     indices = []
     try:
-        for record in tf.data.TFRecordDataset(shard.path):
-            features = tf.train.Example.FromString(record.numpy()).features.feature
+        for record in read_records(shard.path):
+            features = tf.train.Example.FromString(record).features.feature
             if (
                 features["sample/seed"].int64_list.value[0] != seed
                 or features["model/version"].bytes_list.value[0].decode() != model_version

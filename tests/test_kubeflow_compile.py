@@ -177,9 +177,9 @@ def test_a_file_for_a_cluster_is_not_run_here(tmp_path, documents):
     path = tmp_path / "pipeline.yaml"
     path.write_text(yaml.safe_dump_all(documents), encoding="utf-8")
     with pytest.raises(ir.IrError, match="mounts volumes at /mnt/checkpoints, /mnt/models; "):
-        ir.check_runs_here(path)
+        ir.load_to_run_here(path)
     path.write_text(yaml.safe_dump_all(documents[:1]), encoding="utf-8")
-    ir.check_runs_here(path)
+    assert ir.load_to_run_here(path).name == "facerelief"
 
 
 def test_impossible_settings_are_one_line(tmp_path):
