@@ -126,7 +126,10 @@ def default_digest() -> str:
     """SHA-256 of what the default SavedModel is made from: face model, weights and code."""
     import facemodel
 
-    root = pathlib.Path(facemodel.__file__).parent
-    return files_digest(
-        (file.name, file) for file in sorted([*root.glob("*.py"), *root.glob("data/*")])
-    )
+    return folder_digest(pathlib.Path(facemodel.__file__).parent)
+
+
+def folder_digest(root: pathlib.Path) -> str:
+    """SHA-256 of a package's modules and of the files in its data folder, with their places."""
+    files = sorted([*root.rglob("*.py"), *root.glob("data/*")])
+    return files_digest((file.relative_to(root).as_posix(), file) for file in files)
