@@ -1,18 +1,12 @@
-"""The packages that belong to facerelief; everything else is in pyproject.toml.
+"""Which packages belong to facerelief; everything else is in pyproject.toml.
 
 Beam workers and container images build the project from this file.
 """
 
-from setuptools import setup
+from setuptools import find_packages, setup
 
 setup(
-    packages=[
-        "facemodel",
-        "facemodel.build",
-        "components",
-        "pipeline",
-        "pipeline.commands",
-        "pipeline.spark",
-        "serving",
-    ]
+    packages=find_packages(
+        include=[f"{name}*" for name in ("facemodel", "components", "pipeline", "serving")]
+    )
 )

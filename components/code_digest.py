@@ -8,12 +8,10 @@ import pathlib
 from collections.abc import Iterable, Iterator
 
 import facemodel
-from facemodel.files import files_digest
+from facemodel.files import DATA, files_digest
 
 ROOT = pathlib.Path(facemodel.__file__).parents[1]
 """Where the project's packages lie side by side."""
-DATA = pathlib.Path(facemodel.__file__).parent / "data"
-"""Face model, weights and measured noise; modules that read one of them name the file."""
 
 
 def code_digest(*modules: str, files: Iterable[str | os.PathLike[str]] = ()) -> str:
@@ -58,7 +56,7 @@ def source_files(*modules: str) -> list[pathlib.Path]:
 
 
 def data_files(sources: Iterable[pathlib.Path]) -> list[pathlib.Path]:
-    """The files in the package's data folder whose names stand in modules, in order."""
+    """The files in facemodel/data whose names stand in modules, in order."""
     texts = {text for path in sources for text in _texts(path.read_text(encoding="utf-8"))}
     return sorted(path for path in DATA.glob("*.npz") if path.name in texts)
 

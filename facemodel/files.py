@@ -8,6 +8,9 @@ import os
 import pathlib
 from collections.abc import Iterable, Iterator
 
+DATA = pathlib.Path(__file__).parent / "data"
+"""Face model, weights and measured landmark noise."""
+
 
 @contextlib.contextmanager
 def appearing(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:

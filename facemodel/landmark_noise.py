@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import os
-import pathlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from keras import ops
 
-from facemodel.files import appearing
+from facemodel.files import DATA, appearing
 from facemodel.landmarks import MEDIAPIPE_COUNT
 from facemodel.noise import Noise
 
-MEASURED = pathlib.Path(__file__).parent / "data" / "landmark_noise.npz"
+MEASURED = DATA / "landmark_noise.npz"
 
 
 class LandmarkNoise(NamedTuple):

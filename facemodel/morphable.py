@@ -6,11 +6,12 @@ import dataclasses
 import functools
 import operator
 import os
-import pathlib
 
 import numpy as np
 
-DEFAULT_MODEL = pathlib.Path(__file__).parent / "data" / "default_model.npz"
+from facemodel.files import DATA
+
+DEFAULT_MODEL = DATA / "default_model.npz"
 LEVELS = (0, 1, 2)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import collections
 import json
 import os
-import pathlib
 import re
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -14,9 +13,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from facemodel.files import appearing
+from facemodel.files import DATA, appearing
 
-DEFAULT_WEIGHTS = pathlib.Path(__file__).parent / "data" / "regressor_float16.npz"
+DEFAULT_WEIGHTS = DATA / "regressor_float16.npz"
 _META = "meta"
 
 

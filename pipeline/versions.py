@@ -7,11 +7,10 @@ import pathlib
 import zipfile
 
 import facemodel
-from facemodel.files import file_digest
+from facemodel.files import DATA, file_digest
 
-_DATA = pathlib.Path(facemodel.__file__).parent / "data"
-MODEL_FILE = _DATA / "default_model.npz"
-WEIGHTS_FILE = _DATA / "regressor_float16.npz"
+MODEL_FILE = DATA / "default_model.npz"
+WEIGHTS_FILE = DATA / "regressor_float16.npz"
 
 
 def describe() -> list[str]:
