@@ -14,8 +14,8 @@ from tfx.dsl.component.experimental.decorators import component
 from tfx.types.standard_artifacts import Model
 from tfx.utils import path_utils
 
-from components import served_models
-from components.served_models import CANDIDATE
+from components.deployment import registry
+from components.deployment.registry import CANDIDATE
 from facemodel.saved_model import METADATA, read_facts
 
 
@@ -29,7 +29,7 @@ def newest_served(
     model: str | os.PathLike[str], serving_dir: str | os.PathLike[str]
 ) -> pathlib.Path | None:
     """The newest pushed version of the same face model as a SavedModel's; None if there is none."""
-    wanted, present = face_model_of(model), served_models.versions(serving_dir)
+    wanted, present = face_model_of(model), registry.versions(serving_dir)
     return next((path for path in [*present.values()][::-1] if face_model_of(path) == wanted), None)
 
 

@@ -19,11 +19,11 @@ from tfx.types import artifact_utils
 from tfx.types.standard_artifacts import Examples, InfraBlessing, Model
 from tfx.utils import path_utils
 
-from components.inference import ExportedModel
-from components.model_process import ServerError, running_server
+from components.deployment.inference import ExportedModel
+from components.deployment.server_process import ServerError, running_server
+from components.deployment.warmup_requests import predict_requests
 from components.record_batches import record_files
 from components.settings import InfraValidatorSettings
-from components.warmup import predict_requests
 from facemodel.examples import read_records
 
 _TOLERANCE = 1e-3

@@ -12,9 +12,9 @@ from tfx.types.artifact import Artifact
 from tfx.types.standard_artifacts import InfraBlessing, Model, ModelBlessing, PushedModel
 from tfx.utils import path_utils
 
-from components import served_models
 from components.baseline import newest_served
-from components.served_models import CANDIDATE, STORED_AT
+from components.deployment import registry
+from components.deployment.registry import CANDIDATE, STORED_AT
 
 BLESSED_FILE, INFRA_BLESSED_FILE = "BLESSED", "INFRA_BLESSED"
 
@@ -40,14 +40,14 @@ def objection(model: Artifact, baseline: Artifact, serving_dir: str) -> str:
       serving_dir: folder of the versions.
     """
     candidate = path_utils.serving_model_path(model.uri)
-    taken_back = served_models.withdrawn(serving_dir)
-    if any(served_models.same_model(path, candidate) for path in taken_back):
+    taken_back = registry.withdrawn(serving_dir)
+    if any(registry.same_model(path, candidate) for path in taken_back):
         return "it was withdrawn"
     newest = newest_served(candidate, serving_dir)
     compared = baseline.get_string_custom_property("version")
     if compared == (newest.name if newest else CANDIDATE):
         return ""
-    if newest and served_models.same_model(newest, candidate):
+    if newest and registry.same_model(newest, candidate):
         return ""
     served = newest.name if newest else "nothing"
     return f"it was compared with {compared}, and {served} is served now"
@@ -84,7 +84,7 @@ def FacePusher(
     text = f"not pushed: {reason}"
     if not reason:
         source = path_utils.serving_model_path(model.uri)
-        number = served_models.push(source, serving_dir, source=artifact_uri(model))
+        number = registry.push(source, serving_dir, source=artifact_uri(model))
         destination = os.path.join(serving_dir, str(number))
         pushed_model.set_string_custom_property("pushed_destination", destination)
         pushed_model.set_string_custom_property("pushed_version", str(number))

@@ -18,7 +18,7 @@ from tfx.types.standard_artifacts import Examples, Model
 from tfx.utils import path_utils
 
 from components.artifacts import Faces
-from components.inference import ExportedModel, labels
+from components.deployment.inference import ExportedModel, labels
 from components.record_batches import record_files
 from components.settings import ReconstructionSettings
 

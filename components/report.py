@@ -15,12 +15,12 @@ from tfx.utils import path_utils
 
 from components import face_metrics, report_page
 from components.artifacts import Report
+from components.deployment.inference import ExportedModel, batches, labels
+from components.deployment.registry import CANDIDATE
 from components.face_models import load_face_model
-from components.inference import ExportedModel, batches, labels
 from components.pusher import BLESSED_FILE, is_blessed
 from components.record_batches import record_files
 from components.report_page import Face, Page, SliceRow
-from components.served_models import CANDIDATE
 from components.settings import DataSettings, ReportSettings
 from components.verdict import objections
 from facemodel import camera, examples, metrics, rendering

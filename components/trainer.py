@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from components import warmup
+from components.deployment import warmup_requests
 from components.face_models import face_model_file, load_face_model
 from components.record_batches import record_batches, record_files
 from components.settings import DataSettings, ExportSettings, SettingsError, TrainerSettings
@@ -192,8 +192,8 @@ def export(
         facts={"origin": origin(arguments, data_digest) | {"weights": weights_digest(trainer)}},
     )
     records = itertools.islice(read_records(eval_files), settings.warmup_requests)
-    requests = warmup.predict_requests(records, name=arguments.model_name)
-    warmup.write_requests(written, requests)
+    requests = warmup_requests.predict_requests(records, name=arguments.model_name)
+    warmup_requests.write_requests(written, requests)
     written.rename(target)
     temporary.rmdir()
 

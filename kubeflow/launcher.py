@@ -16,7 +16,7 @@ import subprocess
 from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2 as pb
 
-from components.child_process import bound
+from components.deployment.child_process import bound
 from kubeflow import executor_io
 from kubeflow.executor_io import BUCKET, Run, StepFailed, artifacts_of
 from kubeflow.ir import Step

@@ -25,7 +25,7 @@ import yaml
 from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2
 
-from components.served_models import STORED_AT
+from components.deployment.registry import STORED_AT
 from pipeline.beam_arguments import from_environment
 
 STAGING_ROOT = "KFP_STAGING_ROOT"

@@ -6,8 +6,8 @@ import os
 import pathlib
 from typing import Any
 
-from components import served_models
-from components.served_models import CANDIDATE
+from components.deployment import registry
+from components.deployment.registry import CANDIDATE
 from facemodel import saved_model
 from facemodel.saved_model import METADATA
 from pipeline.places import Places
@@ -33,7 +33,7 @@ def _version_folder(model: str | os.PathLike[str]) -> pathlib.Path:
     path = pathlib.Path(model)
     if not path.is_dir():
         raise LineageError(f"{model}: no such folder")
-    present = served_models.versions(path)
+    present = registry.versions(path)
     if present:
         path = present[max(present)]
     if not (path / METADATA).is_file():
@@ -48,7 +48,7 @@ def _models_below(folder: pathlib.Path) -> list[str]:
     return sorted(
         path.name
         for path in folder.iterdir()
-        if (path / METADATA).is_file() or served_models.versions(path)
+        if (path / METADATA).is_file() or registry.versions(path)
     )
 
 
@@ -72,7 +72,7 @@ def lineage(model: str | os.PathLike[str], places: Places | None = None) -> dict
         found = _stated(saved_model.read_facts(path))
     except (AttributeError, KeyError, TypeError) as error:
         raise LineageError(f"{path / METADATA}: is incomplete ({_reason(error)})") from None
-    source = served_models.source_of(path)
+    source = registry.source_of(path)
     if source:
         found["pushed from"] = _marked(source)
     if places:

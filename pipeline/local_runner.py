@@ -110,7 +110,7 @@ def run(
     """
     _check_root(pathlib.Path(root))
     with without_notices():
-        from components.model_process import named_server
+        from components.deployment.server_process import named_server
         from pipeline.named_files import checked
         from pipeline.runs import list_runs, newest_number
 

@@ -56,10 +56,10 @@ def outcome(places: Places, run: Run) -> Outcome:
 
 def summary(places: Places, run: Run, *, model_name: str) -> str:
     """What a run did, what became of its model, and what is served now."""
-    from components import served_models
+    from components.deployment import registry
 
     folder = places.serving / model_name
-    served = max(served_models.versions(folder), default=None)
+    served = max(registry.versions(folder), default=None)
     return "\n".join(
         [
             f"{run.state}: {len(run.of('done'))} steps ran, "

@@ -14,9 +14,9 @@ from components import face_metrics
 from components.anomaly_gate import AnomalyGate
 from components.baseline import LastBlessedModel
 from components.code_digest import code_digest
+from components.deployment.server_process import server_name
 from components.face_example_gen import FaceExampleGen
 from components.infra_validator import FaceInfraValidator
-from components.model_process import server_name
 from components.pusher import FacePusher
 from components.reconstruction import SplitReconstruction
 from components.record_schema import SCHEMA_FILE

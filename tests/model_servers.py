@@ -24,7 +24,7 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from components import warmup
+from components.deployment import warmup_requests
 from facemodel import export, landmarks, saved_model
 from facemodel.geometry import FaceGeometry
 from facemodel.network import IterativeRegressor, build_network
@@ -140,7 +140,7 @@ def add_version(folder, source, number):
 def with_warm_up(source, folder, requests):
     """A copy of a SavedModel in folder/9 that has warm-up requests."""
     path = add_version(folder, source, 9)
-    warmup.write_requests(path, requests)
+    warmup_requests.write_requests(path, requests)
     return path
 
 

@@ -7,11 +7,11 @@ import subprocess
 import sys
 import time
 
-from components.child_process import bound
+from components.deployment.child_process import bound
 
 PARENT = """
 import subprocess, time
-from components.child_process import bound
+from components.deployment.child_process import bound
 child = subprocess.Popen(bound(["sleep", "600"]))
 print(child.pid, flush=True)
 time.sleep(600)
@@ -52,7 +52,7 @@ def test_a_child_is_the_command_itself_with_its_output_and_exit_code():
 
 def test_a_child_of_a_parent_that_is_gone_does_not_start():
     command = bound(["echo", "started"])
-    command[command.index("components.child_process") + 1] = "1"
+    command[command.index("components.deployment.child_process") + 1] = "1"
     found = subprocess.run(command, capture_output=True, text=True)
     assert (found.returncode, found.stdout) == (1, "")
 

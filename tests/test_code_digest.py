@@ -77,7 +77,11 @@ def test_an_unknown_module_is_an_error(project):
     [
         ("components.trainer", "facemodel/training.py", "components/report.py"),
         ("components.face_example_gen", "facemodel/photo.py", "facemodel/training.py"),
-        ("components.infra_validator", "components/warmup.py", "components/trainer.py"),
+        (
+            "components.infra_validator",
+            "components/deployment/warmup_requests.py",
+            "components/trainer.py",
+        ),
     ],
 )
 def test_steps_depend_on_what_they_run(module, used, unused):

@@ -8,7 +8,7 @@ from ml_metadata.proto import metadata_store_pb2 as pb
 from test_runs import CACHED, DONE, Recorder
 from typer.testing import CliRunner
 
-from components import served_models
+from components.deployment import registry
 from facemodel.saved_model import METADATA
 from pipeline import cli, runs
 from pipeline.lineage import LineageError, lineage
@@ -111,7 +111,7 @@ def test_a_rejected_model_is_known_by_a_relative_path_with_its_first_run(tmp_pat
 def test_a_pushed_model_names_what_was_cleaned_away(tmp_path):
     made = Judged(tmp_path / "root", version="candidate", verdict=1)
     served = made.places.serving / "faces"
-    served_models.push(made.folder / "Format-Serving", served, source=str(made.folder))
+    registry.push(made.folder / "Format-Serving", served, source=str(made.folder))
     assert lineage(served, made.places)["pushed from"] == str(made.folder)
     made.run("2026-10-26", [("Trainer", DONE, None)])
     runs.clean(made.places, keep=1)
@@ -132,7 +132,7 @@ def test_a_root_that_does_not_know_a_model_says_so(tmp_path):
     none = runs.Places(tmp_path / "none")
     found = lineage(other, none)
     assert found["made in run"] == f"unknown: {none.root} holds no runs of the pipeline"
-    served_models.push(other, tmp_path / "served", source="minio://bucket/model")
+    registry.push(other, tmp_path / "served", source="minio://bucket/model")
     assert lineage(tmp_path / "served")["pushed from"] == "minio://bucket/model"
 
 

@@ -4,8 +4,13 @@ import socket
 
 import pytest
 
-from components import model_process
-from components.model_process import SERVER_VARIABLE, ServerBusy, ServerError, running_server
+from components.deployment import server_process
+from components.deployment.server_process import (
+    SERVER_VARIABLE,
+    ServerBusy,
+    ServerError,
+    running_server,
+)
 
 
 @pytest.fixture
@@ -47,5 +52,5 @@ def test_a_server_that_ends_or_crashes_by_itself_is_the_models_fault(server, tmp
 def test_a_server_whose_port_is_taken_says_nothing_of_the_model(server, tmp_path, monkeypatch):
     server("exit 1")
     with socket.create_server(("127.0.0.1", 0)) as other:
-        monkeypatch.setattr(model_process, "_free_port", lambda: other.getsockname()[1])
+        monkeypatch.setattr(server_process, "_free_port", lambda: other.getsockname()[1])
         assert isinstance(end_of(tmp_path), ServerBusy)

@@ -8,7 +8,7 @@ import pytest
 from test_adopt import write_model
 from typer.testing import CliRunner
 
-from components.model_process import SERVER_VARIABLE, named_server
+from components.deployment.server_process import SERVER_VARIABLE, named_server
 from components.settings import SettingsError
 from facemodel.morphable import MorphableModel
 from facemodel.network import build_network

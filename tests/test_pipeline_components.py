@@ -39,13 +39,13 @@ from components import (
     reconstruction,
     report,
     report_page,
-    served_models,
     trainer,
     verdict,
 )
 from components.beam_runs import local_flags
-from components.inference import ExportedModel, batches, labels
-from components.model_process import ServerBusy
+from components.deployment import registry
+from components.deployment.inference import ExportedModel, batches, labels
+from components.deployment.server_process import ServerBusy
 from components.record_schema import curated_schema
 from components.settings import (
     SPLITS,
@@ -543,10 +543,10 @@ def test_only_models_blessed_twice_are_pushed_and_then_compared_with(model, tmp_
 
 def test_a_version_names_the_artifact_and_not_the_copy_that_a_container_sees(model, tmp_path):
     staged = artifact(standard_artifacts.Model, model.uri)
-    staged.set_string_custom_property(served_models.STORED_AT, "minio://bucket/model")
+    staged.set_string_custom_property(registry.STORED_AT, "minio://bucket/model")
     push(staged, tmp_path, compared_with=baseline_of(staged, tmp_path, "nothing"))
-    (version,) = served_models.versions(tmp_path / "served").values()
-    assert served_models.source_of(version) == "minio://bucket/model"
+    (version,) = registry.versions(tmp_path / "served").values()
+    assert registry.source_of(version) == "minio://bucket/model"
 
 
 def copy_of(model, folder, name):
@@ -567,17 +567,17 @@ def test_a_verdict_that_is_older_than_what_is_served_pushes_nothing(model, tmp_p
     served, other, late = tmp_path / "served", *(copy_of(model, tmp_path, n) for n in "ab")
     nothing = baseline_of(model, tmp_path, "nothing")
     push(model, tmp_path, compared_with=nothing)
-    (first,) = served_models.versions(served)
+    (first,) = registry.versions(served)
     against_first = baseline_of(other, tmp_path, "first")
     assert "pushed:" in result_of(push(other, tmp_path, compared_with=against_first))
-    newest = max(served_models.versions(served))
+    newest = max(registry.versions(served))
     for stale in (nothing, against_first):
         pushed = push(late, tmp_path, compared_with=stale)
         assert pushed.get_int_custom_property("pushed") == 0
         assert f"and {newest} is served now" in result_of(pushed)
-    assert list(served_models.versions(served)) == [first, newest]
+    assert list(registry.versions(served)) == [first, newest]
     assert "pushed:" in result_of(push(other, tmp_path, compared_with=against_first))
-    assert list(served_models.versions(served)) == [first, newest]
+    assert list(registry.versions(served)) == [first, newest]
 
 
 def test_a_model_that_was_rolled_back_does_not_come_back(model, tmp_path):
@@ -585,11 +585,11 @@ def test_a_model_that_was_rolled_back_does_not_come_back(model, tmp_path):
     push(model, tmp_path, compared_with=baseline_of(model, tmp_path, "nothing"))
     against_first = baseline_of(other, tmp_path, "first")
     push(other, tmp_path, compared_with=against_first)
-    served_models.withdraw(tmp_path / "served")
+    registry.withdraw(tmp_path / "served")
     pushed = push(other, tmp_path, compared_with=against_first)
     assert pushed.get_int_custom_property("pushed") == 0
     assert "it was withdrawn" in result_of(pushed)
-    assert len(served_models.versions(tmp_path / "served")) == 1
+    assert len(registry.versions(tmp_path / "served")) == 1
 
 
 def test_beam_and_the_function_reconstruct_the_same(model, examples, tmp_path):

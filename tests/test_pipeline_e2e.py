@@ -12,7 +12,7 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
-from components import served_models
+from components.deployment import registry
 from components.record_schema import SCHEMA_FILE
 from facemodel.checkpoints import checkpoint_steps
 from pipeline import cli, runs
@@ -65,7 +65,7 @@ class Pipeline:
         return runs.list_runs(self.places)[0]
 
     def served(self):
-        return list(served_models.versions(self.places.serving / "facerelief"))
+        return list(registry.versions(self.places.serving / "facerelief"))
 
 
 def execute(command, **variables):

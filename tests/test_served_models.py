@@ -10,7 +10,7 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
-from components import served_models
+from components.deployment import registry
 from facemodel.saved_model import METADATA
 from pipeline import cli
 
@@ -30,24 +30,24 @@ def model(tmp_path):
 
 def test_a_pushed_model_is_the_newest_version(tmp_path, model):
     folder = tmp_path / "served"
-    first = served_models.push(model("a", "first"), folder, source="a")
-    second = served_models.push(model("b", "second"), folder, source="b")
+    first = registry.push(model("a", "first"), folder, source="a")
+    second = registry.push(model("b", "second"), folder, source="b")
     assert first < second
-    assert list(served_models.versions(folder)) == [first, second]
+    assert list(registry.versions(folder)) == [first, second]
     assert (folder / str(second) / "saved_model.pb").read_text() == "second"
-    assert served_models.source_of(folder / str(first)) == "a"
+    assert registry.source_of(folder / str(first)) == "a"
     assert sorted(path.name for path in folder.iterdir()) == sorted([str(first), str(second)])
 
 
 def test_pushing_the_same_again_adds_nothing(tmp_path, model):
     """Whichever artifact it is a copy of."""
     folder = tmp_path / "served"
-    number = served_models.push(model(), folder, source="a")
-    assert served_models.push(tmp_path / "model", folder, source="a") == number
-    assert served_models.push(model("copy"), folder, source="b") == number
-    assert list(served_models.versions(folder)) == [number]
-    assert served_models.push(model("other", "changed"), folder, source="c") > number
-    assert served_models.push(model("again"), folder, source="d") > number
+    number = registry.push(model(), folder, source="a")
+    assert registry.push(tmp_path / "model", folder, source="a") == number
+    assert registry.push(model("copy"), folder, source="b") == number
+    assert list(registry.versions(folder)) == [number]
+    assert registry.push(model("other", "changed"), folder, source="c") > number
+    assert registry.push(model("again"), folder, source="d") > number
 
 
 def test_exports_of_the_same_training_are_the_same_model(tmp_path, model):
@@ -57,25 +57,25 @@ def test_exports_of_the_same_training_are_the_same_model(tmp_path, model):
         (path / METADATA).parent.mkdir()
         facts = {"iterations": 3, "origin": {"weights": weights, "run_key": key}}
         (path / METADATA).write_text(json.dumps(facts))
-    assert served_models.same_model(paths[0], paths[1])
-    assert not served_models.same_model(paths[0], paths[2])
+    assert registry.same_model(paths[0], paths[1])
+    assert not registry.same_model(paths[0], paths[2])
     folder = tmp_path / "served"
-    number = served_models.push(paths[0], folder, source="a")
-    assert served_models.push(paths[1], folder, source="b") == number
-    assert served_models.push(paths[2], folder, source="c") > number
+    number = registry.push(paths[0], folder, source="a")
+    assert registry.push(paths[1], folder, source="b") == number
+    assert registry.push(paths[2], folder, source="c") > number
 
 
 KILLED = """
 import os, pathlib, shutil, signal, sys
 shutil.copytree = lambda source, target: (target.mkdir(), os.kill(os.getpid(), signal.SIGKILL))
-from components import served_models
+from components.deployment import registry as served_models
 served_models.push(sys.argv[1], sys.argv[2], source="a")
 """
 
 
 def test_what_a_killed_push_left_goes_with_the_next_one(tmp_path, model):
     folder = tmp_path / "served"
-    number = served_models.push(model("first", "first"), folder, source="0")
+    number = registry.push(model("first", "first"), folder, source="0")
     command = [sys.executable, "-c", KILLED, str(model()), str(folder)]
     assert subprocess.run(command).returncode == -signal.SIGKILL
     (half,) = folder.glob(".*.part")
@@ -84,7 +84,7 @@ def test_what_a_killed_push_left_goes_with_the_next_one(tmp_path, model):
     for path in (of_init, elsewhere, long_ago):
         path.mkdir()
     os.utime(long_ago, (0, 0))
-    newest = served_models.push(tmp_path / "model", folder, source="a")
+    newest = registry.push(tmp_path / "model", folder, source="a")
     assert {*folder.iterdir()} == {
         folder / str(number), folder / str(newest), of_init, elsewhere
     }  # fmt: skip
@@ -92,43 +92,43 @@ def test_what_a_killed_push_left_goes_with_the_next_one(tmp_path, model):
 
 def test_a_failed_copy_leaves_nothing(tmp_path, model, monkeypatch):
     folder = tmp_path / "served"
-    served_models.push(model(), folder, source="a")
+    registry.push(model(), folder, source="a")
     broken = model("broken", "another")
     (broken / "variables" / "x").symlink_to(tmp_path / "missing")
     with pytest.raises(OSError):
-        served_models.push(broken, folder, source="b")
+        registry.push(broken, folder, source="b")
     assert len(list(folder.iterdir())) == 1
 
 
 def test_a_half_written_version_is_none(tmp_path):
     (tmp_path / "7").mkdir()
     (tmp_path / "words").mkdir()
-    assert served_models.versions(tmp_path) == {}
-    assert served_models.versions(tmp_path / "missing") == {}
+    assert registry.versions(tmp_path) == {}
+    assert registry.versions(tmp_path / "missing") == {}
 
 
 @pytest.fixture
 def served(tmp_path, model):
     folder = tmp_path / "served"
-    return folder, [served_models.push(model(n, n), folder, source=n) for n in "abc"]
+    return folder, [registry.push(model(n, n), folder, source=n) for n in "abc"]
 
 
 def test_rolling_back_withdraws_the_newest(served):
     folder, (first, second, third) = served
-    assert served_models.withdraw(folder) == [third]
-    assert list(served_models.versions(folder)) == [first, second]
+    assert registry.withdraw(folder) == [third]
+    assert list(registry.versions(folder)) == [first, second]
     assert (folder / f"withdrawn-{third}" / "saved_model.pb").read_text() == "c"
     (folder / f"withdrawn-{third}").rename(folder / str(third))
-    assert max(served_models.versions(folder)) == third
+    assert max(registry.versions(folder)) == third
 
 
 def test_rolling_back_to_a_version(served):
     folder, (first, second, third) = served
-    assert served_models.withdraw(folder, to=first) == [third, second]
-    with pytest.raises(served_models.ServedModelsError, match="no version before the newest"):
-        served_models.withdraw(folder)
-    with pytest.raises(served_models.ServedModelsError, match=f"there are: {first}"):
-        served_models.withdraw(folder, to=third)
+    assert registry.withdraw(folder, to=first) == [third, second]
+    with pytest.raises(registry.ServedModelsError, match="no version before the newest"):
+        registry.withdraw(folder)
+    with pytest.raises(registry.ServedModelsError, match=f"there are: {first}"):
+        registry.withdraw(folder, to=third)
 
 
 def test_the_command_rolls_back_or_says_why_not(served, tmp_path):
@@ -139,4 +139,4 @@ def test_the_command_rolls_back_or_says_why_not(served, tmp_path):
     result = CliRunner().invoke(cli.make_app(), ["rollback", str(tmp_path / "none")])
     assert result.exit_code == 2
     assert result.stderr == f"error: {tmp_path / 'none'}: no such folder\n"
-    assert first in served_models.versions(folder)
+    assert first in registry.versions(folder)

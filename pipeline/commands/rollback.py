@@ -21,13 +21,13 @@ def command(
 
     Example: facerelief rollback out/pipeline/serving/facerelief
     """
-    from components import served_models
+    from components.deployment import registry
 
     try:
-        withdrawn = served_models.withdraw(folder, to=to)
+        withdrawn = registry.withdraw(folder, to=to)
     except (ValueError, OSError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from None
     for version in withdrawn:
         typer.echo(f"withdrew {version}")
-    typer.echo(f"newest is {max(served_models.versions(folder))}")
+    typer.echo(f"newest is {max(registry.versions(folder))}")

@@ -20,7 +20,7 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from components.child_process import bound
+from components.deployment.child_process import bound
 from components.sections import SettingsError
 
 SERVER_VARIABLE = "TF_SERVING_BIN"

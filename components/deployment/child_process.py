@@ -1,6 +1,6 @@
 """Processes that end with the one that started them, also if that is killed (Linux).
 
-As a script, `python -m components.child_process PARENT COMMAND...` becomes COMMAND, which gets
+As a script, `python -m components.deployment.child_process PARENT COMMAND...` becomes COMMAND, which gets
 SIGKILL when the process PARENT ends.
 """
 

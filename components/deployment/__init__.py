@@ -1,0 +1,1 @@
+"""Exported models: asking them, keeping their versions, serving them for a test."""
