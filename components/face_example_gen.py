@@ -14,11 +14,11 @@ from tfx.dsl.component.experimental.decorators import component
 from tfx.types import artifact_utils
 from tfx.types.standard_artifacts import Examples
 
-from components import synthesis
-from components.beam_runs import attended
 from components.face_models import load_face_model
+from components.records import synthesis
+from components.records.beam_runs import attended
+from components.records.shards import forget_halves, split_ranges, split_shards
 from components.settings import SPLITS, DataSettings
-from components.shards import forget_halves, split_ranges, split_shards
 from facemodel.recipes import SynthesisConfig
 
 

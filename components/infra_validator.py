@@ -22,7 +22,7 @@ from tfx.utils import path_utils
 from components.deployment.inference import ExportedModel
 from components.deployment.server_process import ServerError, running_server
 from components.deployment.warmup_requests import predict_requests
-from components.record_batches import record_files
+from components.records.batches import record_files
 from components.settings import InfraValidatorSettings
 from facemodel.examples import read_records
 

@@ -19,7 +19,7 @@ from tfx.utils import path_utils
 
 from components.artifacts import Faces
 from components.deployment.inference import ExportedModel, labels
-from components.record_batches import record_files
+from components.records.batches import record_files
 from components.settings import ReconstructionSettings
 
 FIELDS = ("coefficients", "rotation", "scale", "translation")

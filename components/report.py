@@ -19,7 +19,7 @@ from components.deployment.inference import ExportedModel, batches, labels
 from components.deployment.registry import CANDIDATE
 from components.face_models import load_face_model
 from components.pusher import BLESSED_FILE, is_blessed
-from components.record_batches import record_files
+from components.records.batches import record_files
 from components.report_page import Face, Page, SliceRow
 from components.settings import DataSettings, ReportSettings
 from components.verdict import objections

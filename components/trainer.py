@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from components.deployment import warmup_requests
 from components.face_models import face_model_file, load_face_model
-from components.record_batches import record_batches, record_files
+from components.records.batches import record_batches, record_files
 from components.settings import DataSettings, ExportSettings, SettingsError, TrainerSettings
 from components.trainer_arguments import (
     TrainerArguments,

@@ -137,7 +137,7 @@ def set_resources(spec: dict[str, Any], resources: ResourcesSettings) -> None:
 
 def beam_args(workers: float) -> list[str]:
     """Beam's options for as many processes as there are cores for, and one at least."""
-    from components.beam_runs import local_flags
+    from components.records.beam_runs import local_flags
 
     return local_flags(max(1, int(workers)))
 

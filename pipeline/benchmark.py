@@ -114,7 +114,12 @@ def _ms(function: Callable[[], object], repeats: int) -> tuple[float, str, float
 
 def synthesis_rate(samples: int, recipe: str) -> float:
     """Samples a second that this process draws, renders, encodes and writes, start-up excluded."""
-    from components.synthesis import SynthesisJob, Synthesizer, synthesize_batch, write_atomically
+    from components.records.synthesis import (
+        SynthesisJob,
+        Synthesizer,
+        synthesize_batch,
+        write_atomically,
+    )
     from facemodel.recipes import SynthesisConfig
     from facemodel.records import BATCH
 
@@ -134,7 +139,7 @@ def synthesis_figures() -> Iterator[Figure]:
     """The rates of one worker on one core, each in a process of its own."""
     for recipe in ("paper", "lifelike"):
         code = (
-            "from components.synthesis import single_threaded\n"
+            "from components.records.synthesis import single_threaded\n"
             "single_threaded()\n"
             "from pipeline import benchmark\n"
             f"print(benchmark.synthesis_rate({SYNTHESIS_SAMPLES}, {recipe!r}))"

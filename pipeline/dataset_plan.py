@@ -10,8 +10,8 @@ import os
 import pathlib
 from collections.abc import Sequence
 
-from components import synthesis
-from components.shards import Shard, split_ranges, split_shards
+from components.records import synthesis
+from components.records.shards import Shard, split_ranges, split_shards
 from facemodel.morphable import MorphableModel
 from facemodel.recipes import SynthesisConfig
 from pipeline.unfinished import DatasetError

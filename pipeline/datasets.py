@@ -11,8 +11,8 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator
 
-from components import synthesis
-from components.shards import Shard, forget_halves
+from components.records import synthesis
+from components.records.shards import Shard, forget_halves
 from facemodel import records
 from pipeline import unfinished
 from pipeline.contact_sheet import PICTURES, contact_sheet, first_images, write_png

@@ -12,7 +12,7 @@ import sys
 import cv2
 import numpy as np
 
-from components.synthesis import SynthesisJob, Synthesizer
+from components.records.synthesis import SynthesisJob, Synthesizer
 from facemodel.distributions import Normal, Range
 from facemodel.recipes import SynthesisConfig
 

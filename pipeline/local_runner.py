@@ -68,7 +68,7 @@ def create(config: configuration.PipelineConfig, places: Places, *, name: str = 
     """The pipeline with the paths of a root."""
     from tfx import v1 as tfx
 
-    from components.beam_runs import local_flags
+    from components.records.beam_runs import local_flags
     from pipeline.beam_arguments import local_placeholders
     from pipeline.pipeline import create_pipeline
 

@@ -114,7 +114,7 @@ def run(options: TrainOptions, *, model: MorphableModel | None = None) -> pathli
     start = int(trainer.step.value)
     batches = None
     if options.data:
-        from components.record_batches import record_batches
+        from components.records.batches import record_batches
 
         batches = record_batches(options.data, model, options.config, skip=start)
     training.train(

@@ -12,7 +12,7 @@ import pathlib
 import shutil
 from collections.abc import Iterator
 
-from components.shards import Shard, forget_halves
+from components.records.shards import Shard, forget_halves
 from facemodel.files import write_bytes
 from pipeline.places import try_to_hold
 

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from typer.testing import CliRunner
 
-from components import synthesis
+from components.records import synthesis
 from facemodel import examples, records, slices
 from facemodel.distributions import Normal
 from facemodel.landmark_noise import LandmarkNoise

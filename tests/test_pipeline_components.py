@@ -42,11 +42,11 @@ from components import (
     trainer,
     verdict,
 )
-from components.beam_runs import local_flags
 from components.deployment import registry
 from components.deployment.inference import ExportedModel, batches, labels
 from components.deployment.server_process import ServerBusy
 from components.record_schema import curated_schema
+from components.records.beam_runs import local_flags
 from components.settings import (
     SPLITS,
     DataSettings,

@@ -8,7 +8,7 @@ import keras
 import pytest
 import tensorflow as tf
 
-from components.record_batches import count_records, record_order
+from components.records.batches import count_records, record_order
 
 COUNT, BATCH = 10, 4
 

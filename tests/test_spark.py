@@ -332,7 +332,7 @@ class TestPipeline:
     pytestmark = needs_spark
 
     def test_it_makes_the_records_of_the_local_runner(self, spark, tmp_path):
-        from components.beam_runs import contained
+        from components.records.beam_runs import contained
 
         with contained():
             on_spark = data_steps(tmp_path / "spark", spark.beam_args)

@@ -18,7 +18,7 @@ import tensorflow as tf
 from apache_beam.testing import test_pipeline
 from apache_beam.testing.util import assert_that, equal_to
 
-from components import synthesis
+from components.records import synthesis
 from facemodel.distributions import Normal
 from facemodel.morphable import MorphableModel
 from facemodel.recipes import SynthesisConfig

@@ -14,7 +14,7 @@ import pytest
 import tensorflow as tf
 from typer.testing import CliRunner
 
-from components.record_batches import RecordsError, record_batches
+from components.records.batches import RecordsError, record_batches
 from facemodel import checkpoints, examples, records, training
 from facemodel.landmark_fit import landmark_fit
 from facemodel.landmark_noise import LandmarkNoise

@@ -25,8 +25,8 @@ def split_processor():
 
 
 def write_records(folder):
-    from components import synthesis
-    from components.shards import split_shards
+    from components.records import synthesis
+    from components.records.shards import split_shards
     from facemodel.morphable import MorphableModel
     from facemodel.recipes import SynthesisConfig
 

@@ -66,7 +66,7 @@ def command(
 
     # What TensorFlow says itself are notices; errors are raised, and told in one line.
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-    from components import synthesis
+    from components.records import synthesis
     from components.settings import SPLITS
 
     synthesis.single_threaded()

@@ -72,7 +72,7 @@ def _run(context: typer.Context, options) -> None:
     """Runs a command of facerelief with more options; says what the cluster knows of errors."""
     _end_as_asked()
     with cluster.running(executors=context.obj) as spark:
-        from components.beam_runs import contained
+        from components.records.beam_runs import contained
 
         try:
             with contained():

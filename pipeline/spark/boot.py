@@ -12,7 +12,7 @@ import sys
 
 def main() -> None:
     """Asks the executor what to run and where its services are, then becomes Beam's worker."""
-    from components.synthesis import single_threaded
+    from components.records.synthesis import single_threaded
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--id", required=True)

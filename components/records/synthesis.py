@@ -17,8 +17,8 @@ import apache_beam as beam
 from apache_beam.metrics import Metrics
 from apache_beam.utils.shared import Shared
 
-from components.beam_runs import local_flags, run_to_end
-from components.shards import Shard, ShardFiles, batches_of, write_atomically
+from components.records.beam_runs import local_flags, run_to_end
+from components.records.shards import Shard, ShardFiles, batches_of, write_atomically
 from facemodel.morphable import MorphableModel
 from facemodel.recipes import SynthesisConfig
 
@@ -88,7 +88,7 @@ class Synthesizer:
     def __init__(self, job: SynthesisJob):
         import tensorflow as tf
 
-        from components.compiled_steps import run_compiled
+        from components.records.compiled_steps import run_compiled
         from facemodel import photo, records, synthesis
         from facemodel.noise import TableNoise
 

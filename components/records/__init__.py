@@ -1,0 +1,1 @@
+"""Beam and TFRecords: synthesis by workers, shards, and reading batches back."""
