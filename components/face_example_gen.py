@@ -19,7 +19,7 @@ from components.records import synthesis
 from components.records.beam_runs import attended
 from components.records.shards import forget_halves, split_ranges, split_shards
 from components.settings import SPLITS, DataSettings
-from facemodel.recipes import SynthesisConfig
+from facemodel.synthesis.recipes import SynthesisConfig
 
 
 def write_splits(pipeline: beam.Pipeline, settings: DataSettings, examples: Examples) -> None:

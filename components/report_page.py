@@ -30,7 +30,7 @@ BIN_NAMES = {
     "slice/skin_tone_bin": ("dark", "brown", "tan", "intermediate", "light", "very light"),
     "slice/light_bin": ("frontal", "oblique", "from the side"),
 }
-"""Of the bins of facemodel.slices."""
+"""Of the bins of facemodel.synthesis.slices."""
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #26262a; max-width: 62rem; margin: 2rem auto }

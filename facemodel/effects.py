@@ -10,10 +10,10 @@ from keras import ops
 from facemodel import glasses, overlays
 from facemodel.crop import luma
 from facemodel.glasses import Glasses
-from facemodel.noise import Noise
 from facemodel.overlays import Hair, Hand, Occluder, Place
-from facemodel.recipes import SynthesisConfig
 from facemodel.smooth import box, fade, stretch
+from facemodel.synthesis.noise import Noise
+from facemodel.synthesis.recipes import SynthesisConfig
 
 
 class Effects(NamedTuple):

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from keras import ops
 
-from facemodel.distributions import Range
-from facemodel.noise import Noise
 from facemodel.overlays import Place, millimetres, present
-from facemodel.recipes import SynthesisConfig
+from facemodel.synthesis.distributions import Range
+from facemodel.synthesis.noise import Noise
+from facemodel.synthesis.recipes import SynthesisConfig
 
 _HALF_WIDTH_MM, _HALF_HEIGHT_MM = Range(21.0, 29.0), Range(14.0, 23.0)
 _SQUARENESS = Range(2.0, 5.0)

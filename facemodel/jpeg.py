@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from keras import ops
 
-from facemodel.noise import Noise
-from facemodel.recipes import SynthesisConfig
+from facemodel.synthesis.noise import Noise
+from facemodel.synthesis.recipes import SynthesisConfig
 
 
 def draw_quality(config: SynthesisConfig, noise: Noise) -> Any:

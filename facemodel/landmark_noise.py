@@ -11,7 +11,7 @@ from keras import ops
 
 from facemodel.files import DATA, appearing
 from facemodel.landmarks import MEDIAPIPE_COUNT
-from facemodel.noise import Noise
+from facemodel.synthesis.noise import Noise
 
 MEASURED = DATA / "landmark_noise.npz"
 

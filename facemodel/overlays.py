@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from keras import ops
 
-from facemodel.distributions import Range
-from facemodel.noise import Noise
-from facemodel.recipes import SynthesisConfig
 from facemodel.smooth import fade, stretch
+from facemodel.synthesis.distributions import Range
+from facemodel.synthesis.noise import Noise
+from facemodel.synthesis.recipes import SynthesisConfig
 
 _HAIR_LINE_MM = Range(58.0, 105.0)
 _HAIR_SLOPE = Range(-0.35, 0.35)

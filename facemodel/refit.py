@@ -20,7 +20,7 @@ import numpy as np
 from keras import ops
 
 from facemodel.network import IterativeRegressor, loop_image
-from facemodel.synthesis import OnlineBatch
+from facemodel.synthesis.photos import OnlineBatch
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 from keras import ops
 
-from facemodel.noise import Noise
-from facemodel.recipes import SynthesisConfig
+from facemodel.synthesis.noise import Noise
+from facemodel.synthesis.recipes import SynthesisConfig
 
 _MEAN = 2.0 * float(np.sqrt(np.pi))
 """Coefficient of the first spherical harmonic whose irradiance is 1 everywhere."""

@@ -22,8 +22,8 @@ from facemodel.graphs import repeatable
 from facemodel.landmark_fit import landmark_fit
 from facemodel.losses import geometry_loss
 from facemodel.network import IterativeRegressor
-from facemodel.noise import DeviceNoise, Noise
-from facemodel.synthesis import OnlineBatch
+from facemodel.synthesis.noise import DeviceNoise, Noise
+from facemodel.synthesis.photos import OnlineBatch
 from facemodel.training_config import TrainingConfig, TrainingConfigError
 
 MIN_SIGMA_MM = 0.3

@@ -120,8 +120,8 @@ def synthesis_rate(samples: int, recipe: str) -> float:
         synthesize_batch,
         write_atomically,
     )
-    from facemodel.recipes import SynthesisConfig
-    from facemodel.records import BATCH
+    from facemodel.synthesis.recipes import SynthesisConfig
+    from facemodel.synthesis.samples import BATCH
 
     synthesizer = Synthesizer(
         SynthesisJob(SynthesisConfig.named(recipe), seed=0, count=samples + BATCH)

@@ -15,7 +15,7 @@ import numpy as np
 
 from components.report_page import BIN_NAMES
 from components.settings import SPLITS
-from facemodel import slices
+from facemodel.synthesis import slices
 from pipeline.contact_sheet import contact_sheet, first_images
 from pipeline.datasets import DESCRIPTION
 from pipeline.unfinished import DatasetError

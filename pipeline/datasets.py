@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 
 from components.records import synthesis
 from components.records.shards import Shard, forget_halves
-from facemodel import records
+from facemodel.synthesis import samples
 from pipeline import unfinished
 from pipeline.contact_sheet import PICTURES, contact_sheet, first_images, write_png
 from pipeline.dataset_plan import Plan
@@ -156,6 +156,6 @@ def _watch(folder: pathlib.Path, progress: Callable[[int], None] | None) -> Iter
 
 def draw_one(job: synthesis.SynthesisJob, index: int) -> dict:
     """One sample of a data set, exactly as in its records."""
-    batch, row = divmod(index, records.BATCH)
-    whole = dataclasses.replace(job, first=batch * records.BATCH, count=records.BATCH)
+    batch, row = divmod(index, samples.BATCH)
+    whole = dataclasses.replace(job, first=batch * samples.BATCH, count=samples.BATCH)
     return synthesis.Synthesizer(whole).samples(batch)[row]

@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 
 from components.records.synthesis import SynthesisJob, Synthesizer
-from facemodel.distributions import Normal, Range
-from facemodel.recipes import SynthesisConfig
+from facemodel.synthesis.distributions import Normal, Range
+from facemodel.synthesis.recipes import SynthesisConfig
 
 FACES, TILE_PX, SEED = 4, 160, 3
 _JPEG_QUALITY = 82

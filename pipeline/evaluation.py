@@ -11,15 +11,16 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from facemodel import camera, metrics, synthesis, transforms
+from facemodel import camera, metrics, transforms
 from facemodel.alignment import crop_around
 from facemodel.landmark_fit import landmark_fit
 from facemodel.landmarks import INNER_51
 from facemodel.morphable import MorphableModel
 from facemodel.network import IterativeRegressor
-from facemodel.noise import Noise, PhiloxNoise
-from facemodel.scenes import SceneModel
-from facemodel.synthesis import LandmarkNoise, SynthesisConfig
+from facemodel.synthesis import photos
+from facemodel.synthesis.noise import Noise, PhiloxNoise
+from facemodel.synthesis.photos import LandmarkNoise, SynthesisConfig
+from facemodel.synthesis.scenes import SceneModel
 from pipeline.compiling import compiled
 from pipeline.error_table import Evaluation, merge_errors, summarise
 
@@ -66,12 +67,12 @@ def draw_held_out(
       measured: noise of the 51 inner landmarks.
       size: px, side of the crop.
     """
-    batch = synthesis.online_batch(model, config, noise, measured, size=size)
+    batch = photos.online_batch(model, config, noise, measured, size=size)
     # The same noise gives the same scene again, so its exact landmarks go into the same crop.
-    scene = synthesis.draw_scene(model, config, noise, size=size)
-    points = synthesis.decode_landmarks(model.geometry, scene.coefficients)
+    scene = photos.draw_scene(model, config, noise, size=size)
+    points = photos.decode_landmarks(model.geometry, scene.coefficients)
     exact = camera.project(points, scene.pose, inverse_distance=scene.inverse_distance)[..., :2]
-    detected, _ = synthesis.detect(exact, scene.pose.scale, config, noise, measured)
+    detected, _ = photos.detect(exact, scene.pose.scale, config, noise, measured)
     crop_from_image = crop_around(model.geometry, detected, size=size)
     return HeldOut(
         grey=batch.grey,
@@ -157,7 +158,7 @@ def evaluate(
     """
     if count < 1:
         raise ValueError(f"count should be at least 1, got {count}")
-    config = SynthesisConfig.named(recipe, landmark_noise=synthesis.Range(1.0, 1.0))
+    config = SynthesisConfig.named(recipe, landmark_noise=photos.Range(1.0, 1.0))
     scenes, inner = SceneModel.create(model), measured.select(INNER_51)
     evaluator = Evaluator(model, regressor)
     for first in range(0, count, batch_size):

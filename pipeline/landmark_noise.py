@@ -8,10 +8,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from facemodel import landmarks, records, slices, synthesis
+from facemodel import landmarks
 from facemodel.landmark_noise import LandmarkNoise
 from facemodel.morphable import MorphableModel
-from facemodel.recipes import SynthesisConfig
+from facemodel.synthesis import photos, slices
+from facemodel.synthesis import samples as records
+from facemodel.synthesis.recipes import SynthesisConfig
 
 SHARED_COUNT = 24
 """How many directions of shared errors are kept."""
@@ -29,7 +31,7 @@ class Residuals:
     Attributes:
       errors_mm: [N, 478, 2] at the face's scale, image axes (y down); NaN where nothing was found.
       places_mm: [N, 478, 2] the true landmarks, at the same scale.
-      yaw_bin: [N] as in facemodel.slices.
+      yaw_bin: [N] as in facemodel.synthesis.slices.
     """
 
     errors_mm: np.ndarray
@@ -69,10 +71,10 @@ def measure(model: MorphableModel, *, count: int, seed: int, recipe: str = "life
 def _samples(model, config: SynthesisConfig, *, count: int, seed: int) -> Iterator[dict]:
     import tensorflow as tf
 
-    scene_model = synthesis.SceneModel.create(model)
+    scene_model = photos.SceneModel.create(model)
     size = config.image_size
     render = tf.function(
-        lambda scene: synthesis.render_scene(scene_model, scene, size=size), autograph=False
+        lambda scene: photos.render_scene(scene_model, scene, size=size), autograph=False
     )
     exact = LandmarkNoise.isotropic(0.0)
     for batch in range(-(-count // records.BATCH)):

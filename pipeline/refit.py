@@ -17,10 +17,10 @@ from facemodel.landmark_noise import LandmarkNoise
 from facemodel.landmarks import INNER_51
 from facemodel.morphable import MorphableModel
 from facemodel.network import IterativeRegressor
-from facemodel.noise import DeviceNoise
 from facemodel.pretrained import load_pretrained, weights_meta
-from facemodel.scenes import SceneModel
-from facemodel.synthesis import SynthesisConfig, online_batch
+from facemodel.synthesis.noise import DeviceNoise
+from facemodel.synthesis.photos import SynthesisConfig, online_batch
+from facemodel.synthesis.scenes import SceneModel
 from facemodel.weights import DEFAULT_WEIGHTS, read_weights, save_weights
 from pipeline.compiling import compiled
 

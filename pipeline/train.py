@@ -27,8 +27,8 @@ from facemodel.landmarks import INNER_51
 from facemodel.morphable import MorphableModel
 from facemodel.network import IterativeRegressor, build_network
 from facemodel.pretrained import read_weights_for, weights_meta
-from facemodel.scenes import SceneModel
-from facemodel.synthesis import SynthesisConfig, online_batch
+from facemodel.synthesis.photos import SynthesisConfig, online_batch
+from facemodel.synthesis.scenes import SceneModel
 from facemodel.training import RegressorTrainer
 from facemodel.training_config import PRECISIONS, TrainingConfig
 from facemodel.weights import put_weights, save_weights

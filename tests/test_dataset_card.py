@@ -9,14 +9,15 @@ import tensorflow as tf
 from typer.testing import CliRunner
 
 from components.records import synthesis
-from facemodel import examples, records, slices
-from facemodel.distributions import Normal
+from facemodel import examples
 from facemodel.landmark_noise import LandmarkNoise
 from facemodel.morphable import MorphableModel
-from facemodel.noise import PhiloxNoise
-from facemodel.recipes import SynthesisConfig
-from facemodel.scenes import draw_scene
-from facemodel.synthesis import SceneModel, render_scene
+from facemodel.synthesis import samples, slices
+from facemodel.synthesis.distributions import Normal
+from facemodel.synthesis.noise import PhiloxNoise
+from facemodel.synthesis.photos import SceneModel, render_scene
+from facemodel.synthesis.recipes import SynthesisConfig
+from facemodel.synthesis.scenes import draw_scene
 from pipeline import cli, dataset_card, dataset_plan, datasets, unfinished
 
 TINY = MorphableModel.tiny()
@@ -49,7 +50,7 @@ def test_records_alone_render_the_stored_pictures_again(folder, split):
     )
     model, sample = SceneModel.create(TINY), stored(folder, split)
     assert (sample["model/version"] == model.version.encode()).all()
-    again = records.draw_samples(
+    again = samples.draw_samples(
         model, config, LandmarkNoise.load(),
         seed=int(sample["sample/seed"][0]), indices=[int(k) for k in sample["sample/index"]],
         render=lambda scene: render_scene(model, scene, size=config.image_size),
@@ -136,7 +137,7 @@ def test_even_yaws_and_skin_tones_fill_the_outer_bins():
             mixed_albedo=True, even_skin_tones=even, even_yaw_fraction=float(even)
         )
         scene = draw_scene(scene_model, config, PhiloxNoise(0, range(300)))
-        found = records.scene_features(scene_model, scene)
+        found = samples.scene_features(scene_model, scene)
         counts[even] = {
             name: np.bincount(np.asarray(found[f"slice/{name}_bin"]), minlength=5) / 300
             for name in ("yaw", "skin_tone")

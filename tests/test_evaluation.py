@@ -10,9 +10,9 @@ from facemodel.geometry import FaceGeometry
 from facemodel.landmarks import INNER_51
 from facemodel.morphable import MorphableModel
 from facemodel.network import IterativeRegressor, build_network
-from facemodel.noise import PhiloxNoise
-from facemodel.scenes import SceneModel
-from facemodel.synthesis import LandmarkNoise, SynthesisConfig
+from facemodel.synthesis.noise import PhiloxNoise
+from facemodel.synthesis.photos import LandmarkNoise, SynthesisConfig
+from facemodel.synthesis.scenes import SceneModel
 from pipeline import error_table, evaluation
 
 MODEL = MorphableModel.tiny()

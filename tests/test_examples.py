@@ -7,11 +7,13 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from facemodel import examples, records, synthesis
-from facemodel.distributions import Normal
+from facemodel import examples
 from facemodel.landmark_noise import LandmarkNoise
 from facemodel.morphable import MorphableModel
-from facemodel.recipes import SynthesisConfig
+from facemodel.synthesis import photos
+from facemodel.synthesis import samples as records
+from facemodel.synthesis.distributions import Normal
+from facemodel.synthesis.recipes import SynthesisConfig
 
 CONFIG = SynthesisConfig.lifelike(image_size=64, relative_scale=Normal(0.3, 0.02, 0.25, 0.35))
 TINY = MorphableModel.tiny()
@@ -20,7 +22,7 @@ COUNTS = {"coefficient_count": TINY.coefficient_count, "albedo_count": len(TINY.
 
 @pytest.fixture(scope="module")
 def model():
-    return synthesis.SceneModel.create(TINY)
+    return photos.SceneModel.create(TINY)
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +33,7 @@ def samples(model):
         LandmarkNoise.isotropic(1.0),
         seed=3,
         indices=records.aligned_indices(0),
-        render=lambda scene: synthesis.render_scene(model, scene, size=64),
+        render=lambda scene: photos.render_scene(model, scene, size=64),
     )
 
 
@@ -95,7 +97,7 @@ def test_labels_are_exact_when_the_stored_record_is_drawn_again(model, samples):
         LandmarkNoise.isotropic(1.0),
         seed=int(stored["sample/seed"]),
         indices=[int(stored["sample/index"])],
-        render=lambda scene: synthesis.render_scene(model, scene, size=stored["image"].shape[0]),
+        render=lambda scene: photos.render_scene(model, scene, size=stored["image"].shape[0]),
     )
     assert np.abs(again["image"].astype(int) - stored["image"]).max() <= 2
     np.testing.assert_allclose(stored["face/coefficients"], again["face/coefficients"], atol=1e-5)
@@ -107,7 +109,7 @@ def test_labels_alone_explain_the_picture(model, samples):
     plain = SynthesisConfig.paper(image_size=64, relative_scale=CONFIG.relative_scale)
     sample = records.draw_samples(
         model, plain, LandmarkNoise.isotropic(1.0), seed=4, indices=[0],
-        render=lambda scene: synthesis.render_scene(model, scene, size=64),
+        render=lambda scene: photos.render_scene(model, scene, size=64),
     )[0]  # fmt: skip
     stored = examples.parse([examples.encode(sample)], **COUNTS)
     from facemodel.camera import Pose

@@ -11,19 +11,8 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 from typer.testing import CliRunner
 
-from facemodel import (
-    camera,
-    examples,
-    export,
-    face_server,
-    landmarks,
-    records,
-    saved_model,
-    synthesis,
-    transforms,
-)
+from facemodel import camera, examples, export, face_server, landmarks, saved_model, transforms
 from facemodel.crop import grey_crop
-from facemodel.distributions import Normal
 from facemodel.geometry import FaceGeometry, decode, decode_landmarks
 from facemodel.landmark_fit import landmark_fit
 from facemodel.landmark_noise import LandmarkNoise
@@ -31,8 +20,11 @@ from facemodel.morphable import MorphableModel
 from facemodel.network import ITERATIONS as DEFAULT_ITERATIONS
 from facemodel.network import IterativeRegressor, build_network
 from facemodel.pretrained import load_pretrained
-from facemodel.recipes import SynthesisConfig
 from facemodel.rendering import render_shading
+from facemodel.synthesis import photos
+from facemodel.synthesis import samples as records
+from facemodel.synthesis.distributions import Normal
+from facemodel.synthesis.recipes import SynthesisConfig
 from facemodel.weights import WeightsError, save_weights
 from pipeline.cli import make_app
 from pipeline.commands import export as export_command
@@ -75,14 +67,14 @@ def signatures(loaded):
 
 @pytest.fixture(scope="module")
 def samples():
-    model = synthesis.SceneModel.create(TINY)
+    model = photos.SceneModel.create(TINY)
     return records.draw_samples(
         model,
         CONFIG,
         LandmarkNoise.isotropic(0.0),
         seed=7,
         indices=records.aligned_indices(0),
-        render=lambda scene: synthesis.render_scene(model, scene, size=128),
+        render=lambda scene: photos.render_scene(model, scene, size=128),
     )[:3]
 
 

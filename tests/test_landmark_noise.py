@@ -5,7 +5,7 @@ import pytest
 
 from facemodel import landmarks
 from facemodel.landmark_noise import LandmarkNoise, draw_landmark_noise
-from facemodel.noise import PhiloxNoise
+from facemodel.synthesis.noise import PhiloxNoise
 from pipeline import landmark_noise
 
 RNG = np.random.default_rng(0)

@@ -5,9 +5,9 @@ import pytest
 from tensorflow_graphics.math import spherical_harmonics
 
 from facemodel import photo, rendering, surround
-from facemodel.distributions import Range
-from facemodel.noise import PhiloxNoise
-from facemodel.recipes import SynthesisConfig
+from facemodel.synthesis.distributions import Range
+from facemodel.synthesis.noise import PhiloxNoise
+from facemodel.synthesis.recipes import SynthesisConfig
 
 
 def random_light(rng, count):

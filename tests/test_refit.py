@@ -9,9 +9,9 @@ from facemodel import refit, training
 from facemodel.landmark_noise import LandmarkNoise
 from facemodel.losses import geometry_loss
 from facemodel.network import IterativeRegressor
-from facemodel.noise import PhiloxNoise
-from facemodel.scenes import SceneModel
-from facemodel.synthesis import SynthesisConfig, online_batch
+from facemodel.synthesis.noise import PhiloxNoise
+from facemodel.synthesis.photos import SynthesisConfig, online_batch
+from facemodel.synthesis.scenes import SceneModel
 from pipeline import cli
 from pipeline.refit import RefitError, RefitOptions, refit_rounds
 

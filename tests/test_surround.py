@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from facemodel import surround
-from facemodel.distributions import Range
-from facemodel.noise import PhiloxNoise
-from facemodel.recipes import SynthesisConfig
+from facemodel.synthesis.distributions import Range
+from facemodel.synthesis.noise import PhiloxNoise
+from facemodel.synthesis.recipes import SynthesisConfig
 
 
 def test_irradiance_is_one_in_the_mean():

@@ -11,11 +11,13 @@ import pytest
 import tensorflow as tf
 from keras import ops
 
-from facemodel import camera, expressions, landmarks, records, slices, synthesis, transforms
-from facemodel.distributions import ConfigError, Normal, Range
+from facemodel import camera, landmarks, transforms
 from facemodel.morphable import MorphableModel
-from facemodel.noise import DeviceNoise, PhiloxNoise, TableNoise
-from facemodel.recipes import SynthesisConfig
+from facemodel.synthesis import expressions, photos, slices
+from facemodel.synthesis import samples as records
+from facemodel.synthesis.distributions import ConfigError, Normal, Range
+from facemodel.synthesis.noise import DeviceNoise, PhiloxNoise, TableNoise
+from facemodel.synthesis.recipes import SynthesisConfig
 
 TINY = MorphableModel.tiny()
 UNITS = (
@@ -29,12 +31,12 @@ UNITS = (
     "unit/mouth-open",
 )
 SMALL = {"image_size": 64, "relative_scale": Normal(0.3, 0.02, 0.25, 0.35)}
-NOISE = synthesis.LandmarkNoise.isotropic(1.0)
+NOISE = photos.LandmarkNoise.isotropic(1.0)
 
 
 @pytest.fixture(scope="module")
 def model():
-    return synthesis.SceneModel.create(TINY)
+    return photos.SceneModel.create(TINY)
 
 
 @pytest.fixture(scope="module", params=["paper", "lifelike"])
@@ -50,9 +52,9 @@ def numpy_tree(value):
 
 
 def test_sample_i_depends_on_seed_and_i_only(model, config):
-    together = numpy_tree(synthesis.draw_scene(model, config, PhiloxNoise(5, range(6))))
-    alone = numpy_tree(synthesis.draw_scene(model, config, PhiloxNoise(5, [4])))
-    other = numpy_tree(synthesis.draw_scene(model, config, PhiloxNoise(6, [4])))
+    together = numpy_tree(photos.draw_scene(model, config, PhiloxNoise(5, range(6))))
+    alone = numpy_tree(photos.draw_scene(model, config, PhiloxNoise(5, [4])))
+    other = numpy_tree(photos.draw_scene(model, config, PhiloxNoise(6, [4])))
     for many, one in zip(together, alone):
         np.testing.assert_allclose(many[4], one[0], atol=1e-5)
     assert not np.allclose(alone[0], other[0])
@@ -70,9 +72,9 @@ def test_noise_streams_are_independent_and_repeatable():
 def test_numbers_drawn_beforehand_are_those_that_a_function_would_draw(model, config):
     plan = records.plan_noise(model, config, NOISE)
     table = plan.draw(PhiloxNoise(5, range(3)))
-    ready = numpy_tree(synthesis.draw_scene(model, config, TableNoise(table)))
+    ready = numpy_tree(photos.draw_scene(model, config, TableNoise(table)))
     for one, other in zip(
-        ready, numpy_tree(synthesis.draw_scene(model, config, PhiloxNoise(5, range(3))))
+        ready, numpy_tree(photos.draw_scene(model, config, PhiloxNoise(5, range(3))))
     ):
         np.testing.assert_array_equal(one, other)
 
@@ -114,7 +116,7 @@ def test_device_noise_repeats_by_seed_and_name():
 
 
 def test_poses_are_normal_around_a_frontal_centred_face(model, config):
-    scene = synthesis.draw_scene(model, config, PhiloxNoise(0, range(600)))
+    scene = photos.draw_scene(model, config, PhiloxNoise(0, range(600)))
     rotation = np.asarray(scene.pose.rotation)
     yaw = np.asarray(slices.yaw_deg(rotation))
     pitch = np.rad2deg(np.arcsin(rotation[:, 2, 1]))
@@ -132,7 +134,7 @@ def test_poses_are_normal_around_a_frontal_centred_face(model, config):
 
 
 def test_coefficients_and_light_follow_the_recipe(model, config):
-    scene = synthesis.draw_scene(model, config, PhiloxNoise(0, range(600)))
+    scene = photos.draw_scene(model, config, PhiloxNoise(0, range(600)))
     identity, weights = np.split(np.asarray(scene.coefficients), [TINY.identity_count], axis=1)
     np.testing.assert_allclose(identity.mean(0), 0, atol=0.15)
     np.testing.assert_allclose(identity.std(0), 1, atol=0.1)
@@ -154,7 +156,7 @@ def test_coefficients_and_light_follow_the_recipe(model, config):
 
 def test_mixed_albedo_stays_near_the_stored_textures(model):
     config = SynthesisConfig.lifelike(albedo_jitter=0.0, **SMALL)
-    scene = synthesis.draw_scene(model, config, PhiloxNoise(0, range(20)))
+    scene = photos.draw_scene(model, config, PhiloxNoise(0, range(20)))
     first = np.repeat(TINY.albedo_scores, len(TINY.albedo_scores), 0)
     step = np.tile(TINY.albedo_scores, (len(TINY.albedo_scores), 1)) - first
     length = np.maximum((step**2).sum(1), 1e-9)
@@ -191,8 +193,8 @@ def test_natural_expressions_move_both_sides_and_keep_the_mouth_within_limits():
 
 
 def test_landmarks_lie_on_the_rendered_face(model, config):
-    scene = synthesis.draw_scene(model, config, PhiloxNoise(2, range(4)))
-    rendering = synthesis.render_scene(model, scene, size=config.image_size)
+    scene = photos.draw_scene(model, config, PhiloxNoise(2, range(4)))
+    rendering = photos.render_scene(model, scene, size=config.image_size)
     assert ops.shape(rendering.image) == (4, 64, 64, 3)
     points = TINY.vertices(np.asarray(scene.coefficients))
     index = np.asarray(landmarks.INNER_51)
@@ -212,9 +214,9 @@ def test_landmarks_lie_on_the_rendered_face(model, config):
 
 def test_the_grey_rendering_is_nearly_the_luma_of_the_coloured_one(model):
     config = SynthesisConfig.paper(**SMALL)
-    scene = synthesis.draw_scene(model, config, PhiloxNoise(3, range(4)))
-    coloured = synthesis.render_scene(model, scene, size=64)
-    grey = synthesis.render_scene(model, scene, size=64, grey=True)
+    scene = photos.draw_scene(model, config, PhiloxNoise(3, range(4)))
+    coloured = photos.render_scene(model, scene, size=64)
+    grey = photos.render_scene(model, scene, size=64, grey=True)
     on_face = np.asarray(coloured.mask) > 0
     difference = np.asarray(coloured.image) @ [0.299, 0.587, 0.114] - np.asarray(grey.image)[..., 0]
     assert np.abs(difference[on_face]).mean() < 0.01
@@ -228,11 +230,11 @@ def test_online_batches_show_the_crop_that_serving_would_cut_out(model):
     config = SynthesisConfig.paper(image_size=256)
     noise = PhiloxNoise(9, range(3))
     inner = NOISE.select(landmarks.INNER_51)
-    online = synthesis.online_batch(model, config, noise, inner, size=200)
-    scene = synthesis.draw_scene(model, config, noise)
-    rendering = synthesis.render_scene(model, scene, size=256)
+    online = photos.online_batch(model, config, noise, inner, size=200)
+    scene = photos.draw_scene(model, config, noise)
+    rendering = photos.render_scene(model, scene, size=256)
     true = np.asarray(rendering.landmarks)[:, np.asarray(landmarks.INNER_51)]
-    detected, sigma_px = synthesis.detect(true, scene.pose.scale, config, noise, inner)
+    detected, sigma_px = photos.detect(true, scene.pose.scale, config, noise, inner)
     crop_from_image = crop_around(model.geometry, detected)
     expected = transforms.apply_similarity(crop_from_image, detected)
     np.testing.assert_allclose(online.landmarks, expected, atol=0.02)
@@ -251,9 +253,9 @@ def test_online_batches_show_the_crop_that_serving_would_cut_out(model):
 
 
 def test_detected_landmarks_have_the_stated_error(model, config):
-    scene = synthesis.draw_scene(model, config, PhiloxNoise(4, range(50)))
+    scene = photos.draw_scene(model, config, PhiloxNoise(4, range(50)))
     true = np.zeros((50, 478, 2), np.float32)
-    detected, sigma_px = synthesis.detect(
+    detected, sigma_px = photos.detect(
         true, scene.pose.scale, config, PhiloxNoise(4, range(50)), NOISE
     )
     np.testing.assert_allclose(np.asarray(detected).std((1, 2)), sigma_px, rtol=0.12)
@@ -267,7 +269,7 @@ def test_online_batches_compile_with_device_noise(model):
 
     @tf.function(autograph=False)
     def step(seed):
-        return synthesis.online_batch(model, config, DeviceNoise(seed, 2), inner, size=48)
+        return photos.online_batch(model, config, DeviceNoise(seed, 2), inner, size=48)
 
     first, again, other = (step(tf.constant([3, k], tf.uint32)) for k in (1, 1, 2))
     np.testing.assert_allclose(first.grey, again.grey, atol=1e-6)
@@ -279,7 +281,7 @@ def test_online_batches_compile_with_device_noise(model):
 def test_samples_name_their_slices(model, config):
     samples = records.draw_samples(
         model, config, NOISE, seed=3, indices=records.aligned_indices(1),
-        render=lambda scene: synthesis.render_scene(model, scene, size=64),
+        render=lambda scene: photos.render_scene(model, scene, size=64),
     )  # fmt: skip
     assert [sample["sample/index"] for sample in samples] == list(range(8, 16))
     for sample in samples:
@@ -326,7 +328,7 @@ def test_impossible_configs_are_an_error_that_names_the_field(changes, message):
 
 
 def test_paper_recipe_has_no_effects_and_no_perspective(model):
-    scene = synthesis.draw_scene(model, SynthesisConfig.paper(), PhiloxNoise(0, [0]))
+    scene = photos.draw_scene(model, SynthesisConfig.paper(), PhiloxNoise(0, [0]))
     assert scene.effects.hair is scene.effects.occluder is scene.effects.grain is None
     assert scene.effects.blotches == ()
     assert not np.asarray(scene.inverse_distance).any()
@@ -335,7 +337,7 @@ def test_paper_recipe_has_no_effects_and_no_perspective(model):
 
 RENDER = """
 import sys, keras, numpy as np
-from facemodel import synthesis as s
+from facemodel.synthesis import photos as synthesis as s
 from facemodel.morphable import MorphableModel
 model = s.SceneModel.create(MorphableModel.tiny())
 config = s.SynthesisConfig.lifelike(image_size=64, relative_scale=s.Normal(0.3, 0.02, 0.25, 0.35))

@@ -19,9 +19,9 @@ from apache_beam.testing import test_pipeline
 from apache_beam.testing.util import assert_that, equal_to
 
 from components.records import synthesis
-from facemodel.distributions import Normal
 from facemodel.morphable import MorphableModel
-from facemodel.recipes import SynthesisConfig
+from facemodel.synthesis.distributions import Normal
+from facemodel.synthesis.recipes import SynthesisConfig
 from pipeline import dataset_plan, datasets, unfinished
 from pipeline.spark import sessions
 

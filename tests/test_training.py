@@ -15,14 +15,15 @@ import tensorflow as tf
 from typer.testing import CliRunner
 
 from components.records.batches import RecordsError, record_batches
-from facemodel import checkpoints, examples, records, training
+from facemodel import checkpoints, examples, training
 from facemodel.landmark_fit import landmark_fit
 from facemodel.landmark_noise import LandmarkNoise
 from facemodel.morphable import MorphableModel
 from facemodel.network import IterativeRegressor, build_network
-from facemodel.noise import DeviceNoise, PhiloxNoise
-from facemodel.scenes import SceneModel
-from facemodel.synthesis import Normal, Range, SynthesisConfig, online_batch, render_scene
+from facemodel.synthesis import samples as records
+from facemodel.synthesis.noise import DeviceNoise, PhiloxNoise
+from facemodel.synthesis.photos import Normal, Range, SynthesisConfig, online_batch, render_scene
+from facemodel.synthesis.scenes import SceneModel
 from facemodel.training_config import TrainingConfig, TrainingConfigError
 from facemodel.weights import DEFAULT_WEIGHTS, WeightsError, load_weights
 from pipeline import cli, train, train_progress

@@ -28,7 +28,7 @@ def write_records(folder):
     from components.records import synthesis
     from components.records.shards import split_shards
     from facemodel.morphable import MorphableModel
-    from facemodel.recipes import SynthesisConfig
+    from facemodel.synthesis.recipes import SynthesisConfig
 
     config = SynthesisConfig.named("paper", image_size=48)
     job = synthesis.SynthesisJob(config, 1, 16, MorphableModel.tiny)

@@ -15,7 +15,7 @@ from facemodel.alignment import crop_around
 from facemodel.crop import grey_crop
 from facemodel.geometry import FaceGeometry
 from facemodel.morphable import MorphableModel
-from facemodel.scenes import inner_landmarks
+from facemodel.synthesis.scenes import inner_landmarks
 from facemodel.training_config import TrainingConfig
 
 SHUFFLE = 2048

@@ -13,7 +13,7 @@ _HALF = ".part"
 
 def batches_of(indices: range) -> range:
     """Numbers of the batches that hold samples."""
-    from facemodel.records import BATCH
+    from facemodel.synthesis.samples import BATCH
 
     return range(indices.start // BATCH, -(-indices.stop // BATCH) if indices else 0)
 
@@ -74,7 +74,7 @@ class ShardFiles:
 
     def shards(self, indices: range) -> list[Shard]:
         """The files of a range of samples: neighbouring batches, as evenly as possible."""
-        from facemodel.records import BATCH
+        from facemodel.synthesis.samples import BATCH
 
         found, batches = [], batches_of(indices)
         for number in range(self.count):

@@ -20,7 +20,7 @@ from apache_beam.utils.shared import Shared
 from components.records.beam_runs import local_flags, run_to_end
 from components.records.shards import Shard, ShardFiles, batches_of, write_atomically
 from facemodel.morphable import MorphableModel
-from facemodel.recipes import SynthesisConfig
+from facemodel.synthesis.recipes import SynthesisConfig
 
 __all__ = [
     "Shard",
@@ -89,17 +89,19 @@ class Synthesizer:
         import tensorflow as tf
 
         from components.records.compiled_steps import run_compiled
-        from facemodel import photo, records, synthesis
-        from facemodel.noise import TableNoise
+        from facemodel import photo
+        from facemodel.synthesis import photos
+        from facemodel.synthesis import samples as records
+        from facemodel.synthesis.noise import TableNoise
 
         self._job = job
-        model = synthesis.SceneModel.create(job.load_model())
+        model = photos.SceneModel.create(job.load_model())
         self._version = model.version
-        asked = (model, job.config, synthesis.LandmarkNoise.load())
+        asked = (model, job.config, photos.LandmarkNoise.load())
         self._plan = records.plan_noise(*asked)
 
         def render(scene):
-            return synthesis.render_scene(
+            return photos.render_scene(
                 model,
                 scene,
                 size=job.config.image_size,
@@ -116,8 +118,8 @@ class Synthesizer:
 
     def samples(self, batch: int) -> list[dict]:
         """The samples of a batch that belong to the job, as examples.encode takes them."""
-        from facemodel import records
-        from facemodel.noise import PhiloxNoise
+        from facemodel.synthesis import samples as records
+        from facemodel.synthesis.noise import PhiloxNoise
 
         seed, indices = self._job.seed, records.aligned_indices(batch)
         columns = self._compiled[0](self._plan.draw(PhiloxNoise(seed, indices)))

@@ -25,8 +25,8 @@ def command(
 
     Example: facerelief landmark-noise -n 400 --save facemodel/data/landmark_noise.npz
     """
-    from facemodel.distributions import ConfigError
     from facemodel.morphable import ModelError, MorphableModel
+    from facemodel.synthesis.distributions import ConfigError
     from pipeline import landmark_noise
 
     try:

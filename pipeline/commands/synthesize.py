@@ -71,8 +71,8 @@ def command(
 
     synthesis.single_threaded()
     logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
-    from facemodel.distributions import ConfigError
     from facemodel.morphable import ModelError
+    from facemodel.synthesis.distributions import ConfigError
     from pipeline import datasets
     from pipeline.dataset_plan import plan as make_plan
 
@@ -96,8 +96,8 @@ def command(
 
 
 def _config(recipe: str, changes: pathlib.Path | None):
-    from facemodel.distributions import ConfigError
-    from facemodel.recipes import SynthesisConfig
+    from facemodel.synthesis.distributions import ConfigError
+    from facemodel.synthesis.recipes import SynthesisConfig
 
     base = SynthesisConfig.named(recipe)
     try:

@@ -8,9 +8,9 @@ import re
 import numpy as np
 from keras import ops
 
-from facemodel.distributions import Range
-from facemodel.noise import Noise
-from facemodel.recipes import SynthesisConfig
+from facemodel.synthesis.distributions import Range
+from facemodel.synthesis.noise import Noise
+from facemodel.synthesis.recipes import SynthesisConfig
 
 _SIDE = re.compile(r"Left|Right|-left(?=-|$)|-right(?=-|$)")
 _JAW_OPEN, _MOUTH_CLOSE = "jawOpen", "mouthClose"

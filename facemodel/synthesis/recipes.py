@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 
-from facemodel.distributions import ANY, ConfigError, Normal, Range, check, typed
+from facemodel.synthesis.distributions import ANY, ConfigError, Normal, Range, check, typed
 
 _FRACTIONS = (
     "even_yaw_fraction",

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from facemodel import jpeg, slices
+from facemodel import jpeg
 from facemodel.landmark_noise import LandmarkNoise
 from facemodel.landmarks import MEDIAPIPE_COUNT
-from facemodel.noise import Noise, NoisePlan, PhiloxNoise
-from facemodel.recipes import SynthesisConfig
-from facemodel.scenes import Scene, SceneModel, draw_scene
-from facemodel.synthesis import Rendering, detect
+from facemodel.synthesis import slices
+from facemodel.synthesis.noise import Noise, NoisePlan, PhiloxNoise
+from facemodel.synthesis.photos import Rendering, detect
+from facemodel.synthesis.recipes import SynthesisConfig
+from facemodel.synthesis.scenes import Scene, SceneModel, draw_scene
 
 BATCH = 8
 """Samples are always drawn in full batches of this size, aligned to the index: the last bits of a

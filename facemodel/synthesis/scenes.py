@@ -8,18 +8,19 @@ from typing import Any, NamedTuple
 import numpy as np
 from keras import ops
 
-from facemodel import camera, effects, slices, transforms
+from facemodel import camera, effects, transforms
 from facemodel.camera import Pose
-from facemodel.distributions import Range
 from facemodel.effects import Effects
-from facemodel.expressions import ExpressionUnits, draw_expression
 from facemodel.geometry import FaceGeometry, decode
 from facemodel.landmarks import INNER_51
 from facemodel.morphable import MorphableModel
-from facemodel.noise import Noise
-from facemodel.recipes import SynthesisConfig
 from facemodel.rendering import Light
 from facemodel.surround import draw_environment
+from facemodel.synthesis import slices
+from facemodel.synthesis.distributions import Range
+from facemodel.synthesis.expressions import ExpressionUnits, draw_expression
+from facemodel.synthesis.noise import Noise
+from facemodel.synthesis.recipes import SynthesisConfig
 
 _PIXEL_SCALE = camera.CROP_SCALE
 

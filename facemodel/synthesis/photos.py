@@ -15,16 +15,17 @@ from keras import ops
 from facemodel import camera, crop, transforms
 from facemodel.alignment import crop_around
 from facemodel.camera import Pose
-from facemodel.distributions import ConfigError, Normal, Range
 from facemodel.effects import Effects, call, photograph
 from facemodel.geometry import decode_landmarks
 from facemodel.landmark_noise import LandmarkNoise, draw_landmark_noise
 from facemodel.landmarks import IRISES
-from facemodel.noise import DeviceNoise, Noise, PhiloxNoise
 from facemodel.overlays import Place
-from facemodel.recipes import SynthesisConfig
 from facemodel.rendering import render_photo
-from facemodel.scenes import (
+from facemodel.surround import unshaded
+from facemodel.synthesis.distributions import ConfigError, Normal, Range
+from facemodel.synthesis.noise import DeviceNoise, Noise, PhiloxNoise
+from facemodel.synthesis.recipes import SynthesisConfig
+from facemodel.synthesis.scenes import (
     Scene,
     SceneModel,
     draw_coefficients,
@@ -33,7 +34,6 @@ from facemodel.scenes import (
     scene_landmarks,
     scene_vertices,
 )
-from facemodel.surround import unshaded
 
 __all__ = [
     "ConfigError",

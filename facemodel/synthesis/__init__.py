@@ -1,0 +1,1 @@
+"""Random labelled photos: recipes, scenes and what a camera makes of them."""
