@@ -15,14 +15,14 @@ from keras import ops
 from facemodel import camera, crop, transforms
 from facemodel.alignment import crop_around
 from facemodel.camera import Pose
-from facemodel.effects import Effects, call, photograph
 from facemodel.geometry import decode_landmarks
 from facemodel.landmark_noise import LandmarkNoise, draw_landmark_noise
 from facemodel.landmarks import IRISES
-from facemodel.overlays import Place
 from facemodel.rendering import render_photo
 from facemodel.surround import unshaded
 from facemodel.synthesis.distributions import ConfigError, Normal, Range
+from facemodel.synthesis.effects.overlays import Place
+from facemodel.synthesis.effects.photograph import Effects, call, photograph
 from facemodel.synthesis.noise import DeviceNoise, Noise, PhiloxNoise
 from facemodel.synthesis.recipes import SynthesisConfig
 from facemodel.synthesis.scenes import (

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from facemodel import jpeg
 from facemodel.landmark_noise import LandmarkNoise
 from facemodel.landmarks import MEDIAPIPE_COUNT
 from facemodel.synthesis import slices
+from facemodel.synthesis.effects import jpeg
 from facemodel.synthesis.noise import Noise, NoisePlan, PhiloxNoise
 from facemodel.synthesis.photos import Rendering, detect
 from facemodel.synthesis.recipes import SynthesisConfig

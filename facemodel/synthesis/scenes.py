@@ -8,9 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from keras import ops
 
-from facemodel import camera, effects, transforms
+from facemodel import camera, transforms
 from facemodel.camera import Pose
-from facemodel.effects import Effects
 from facemodel.geometry import FaceGeometry, decode
 from facemodel.landmarks import INNER_51
 from facemodel.morphable import MorphableModel
@@ -18,6 +17,8 @@ from facemodel.rendering import Light
 from facemodel.surround import draw_environment
 from facemodel.synthesis import slices
 from facemodel.synthesis.distributions import Range
+from facemodel.synthesis.effects import photograph
+from facemodel.synthesis.effects.photograph import Effects
 from facemodel.synthesis.expressions import ExpressionUnits, draw_expression
 from facemodel.synthesis.noise import Noise
 from facemodel.synthesis.recipes import SynthesisConfig
@@ -124,7 +125,7 @@ class Scene(NamedTuple):
     ambient_gradient: Any
     environment: Any
     shadow: Any
-    effects: Effects
+    photograph: Effects
 
 
 def draw_scene(
@@ -150,7 +151,7 @@ def draw_scene(
         ambient_gradient=gradient,
         environment=draw_environment(config, noise) if config.environment.high > 0 else None,
         shadow=config.shadow.of(noise.uniform("light/shadow")) if config.shadow.high > 0 else None,
-        effects=effects.draw_effects(config, noise, size=size or config.image_size),
+        effects=photograph.draw_effects(config, noise, size=size or config.image_size),
     )
 
 

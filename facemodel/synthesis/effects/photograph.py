@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 
 from keras import ops
 
-from facemodel import glasses, overlays
 from facemodel.crop import luma
-from facemodel.glasses import Glasses
-from facemodel.overlays import Hair, Hand, Occluder, Place
-from facemodel.smooth import box, fade, stretch
+from facemodel.synthesis.effects import glasses, overlays
+from facemodel.synthesis.effects.glasses import Glasses
+from facemodel.synthesis.effects.overlays import Hair, Hand, Occluder, Place
+from facemodel.synthesis.effects.smooth import box, fade, stretch
 from facemodel.synthesis.noise import Noise
 from facemodel.synthesis.recipes import SynthesisConfig
 

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from keras import ops
 
-from facemodel.smooth import fade, stretch
 from facemodel.synthesis.distributions import Range
+from facemodel.synthesis.effects.smooth import fade, stretch
 from facemodel.synthesis.noise import Noise
 from facemodel.synthesis.recipes import SynthesisConfig
 

@@ -1,0 +1,1 @@
+"""What stands between a rendered face and a photo of it."""
