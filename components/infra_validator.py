@@ -24,7 +24,7 @@ from components.deployment.server_process import ServerError, running_server
 from components.deployment.warmup_requests import predict_requests
 from components.records.batches import record_files
 from components.settings import InfraValidatorSettings
-from facemodel.examples import read_records
+from facemodel.records import read_records
 
 _TOLERANCE = 1e-3
 """Largest difference of coefficients between the server and this process."""

@@ -23,10 +23,11 @@ from components.records.batches import record_files
 from components.report_page import Face, Page, SliceRow
 from components.settings import DataSettings, ReportSettings
 from components.verdict import objections
-from facemodel import camera, examples, metrics, rendering
-from facemodel.examples import read_records
+from facemodel import camera, metrics, rendering
+from facemodel import records as examples
 from facemodel.geometry import FaceGeometry
 from facemodel.morphable import MorphableModel
+from facemodel.records import read_records
 from facemodel.saved_model import read_facts
 
 _PICTURE_PX = 200

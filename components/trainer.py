@@ -25,13 +25,13 @@ from components.trainer_arguments import (
     training_config,
 )
 from facemodel import checkpoints, training
-from facemodel.examples import read_records
 from facemodel.export import export_saved_model
 from facemodel.files import files_digest
 from facemodel.geometry import FaceGeometry
 from facemodel.morphable import MorphableModel
 from facemodel.network import IterativeRegressor, build_network
 from facemodel.pretrained import load_pretrained
+from facemodel.records import read_records
 from facemodel.saved_model import ExportConfig
 from facemodel.training import RegressorTrainer
 

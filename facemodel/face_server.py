@@ -12,8 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from facemodel import camera, landmarks, transforms
-from facemodel import examples as records
+from facemodel import camera, landmarks, records, transforms
 from facemodel.alignment import crop_around, fit_face_pose
 from facemodel.crop import grey_crop
 from facemodel.geometry import FaceGeometry, decode
@@ -152,7 +151,7 @@ class FaceServer(tf.Module):
 
     @_function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
     def examples(self, examples):
-        """Serialized tf.Examples as facemodel.examples writes them."""
+        """Serialized tf.Examples as facemodel.records writes them."""
         image_bytes, landmarks_478 = records.parse_request(examples)
         return self.encoded(image_bytes, landmarks_478)
 

@@ -17,8 +17,8 @@ import numpy as np
 from keras import ops
 
 from facemodel import camera
+from facemodel.backend import repeatable
 from facemodel.geometry import FaceGeometry
-from facemodel.graphs import repeatable
 from facemodel.landmark_fit import landmark_fit
 from facemodel.losses import geometry_loss
 from facemodel.network import IterativeRegressor

@@ -162,7 +162,7 @@ def training_figures(*, repeats: int) -> Iterator[Figure]:
     """Samples a second of the whole training step, and of a bare step of the network."""
     import keras
 
-    from facemodel.graphs import repeatable
+    from facemodel.backend import repeatable
     from facemodel.training_config import TrainingConfig
     from pipeline.train import TrainOptions, build_trainer
 

@@ -18,13 +18,13 @@ def first_images(paths: list[str], count: int) -> list[np.ndarray]:
     """Reads the first pictures of TFRecord files."""
     import tensorflow as tf
 
-    from facemodel import examples
+    from facemodel import records
 
     images = []
-    for record in itertools.islice(examples.read_records(paths), count):
+    for record in itertools.islice(records.read_records(paths), count):
         features = tf.train.Example.FromString(record).features.feature
         encoded = features["image/encoded"].bytes_list.value[0]
-        images.append(examples.decode_images([encoded])[0].numpy())
+        images.append(records.decode_images([encoded])[0].numpy())
     return images
 
 

@@ -131,7 +131,7 @@ def _files(folder: pathlib.Path) -> dict[str, list[pathlib.Path]]:
 def _records(files: dict[str, list[pathlib.Path]]) -> Iterator[tuple[str, dict]]:
     import tensorflow as tf
 
-    from facemodel.examples import read_records
+    from facemodel.records import read_records
 
     for split, paths in files.items():
         for path in paths:

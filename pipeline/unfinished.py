@@ -121,7 +121,7 @@ def is_complete(shard: Shard, *, seed: int, model_version: str) -> bool:
     """Whether a shard is there and holds its samples: every checksum, every index."""
     import tensorflow as tf
 
-    from facemodel.examples import read_records
+    from facemodel.records import read_records
 
     if not pathlib.Path(shard.path).exists():
         return False

@@ -39,7 +39,7 @@ class LocalModel:
         self, image: np.ndarray, landmarks: np.ndarray
     ) -> tuple[dict[str, np.ndarray], SavedFaceModel]:
         """See reconstructor.FaceModel."""
-        from facemodel.graphs import as_written
+        from facemodel.backend import as_written
 
         with as_written():
             outputs = self._run(image=image, landmarks=landmarks)

@@ -15,7 +15,7 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
-from facemodel.examples import read_records
+from facemodel.records import read_records
 from facemodel.saved_model import WARMUP_REQUESTS
 from serving.status import ServingError, from_error, invalid
 

@@ -25,10 +25,10 @@ MAY_IMPORT = {
 """Which of the project's folders a folder may import, besides itself (tests import all)."""
 
 TENSORFLOW_ONLY_IN = {
-    "facemodel/examples.py",
+    "facemodel/records.py",
     "facemodel/export.py",
     "facemodel/face_server.py",
-    "facemodel/graphs.py",
+    "facemodel/backend.py",
     "facemodel/photo.py",
 }
 MEDIAPIPE_ONLY_IN = {"serving/detection.py"}

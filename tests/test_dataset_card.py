@@ -9,7 +9,7 @@ import tensorflow as tf
 from typer.testing import CliRunner
 
 from components.records import synthesis
-from facemodel import examples
+from facemodel import records
 from facemodel.landmark_noise import LandmarkNoise
 from facemodel.morphable import MorphableModel
 from facemodel.synthesis import samples, slices
@@ -39,7 +39,7 @@ def folder(tmp_path_factory):
 def stored(folder, split="train"):
     files = sorted(str(path) for path in folder.glob(f"{split}-*.tfrecord"))
     batch = next(iter(tf.data.TFRecordDataset(files).batch(1000)))
-    return {name: value.numpy() for name, value in examples.parse(batch, **COUNTS).items()}
+    return {name: value.numpy() for name, value in records.parse(batch, **COUNTS).items()}
 
 
 @pytest.mark.parametrize("split", ["train", "eval"])

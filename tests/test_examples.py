@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from facemodel import examples
+from facemodel import records as examples
 from facemodel.landmark_noise import LandmarkNoise
 from facemodel.morphable import MorphableModel
 from facemodel.synthesis import photos

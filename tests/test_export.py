@@ -11,7 +11,8 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 from typer.testing import CliRunner
 
-from facemodel import camera, examples, export, face_server, landmarks, saved_model, transforms
+from facemodel import camera, export, face_server, landmarks, saved_model, transforms
+from facemodel import records as examples
 from facemodel.crop import grey_crop
 from facemodel.geometry import FaceGeometry, decode, decode_landmarks
 from facemodel.landmark_fit import landmark_fit

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from facemodel import camera
-from facemodel.graphs import as_written
+from facemodel.backend import as_written
 
 
 def test_a_graph_gives_the_same_bits_each_time():

@@ -1,7 +1,7 @@
 """Processes that end with the one that started them, also if that is killed (Linux).
 
-As a script, `python -m components.deployment.child_process PARENT COMMAND...` becomes COMMAND, which gets
-SIGKILL when the process PARENT ends.
+As a script, `python -m components.deployment.child_process PARENT COMMAND...` becomes COMMAND,
+which gets SIGKILL when the process PARENT ends.
 """
 
 from __future__ import annotations

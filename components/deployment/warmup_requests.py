@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
-from facemodel import examples
+from facemodel import records as examples
 from facemodel.files import appearing
 from facemodel.saved_model import WARMUP_REQUESTS
 

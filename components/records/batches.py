@@ -10,7 +10,8 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 
-from facemodel import examples, transforms
+from facemodel import records as examples
+from facemodel import transforms
 from facemodel.alignment import crop_around
 from facemodel.crop import grey_crop
 from facemodel.geometry import FaceGeometry

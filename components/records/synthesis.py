@@ -129,7 +129,7 @@ class Synthesizer:
 
 def synthesize_batch(synthesizer: Synthesizer, batch: int) -> list[tuple[int, bytes]]:
     """Makes one batch: (index, serialized tf.Example) of each sample."""
-    from facemodel import examples
+    from facemodel import records as examples
 
     samples = synthesizer.samples(batch)
     return [(sample["sample/index"], examples.encode(sample)) for sample in samples]

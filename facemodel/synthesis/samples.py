@@ -48,7 +48,7 @@ def draw_samples(
       render: renders a scene in a picture of config.image_size px.
 
     Returns:
-      One dict for each index, as facemodel.examples.encode takes it.
+      One dict for each index, as facemodel.records.encode takes it.
     """
     noise = PhiloxNoise(seed, indices)
     columns = sample_columns(model, config, measured, noise, render=render)
@@ -96,7 +96,7 @@ def plan_noise(model: SceneModel, config: SynthesisConfig, measured: LandmarkNoi
 def as_samples(
     columns: dict[str, Any], *, seed: int, indices: Sequence[int], version: str
 ) -> list[dict[str, Any]]:
-    """Columns as one dict for each index, as facemodel.examples.encode takes it."""
+    """Columns as one dict for each index, as facemodel.records.encode takes it."""
     arrays = {name: ops.convert_to_numpy(values) for name, values in columns.items()}
     if (quality := arrays.pop(_QUALITY, None)) is not None:
         arrays["image"] = [jpeg.through(*each) for each in zip(arrays["image"], quality)]
