@@ -13,7 +13,7 @@ from tensorflow_model_analysis.metrics import metric_types, metric_util
 
 from components.face_models import load_face_model
 from components.settings import EvaluatorSettings
-from facemodel import metrics
+from facemodel.evaluation import metrics
 
 METRIC = "error_mm"
 LABEL, PREDICTION = "face/coefficients", "iterations"

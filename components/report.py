@@ -23,8 +23,9 @@ from components.records.batches import record_files
 from components.report_page import Face, Page, SliceRow
 from components.settings import DataSettings, ReportSettings
 from components.verdict import objections
-from facemodel import camera, metrics, rendering
+from facemodel import camera, rendering
 from facemodel import records as examples
+from facemodel.evaluation import metrics
 from facemodel.geometry import FaceGeometry
 from facemodel.morphable import MorphableModel
 from facemodel.records import read_records

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from facemodel import metrics
+from facemodel.evaluation import metrics
 from facemodel.geometry import FaceGeometry
 from facemodel.landmarks import INNER_51
 from facemodel.morphable import MorphableModel

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from keras import ops
 
-from facemodel import camera, geometry, landmark_fit, landmarks, losses, metrics, transforms
+from facemodel import camera, geometry, landmark_fit, landmarks, losses, transforms
+from facemodel.evaluation import metrics
 from facemodel.landmark_noise import LandmarkNoise
 from facemodel.morphable import MorphableModel
 
