@@ -13,10 +13,10 @@ import numpy as np
 import tensorflow as tf
 
 from facemodel import camera, landmarks, records, transforms
-from facemodel.alignment import crop_around, fit_face_pose
-from facemodel.crop import grey_crop
+from facemodel.fitting.alignment import crop_around, fit_face_pose
+from facemodel.fitting.crop import grey_crop
+from facemodel.fitting.landmark_fit import landmark_fit
 from facemodel.geometry import FaceGeometry, decode
-from facemodel.landmark_fit import landmark_fit
 from facemodel.morphable import MorphableModel
 from facemodel.network import IterativeRegressor
 from facemodel.rendering import render_shading

@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 from keras import layers, ops
 
-from facemodel.alignment import fit_face_pose
+from facemodel.fitting.alignment import fit_face_pose
 from facemodel.geometry import FaceGeometry, decode
 from facemodel.rendering import render_shading
 from facemodel.training_config import ITERATIONS

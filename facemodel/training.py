@@ -18,8 +18,8 @@ from keras import ops
 
 from facemodel import camera
 from facemodel.backend import repeatable
+from facemodel.fitting.landmark_fit import landmark_fit
 from facemodel.geometry import FaceGeometry
-from facemodel.landmark_fit import landmark_fit
 from facemodel.losses import geometry_loss
 from facemodel.network import IterativeRegressor
 from facemodel.synthesis.noise import DeviceNoise, Noise

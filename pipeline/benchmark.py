@@ -18,9 +18,10 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from rich.table import Table
 
-from facemodel import crop, landmarks, network, transforms
-from facemodel.alignment import crop_around
+from facemodel import landmarks, network, transforms
 from facemodel.files import write_bytes
+from facemodel.fitting import crop
+from facemodel.fitting.alignment import crop_around
 from facemodel.morphable import MorphableModel
 from facemodel.pretrained import load_pretrained
 from pipeline.compiling import compiled

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from facemodel import camera, transforms
-from facemodel.alignment import crop_around
 from facemodel.evaluation import metrics
-from facemodel.landmark_fit import landmark_fit
+from facemodel.fitting.alignment import crop_around
+from facemodel.fitting.landmark_fit import landmark_fit
 from facemodel.landmarks import INNER_51
 from facemodel.morphable import MorphableModel
 from facemodel.network import IterativeRegressor

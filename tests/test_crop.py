@@ -6,7 +6,7 @@ import tensorflow as tf
 from keras import ops
 from scipy import ndimage
 
-from facemodel import crop
+from facemodel.fitting import crop
 
 RNG = np.random.default_rng(0)
 PHOTO = RNG.integers(0, 256, size=(2, 37, 53, 3), dtype=np.uint8)

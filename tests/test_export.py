@@ -13,9 +13,9 @@ from typer.testing import CliRunner
 
 from facemodel import camera, export, face_server, landmarks, saved_model, transforms
 from facemodel import records as examples
-from facemodel.crop import grey_crop
+from facemodel.fitting.crop import grey_crop
+from facemodel.fitting.landmark_fit import landmark_fit
 from facemodel.geometry import FaceGeometry, decode, decode_landmarks
-from facemodel.landmark_fit import landmark_fit
 from facemodel.landmark_noise import LandmarkNoise
 from facemodel.morphable import MorphableModel
 from facemodel.network import ITERATIONS as DEFAULT_ITERATIONS

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from keras import ops
 
-from facemodel import camera, geometry, landmark_fit, landmarks, losses, transforms
+from facemodel import camera, geometry, landmarks, losses, transforms
 from facemodel.evaluation import metrics
+from facemodel.fitting import landmark_fit
 from facemodel.landmark_noise import LandmarkNoise
 from facemodel.morphable import MorphableModel
 

@@ -224,8 +224,8 @@ def test_the_grey_rendering_is_nearly_the_luma_of_the_coloured_one(model):
 
 def test_online_batches_show_the_crop_that_serving_would_cut_out(model):
     """Draws the same scenes as whole pictures, detects and crops as serving does, and compares."""
-    from facemodel.alignment import crop_around
-    from facemodel.crop import grey_crop
+    from facemodel.fitting.alignment import crop_around
+    from facemodel.fitting.crop import grey_crop
 
     config = SynthesisConfig.paper(image_size=256)
     noise = PhiloxNoise(9, range(3))

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from components.records.batches import RecordsError, record_batches
 from facemodel import checkpoints, training
 from facemodel import records as examples
-from facemodel.landmark_fit import landmark_fit
+from facemodel.fitting.landmark_fit import landmark_fit
 from facemodel.landmark_noise import LandmarkNoise
 from facemodel.morphable import MorphableModel
 from facemodel.network import IterativeRegressor, build_network

@@ -12,8 +12,8 @@ import tensorflow as tf
 
 from facemodel import records as examples
 from facemodel import transforms
-from facemodel.alignment import crop_around
-from facemodel.crop import grey_crop
+from facemodel.fitting.alignment import crop_around
+from facemodel.fitting.crop import grey_crop
 from facemodel.geometry import FaceGeometry
 from facemodel.morphable import MorphableModel
 from facemodel.synthesis.scenes import inner_landmarks

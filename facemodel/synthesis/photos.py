@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from keras import ops
 
-from facemodel import camera, crop, transforms
-from facemodel.alignment import crop_around
+from facemodel import camera, transforms
 from facemodel.camera import Pose
+from facemodel.fitting import crop
+from facemodel.fitting.alignment import crop_around
 from facemodel.geometry import decode_landmarks
 from facemodel.landmark_noise import LandmarkNoise, draw_landmark_noise
 from facemodel.landmarks import IRISES

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from keras import ops
 
-from facemodel.alignment import fit_face_pose
 from facemodel.camera import Pose
+from facemodel.fitting.alignment import fit_face_pose
 from facemodel.geometry import FaceGeometry, decode_landmarks
 
 ROUNDS = 4

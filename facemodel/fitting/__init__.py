@@ -1,0 +1,1 @@
+"""From landmarks to a face: pose, crop and the best coefficients."""
