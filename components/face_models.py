@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from facemodel.morphable import MorphableModel
+from facemodel.morphable.model import MorphableModel
 
 NAMES = ("default", "tiny")
 """What settings call the package's face model and a made-up one."""

@@ -26,8 +26,8 @@ from components.verdict import objections
 from facemodel import camera, rendering
 from facemodel import records as examples
 from facemodel.evaluation import metrics
-from facemodel.geometry import FaceGeometry
-from facemodel.morphable import MorphableModel
+from facemodel.morphable.geometry import FaceGeometry
+from facemodel.morphable.model import MorphableModel
 from facemodel.records import read_records
 from facemodel.saved_model import read_facts
 

@@ -27,8 +27,8 @@ from components.trainer_arguments import (
 from facemodel import checkpoints, training
 from facemodel.export import export_saved_model
 from facemodel.files import files_digest
-from facemodel.geometry import FaceGeometry
-from facemodel.morphable import MorphableModel
+from facemodel.morphable.geometry import FaceGeometry
+from facemodel.morphable.model import MorphableModel
 from facemodel.network import IterativeRegressor, build_network
 from facemodel.pretrained import load_pretrained
 from facemodel.records import read_records

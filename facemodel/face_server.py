@@ -12,12 +12,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from facemodel import camera, landmarks, records, transforms
+from facemodel import camera, records, transforms
 from facemodel.fitting.alignment import crop_around, fit_face_pose
 from facemodel.fitting.crop import grey_crop
 from facemodel.fitting.landmark_fit import landmark_fit
-from facemodel.geometry import FaceGeometry, decode
-from facemodel.morphable import MorphableModel
+from facemodel.morphable import landmarks
+from facemodel.morphable.geometry import FaceGeometry, decode
+from facemodel.morphable.model import MorphableModel
 from facemodel.network import IterativeRegressor
 from facemodel.rendering import render_shading
 from facemodel.saved_model import ExportConfig

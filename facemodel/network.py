@@ -6,7 +6,7 @@ import keras
 from keras import layers, ops
 
 from facemodel.fitting.alignment import fit_face_pose
-from facemodel.geometry import FaceGeometry, decode
+from facemodel.morphable.geometry import FaceGeometry, decode
 from facemodel.rendering import render_shading
 from facemodel.training_config import ITERATIONS
 

@@ -22,7 +22,7 @@ from tensorflow_graphics.rendering.reflectance import lambertian, phong
 
 from facemodel import pixels
 from facemodel.camera import Pose
-from facemodel.geometry import FaceGeometry
+from facemodel.morphable.geometry import FaceGeometry
 from facemodel.rendering import SHININESS, Light
 
 _CHUNK = 16_384

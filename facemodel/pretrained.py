@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from facemodel.files import file_digest
-from facemodel.geometry import FaceGeometry
-from facemodel.morphable import DEFAULT_MODEL, MorphableModel
+from facemodel.morphable.geometry import FaceGeometry
+from facemodel.morphable.model import DEFAULT_MODEL, MorphableModel
 from facemodel.network import IterativeRegressor, build_network
 from facemodel.training_config import ITERATIONS
 from facemodel.weights import DEFAULT_WEIGHTS, WeightsError, put_weights, read_weights

@@ -15,7 +15,7 @@ import deflate
 import numpy as np
 import tensorflow as tf
 
-from facemodel.landmarks import MEDIAPIPE_COUNT
+from facemodel.morphable.landmarks import MEDIAPIPE_COUNT
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_LEVEL, _UP, _RGB = 1, 2, 2

@@ -8,7 +8,7 @@ from keras import ops
 
 from facemodel import camera, rasterizer
 from facemodel.camera import Pose
-from facemodel.geometry import FaceGeometry, Surface
+from facemodel.morphable.geometry import FaceGeometry, Surface
 from facemodel.surround import irradiance
 
 SHININESS = 10.0

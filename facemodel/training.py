@@ -19,8 +19,8 @@ from keras import ops
 from facemodel import camera
 from facemodel.backend import repeatable
 from facemodel.fitting.landmark_fit import landmark_fit
-from facemodel.geometry import FaceGeometry
 from facemodel.losses import geometry_loss
+from facemodel.morphable.geometry import FaceGeometry
 from facemodel.network import IterativeRegressor
 from facemodel.synthesis.noise import DeviceNoise, Noise
 from facemodel.synthesis.photos import OnlineBatch

@@ -17,8 +17,8 @@ import numpy as np
 from scipy import sparse
 
 from facemodel.files import file_digest
-from facemodel.geometry import EXPRESSION_SD, IDENTITY_SD
-from facemodel.morphable import MorphableModel
+from facemodel.morphable.geometry import EXPRESSION_SD, IDENTITY_SD
+from facemodel.morphable.model import MorphableModel
 from facemodel.network import build_network
 from facemodel.pretrained import weights_meta
 from facemodel.weights import WeightsError, read_weights, save_weights, weight_names

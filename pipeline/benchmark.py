@@ -18,11 +18,12 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from rich.table import Table
 
-from facemodel import landmarks, network, transforms
+from facemodel import network, transforms
 from facemodel.files import write_bytes
 from facemodel.fitting import crop
 from facemodel.fitting.alignment import crop_around
-from facemodel.morphable import MorphableModel
+from facemodel.morphable import landmarks
+from facemodel.morphable.model import MorphableModel
 from facemodel.pretrained import load_pretrained
 from pipeline.compiling import compiled
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from components.records import synthesis
 from components.records.shards import Shard, split_ranges, split_shards
-from facemodel.morphable import MorphableModel
+from facemodel.morphable.model import MorphableModel
 from facemodel.synthesis.recipes import SynthesisConfig
 from pipeline.unfinished import DatasetError
 

@@ -15,8 +15,8 @@ from facemodel import camera, transforms
 from facemodel.evaluation import metrics
 from facemodel.fitting.alignment import crop_around
 from facemodel.fitting.landmark_fit import landmark_fit
-from facemodel.landmarks import INNER_51
-from facemodel.morphable import MorphableModel
+from facemodel.morphable.landmarks import INNER_51
+from facemodel.morphable.model import MorphableModel
 from facemodel.network import IterativeRegressor
 from facemodel.synthesis import photos
 from facemodel.synthesis.noise import Noise, PhiloxNoise

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from facemodel import landmarks
-from facemodel.landmark_noise import LandmarkNoise
-from facemodel.morphable import MorphableModel
+from facemodel.morphable import landmarks
+from facemodel.morphable.landmark_noise import LandmarkNoise
+from facemodel.morphable.model import MorphableModel
 from facemodel.synthesis import photos, slices
 from facemodel.synthesis import samples as records
 from facemodel.synthesis.recipes import SynthesisConfig

@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from facemodel import refit, training
-from facemodel.landmark_noise import LandmarkNoise
-from facemodel.landmarks import INNER_51
-from facemodel.morphable import MorphableModel
+from facemodel.morphable.landmark_noise import LandmarkNoise
+from facemodel.morphable.landmarks import INNER_51
+from facemodel.morphable.model import MorphableModel
 from facemodel.network import IterativeRegressor
 from facemodel.pretrained import load_pretrained, weights_meta
 from facemodel.synthesis.noise import DeviceNoise

@@ -22,9 +22,9 @@ from typing import Any
 import keras
 
 from facemodel import checkpoints, training
-from facemodel.landmark_noise import LandmarkNoise
-from facemodel.landmarks import INNER_51
-from facemodel.morphable import MorphableModel
+from facemodel.morphable.landmark_noise import LandmarkNoise
+from facemodel.morphable.landmarks import INNER_51
+from facemodel.morphable.model import MorphableModel
 from facemodel.network import IterativeRegressor, build_network
 from facemodel.pretrained import read_weights_for, weights_meta
 from facemodel.synthesis.photos import SynthesisConfig, online_batch

@@ -11,7 +11,7 @@ import zipfile
 import numpy as np
 
 from facemodel.files import file_digest, files_digest
-from facemodel.landmarks import IBUG_68
+from facemodel.morphable.landmarks import IBUG_68
 from facemodel.saved_model import ARRAYS as ARRAYS_FILE
 from facemodel.saved_model import read_facts
 
@@ -99,7 +99,7 @@ def default_model_dir() -> pathlib.Path:
 
 def _export_default(folder: pathlib.Path) -> None:
     from facemodel import export
-    from facemodel.morphable import DEFAULT_MODEL, MorphableModel
+    from facemodel.morphable.model import DEFAULT_MODEL, MorphableModel
     from facemodel.pretrained import load_pretrained
     from facemodel.weights import DEFAULT_WEIGHTS
 

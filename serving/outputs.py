@@ -12,7 +12,7 @@ from PIL import Image
 
 import facemodel
 from facemodel.files import write_bytes
-from facemodel.landmarks import IBUG_68
+from facemodel.morphable.landmarks import IBUG_68
 from serving.colours import photo_colours
 from serving.mesh_io import FORMATS, FaceMesh, encode_mesh
 from serving.overview import draw_overview

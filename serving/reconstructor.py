@@ -16,7 +16,7 @@ from typing import Protocol
 import numpy as np
 from typing_extensions import Self
 
-from facemodel.landmarks import INNER_51, embedded_points
+from facemodel.morphable.landmarks import INNER_51, embedded_points
 from serving.detection import DetectedFace, FaceDetector
 from serving.local_model import LocalModel
 from serving.model_store import SavedFaceModel

@@ -9,8 +9,8 @@ from keras import ops
 from PIL import Image
 
 from facemodel import camera, transforms
-from facemodel.geometry import FaceGeometry
-from facemodel.morphable import MorphableModel
+from facemodel.morphable.geometry import FaceGeometry
+from facemodel.morphable.model import MorphableModel
 
 GOLDEN = pathlib.Path(__file__).parent / "golden"
 

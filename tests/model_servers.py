@@ -25,8 +25,9 @@ from tensorflow_serving.apis import (
 )
 
 from components.deployment import warmup_requests
-from facemodel import export, landmarks, saved_model
-from facemodel.geometry import FaceGeometry
+from facemodel import export, saved_model
+from facemodel.morphable import landmarks
+from facemodel.morphable.geometry import FaceGeometry
 from facemodel.network import IterativeRegressor, build_network
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]

@@ -8,8 +8,8 @@ from keras import ops
 from scipy import sparse
 
 from facemodel.camera import Pose, project
-from facemodel.geometry import FaceGeometry, decode, decode_landmarks
-from facemodel.morphable import MorphableModel
+from facemodel.morphable.geometry import FaceGeometry, decode, decode_landmarks
+from facemodel.morphable.model import MorphableModel
 from facemodel.network import IterativeRegressor, build_network
 from facemodel.weights import WeightsError, load_weights, save_weights, weight_names
 from pipeline import adopt

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from scipy.spatial import cKDTree
 
-from facemodel import morphable
 from facemodel.build import landmarks, portrait, regions
-from facemodel.landmarks import IBUG_68, embedded_points
-from facemodel.morphable import DEFAULT_MODEL, MorphableModel
+from facemodel.morphable import model as morphable
+from facemodel.morphable.landmarks import IBUG_68, embedded_points
+from facemodel.morphable.model import DEFAULT_MODEL, MorphableModel
 
 LIMIT_BYTES = 20 << 20
 CONTROL_VERTICES = 2966

@@ -16,8 +16,8 @@ from model_servers import KINDS, NAME, ROOT, face_landmarks, pictures, running
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 from typer.testing import CliRunner
 
-from facemodel.landmarks import IBUG_68
-from facemodel.morphable import MorphableModel
+from facemodel.morphable.landmarks import IBUG_68
+from facemodel.morphable.model import MorphableModel
 from pipeline.cli import make_app
 from serving import client
 from serving.client import RemoteModel, ServerError

@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 
 from components.records import synthesis
 from facemodel import records
-from facemodel.landmark_noise import LandmarkNoise
-from facemodel.morphable import MorphableModel
+from facemodel.morphable.landmark_noise import LandmarkNoise
+from facemodel.morphable.model import MorphableModel
 from facemodel.synthesis import samples, slices
 from facemodel.synthesis.distributions import Normal
 from facemodel.synthesis.noise import PhiloxNoise

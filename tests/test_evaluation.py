@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from facemodel.evaluation import metrics
-from facemodel.geometry import FaceGeometry
-from facemodel.landmarks import INNER_51
-from facemodel.morphable import MorphableModel
+from facemodel.morphable.geometry import FaceGeometry
+from facemodel.morphable.landmarks import INNER_51
+from facemodel.morphable.model import MorphableModel
 from facemodel.network import IterativeRegressor, build_network
 from facemodel.synthesis.noise import PhiloxNoise
 from facemodel.synthesis.photos import LandmarkNoise, SynthesisConfig

@@ -8,8 +8,8 @@ import tensorflow as tf
 from PIL import Image
 
 from facemodel import records as examples
-from facemodel.landmark_noise import LandmarkNoise
-from facemodel.morphable import MorphableModel
+from facemodel.morphable.landmark_noise import LandmarkNoise
+from facemodel.morphable.model import MorphableModel
 from facemodel.synthesis import photos
 from facemodel.synthesis import samples as records
 from facemodel.synthesis.distributions import Normal

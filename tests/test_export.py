@@ -11,13 +11,14 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 from typer.testing import CliRunner
 
-from facemodel import camera, export, face_server, landmarks, saved_model, transforms
+from facemodel import camera, export, face_server, saved_model, transforms
 from facemodel import records as examples
 from facemodel.fitting.crop import grey_crop
 from facemodel.fitting.landmark_fit import landmark_fit
-from facemodel.geometry import FaceGeometry, decode, decode_landmarks
-from facemodel.landmark_noise import LandmarkNoise
-from facemodel.morphable import MorphableModel
+from facemodel.morphable import landmarks
+from facemodel.morphable.geometry import FaceGeometry, decode, decode_landmarks
+from facemodel.morphable.landmark_noise import LandmarkNoise
+from facemodel.morphable.model import MorphableModel
 from facemodel.network import ITERATIONS as DEFAULT_ITERATIONS
 from facemodel.network import IterativeRegressor, build_network
 from facemodel.pretrained import load_pretrained

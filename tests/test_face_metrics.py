@@ -12,7 +12,7 @@ from tensorflow_model_analysis.metrics import metric_specs, metric_types
 from components import face_metrics
 from components.settings import EvaluatorSettings
 from facemodel.evaluation import metrics
-from facemodel.morphable import MorphableModel
+from facemodel.morphable.model import MorphableModel
 
 pytestmark = pytest.mark.e2e  # importing TFMA alone takes longer than a fast test may
 

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 from keras import ops
 
-from facemodel import camera, geometry, landmarks, losses, transforms
+from facemodel import camera, losses, transforms
 from facemodel.evaluation import metrics
 from facemodel.fitting import landmark_fit
-from facemodel.landmark_noise import LandmarkNoise
-from facemodel.morphable import MorphableModel
+from facemodel.morphable import geometry, landmarks
+from facemodel.morphable.landmark_noise import LandmarkNoise
+from facemodel.morphable.model import MorphableModel
 
 MODEL = MorphableModel.tiny()
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from facemodel import landmarks
-from facemodel.landmark_noise import LandmarkNoise, draw_landmark_noise
+from facemodel.morphable import landmarks
+from facemodel.morphable.landmark_noise import LandmarkNoise, draw_landmark_noise
 from facemodel.synthesis.noise import PhiloxNoise
 from pipeline import landmark_noise
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import trimesh
 
-from facemodel.morphable import MorphableModel
+from facemodel.morphable.model import MorphableModel
 from serving.mesh_io import FORMATS, FaceMesh, encode_mesh, linear_from_srgb, write_mesh
 
 TINY = MorphableModel.tiny()

@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from facemodel import landmarks
-from facemodel.morphable import ModelError, MorphableModel
+from facemodel.morphable import landmarks
+from facemodel.morphable.model import ModelError, MorphableModel
 
 
 def test_vertices_are_the_linear_combination_of_the_bases():

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from components.deployment.server_process import SERVER_VARIABLE, named_server
 from components.settings import SettingsError
-from facemodel.morphable import MorphableModel
+from facemodel.morphable.model import MorphableModel
 from facemodel.network import build_network
 from facemodel.weights import save_weights
 from pipeline import cli

@@ -8,7 +8,7 @@ from keras import ops
 
 from facemodel import losses
 from facemodel.camera import Pose, project
-from facemodel.geometry import decode, decode_landmarks
+from facemodel.morphable.geometry import decode, decode_landmarks
 from facemodel.network import IterativeRegressor, build_network, loop_image
 from facemodel.rendering import render_shading
 

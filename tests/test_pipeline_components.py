@@ -56,7 +56,7 @@ from components.settings import (
     TrainerSettings,
 )
 from facemodel.checkpoints import checkpoint_steps
-from facemodel.morphable import MorphableModel
+from facemodel.morphable.model import MorphableModel
 from facemodel.saved_model import METADATA, read_facts
 from facemodel.weights import WeightsError
 from pipeline import config, local_runner, pipeline

@@ -7,7 +7,7 @@ import tensorflow as tf
 from model_servers import arrays_of, face_landmarks, pictures, predict_request, with_warm_up
 from tensorflow.core.framework import tensor_pb2
 
-from facemodel.morphable import MorphableModel
+from facemodel.morphable.model import MorphableModel
 from facemodel.saved_model import WARMUP_REQUESTS
 from serving import predict, warmup
 from serving.loaded_model import LoadedModel

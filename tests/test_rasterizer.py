@@ -256,8 +256,8 @@ import jax
 import keras
 import numpy as np
 from facemodel import camera, rasterizer, rendering
-from facemodel.geometry import FaceGeometry
-from facemodel.morphable import MorphableModel
+from facemodel.morphable.geometry import FaceGeometry
+from facemodel.morphable.model import MorphableModel
 
 assert keras.backend.backend() == "jax"
 given = np.load(sys.argv[1])

@@ -16,8 +16,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from facemodel import export
-from facemodel.landmarks import IBUG_68, INNER_51
-from facemodel.morphable import MorphableModel
+from facemodel.morphable.landmarks import IBUG_68, INNER_51
+from facemodel.morphable.model import MorphableModel
 from facemodel.pretrained import load_pretrained
 from pipeline.cli import make_app
 from serving import colours, model_store, quality

@@ -6,8 +6,8 @@ import pytest
 from typer.testing import CliRunner
 
 from facemodel import refit, training
-from facemodel.landmark_noise import LandmarkNoise
 from facemodel.losses import geometry_loss
+from facemodel.morphable.landmark_noise import LandmarkNoise
 from facemodel.network import IterativeRegressor
 from facemodel.synthesis.noise import PhiloxNoise
 from facemodel.synthesis.photos import SynthesisConfig, online_batch

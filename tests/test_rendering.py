@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from facemodel import camera, rasterizer, rendering, transforms
-from facemodel.geometry import FaceGeometry, vertex_triangles
+from facemodel.morphable.geometry import FaceGeometry, vertex_triangles
 
 
 def mesh(triangles, vertex_count):

@@ -23,7 +23,7 @@ from tensorflow_serving.apis import (
     predict_pb2,
 )
 
-from facemodel.morphable import MorphableModel
+from facemodel.morphable.model import MorphableModel
 from serving.local_model import LocalModel
 
 TINY = MorphableModel.tiny()

@@ -23,7 +23,7 @@ from model_servers import (
 )
 from typer.testing import CliRunner
 
-from facemodel.morphable import MorphableModel
+from facemodel.morphable.model import MorphableModel
 from pipeline.cli import make_app
 from pipeline.serving_process import read_labels
 from serving.server import ModelServer, ServerStartError, check_port

@@ -11,8 +11,9 @@ import pytest
 import tensorflow as tf
 from keras import ops
 
-from facemodel import camera, landmarks, transforms
-from facemodel.morphable import MorphableModel
+from facemodel import camera, transforms
+from facemodel.morphable import landmarks
+from facemodel.morphable.model import MorphableModel
 from facemodel.synthesis import expressions, photos, slices
 from facemodel.synthesis import samples as records
 from facemodel.synthesis.distributions import ConfigError, Normal, Range
@@ -338,7 +339,7 @@ def test_paper_recipe_has_no_effects_and_no_perspective(model):
 RENDER = """
 import sys, keras, numpy as np
 from facemodel.synthesis import photos as synthesis as s
-from facemodel.morphable import MorphableModel
+from facemodel.morphable.model import MorphableModel
 model = s.SceneModel.create(MorphableModel.tiny())
 config = s.SynthesisConfig.lifelike(image_size=64, relative_scale=s.Normal(0.3, 0.02, 0.25, 0.35))
 noise = s.PhiloxNoise(11, range(4))

@@ -19,7 +19,7 @@ from apache_beam.testing import test_pipeline
 from apache_beam.testing.util import assert_that, equal_to
 
 from components.records import synthesis
-from facemodel.morphable import MorphableModel
+from facemodel.morphable.model import MorphableModel
 from facemodel.synthesis.distributions import Normal
 from facemodel.synthesis.recipes import SynthesisConfig
 from pipeline import dataset_plan, datasets, unfinished

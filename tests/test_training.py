@@ -18,8 +18,8 @@ from components.records.batches import RecordsError, record_batches
 from facemodel import checkpoints, training
 from facemodel import records as examples
 from facemodel.fitting.landmark_fit import landmark_fit
-from facemodel.landmark_noise import LandmarkNoise
-from facemodel.morphable import MorphableModel
+from facemodel.morphable.landmark_noise import LandmarkNoise
+from facemodel.morphable.model import MorphableModel
 from facemodel.network import IterativeRegressor, build_network
 from facemodel.synthesis import samples as records
 from facemodel.synthesis.noise import DeviceNoise, PhiloxNoise
@@ -272,8 +272,8 @@ ONE_STEP = """
 import itertools, sys, numpy as np, keras
 sys.path.insert(0, {root!r})
 from facemodel import training
-from facemodel.geometry import FaceGeometry
-from facemodel.morphable import MorphableModel
+from facemodel.morphable.geometry import FaceGeometry
+from facemodel.morphable.model import MorphableModel
 from facemodel.network import IterativeRegressor, build_network
 model = MorphableModel.tiny()
 batch = dict(np.load({batch!r}))

@@ -27,7 +27,7 @@ def split_processor():
 def write_records(folder):
     from components.records import synthesis
     from components.records.shards import split_shards
-    from facemodel.morphable import MorphableModel
+    from facemodel.morphable.model import MorphableModel
     from facemodel.synthesis.recipes import SynthesisConfig
 
     config = SynthesisConfig.named("paper", image_size=48)
@@ -40,7 +40,7 @@ def write_weights(path):
     """The same start for all: a strategy draws other ones."""
     import keras
 
-    from facemodel.morphable import MorphableModel
+    from facemodel.morphable.model import MorphableModel
     from facemodel.network import build_network
     from facemodel.weights import save_weights
 

@@ -14,8 +14,8 @@ from facemodel import records as examples
 from facemodel import transforms
 from facemodel.fitting.alignment import crop_around
 from facemodel.fitting.crop import grey_crop
-from facemodel.geometry import FaceGeometry
-from facemodel.morphable import MorphableModel
+from facemodel.morphable.geometry import FaceGeometry
+from facemodel.morphable.model import MorphableModel
 from facemodel.synthesis.scenes import inner_landmarks
 from facemodel.training_config import TrainingConfig
 

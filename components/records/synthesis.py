@@ -19,7 +19,7 @@ from apache_beam.utils.shared import Shared
 
 from components.records.beam_runs import local_flags, run_to_end
 from components.records.shards import Shard, ShardFiles, batches_of, write_atomically
-from facemodel.morphable import MorphableModel
+from facemodel.morphable.model import MorphableModel
 from facemodel.synthesis.recipes import SynthesisConfig
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""The file of the face model: which arrays it holds, as facemodel.morphable reads them."""
+"""The file of the face model: which arrays it holds, as facemodel.morphable.model reads them."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ Training, evaluation and serving all align faces here.
 from __future__ import annotations
 
 from facemodel import camera
-from facemodel.geometry import FaceGeometry, decode_landmarks
+from facemodel.morphable.geometry import FaceGeometry, decode_landmarks
 
 
 def fit_face_pose(geometry: FaceGeometry, coefficients, landmarks) -> camera.Pose:

@@ -7,7 +7,7 @@ from keras import ops
 
 from facemodel.camera import Pose
 from facemodel.fitting.alignment import fit_face_pose
-from facemodel.geometry import FaceGeometry, decode_landmarks
+from facemodel.morphable.geometry import FaceGeometry, decode_landmarks
 
 ROUNDS = 4
 

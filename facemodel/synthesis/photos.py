@@ -16,9 +16,9 @@ from facemodel import camera, transforms
 from facemodel.camera import Pose
 from facemodel.fitting import crop
 from facemodel.fitting.alignment import crop_around
-from facemodel.geometry import decode_landmarks
-from facemodel.landmark_noise import LandmarkNoise, draw_landmark_noise
-from facemodel.landmarks import IRISES
+from facemodel.morphable.geometry import decode_landmarks
+from facemodel.morphable.landmark_noise import LandmarkNoise, draw_landmark_noise
+from facemodel.morphable.landmarks import IRISES
 from facemodel.rendering import render_photo
 from facemodel.surround import unshaded
 from facemodel.synthesis.distributions import ConfigError, Normal, Range

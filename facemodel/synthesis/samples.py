@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from facemodel.landmark_noise import LandmarkNoise
-from facemodel.landmarks import MEDIAPIPE_COUNT
+from facemodel.morphable.landmark_noise import LandmarkNoise
+from facemodel.morphable.landmarks import MEDIAPIPE_COUNT
 from facemodel.synthesis import slices
 from facemodel.synthesis.effects import jpeg
 from facemodel.synthesis.noise import Noise, NoisePlan, PhiloxNoise

@@ -10,9 +10,9 @@ from keras import ops
 
 from facemodel import camera, transforms
 from facemodel.camera import Pose
-from facemodel.geometry import FaceGeometry, decode
-from facemodel.landmarks import INNER_51
-from facemodel.morphable import MorphableModel
+from facemodel.morphable.geometry import FaceGeometry, decode
+from facemodel.morphable.landmarks import INNER_51
+from facemodel.morphable.model import MorphableModel
 from facemodel.rendering import Light
 from facemodel.surround import draw_environment
 from facemodel.synthesis import slices

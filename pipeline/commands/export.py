@@ -44,7 +44,7 @@ def command(
     with without_notices():
         from facemodel import export
         from facemodel.files import file_digest
-        from facemodel.morphable import DEFAULT_MODEL, ModelError, MorphableModel
+        from facemodel.morphable.model import DEFAULT_MODEL, ModelError, MorphableModel
         from facemodel.pretrained import load_pretrained
         from facemodel.weights import DEFAULT_WEIGHTS, WeightsError
 

@@ -25,7 +25,7 @@ def command(
 
     Example: facerelief landmark-noise -n 400 --save facemodel/data/landmark_noise.npz
     """
-    from facemodel.morphable import ModelError, MorphableModel
+    from facemodel.morphable.model import ModelError, MorphableModel
     from facemodel.synthesis.distributions import ConfigError
     from pipeline import landmark_noise
 

@@ -26,10 +26,11 @@ def command(
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from facemodel import build, morphable
+    from facemodel import build
+    from facemodel.morphable import model
     from pipeline.build_model import build_model
 
-    target = output or morphable.DEFAULT_MODEL
+    target = output or model.DEFAULT_MODEL
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     try:

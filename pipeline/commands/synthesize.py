@@ -71,7 +71,7 @@ def command(
 
     synthesis.single_threaded()
     logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
-    from facemodel.morphable import ModelError
+    from facemodel.morphable.model import ModelError
     from facemodel.synthesis.distributions import ConfigError
     from pipeline import datasets
     from pipeline.dataset_plan import plan as make_plan

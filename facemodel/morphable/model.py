@@ -158,16 +158,16 @@ class MorphableModel:
           ModelError: if the file is missing, is no model or one of another format, or its arrays
             do not fit together.
         """
-        from facemodel import model_file
+        from facemodel.morphable import npz
 
-        model = cls(**model_file.fields(path or DEFAULT_MODEL, level=level))
+        model = cls(**npz.fields(path or DEFAULT_MODEL, level=level))
         model.check()
         return model
 
     @classmethod
     def tiny(cls, seed: int = 0) -> MorphableModel:
         """Builds a small made-up model for tests: a bumpy half ellipsoid with every field."""
-        from facemodel import tiny
+        from facemodel.morphable import tiny
 
         return cls(**tiny.fields(seed))
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from facemodel import landmarks
-from facemodel.morphable import CoarseMesh
+from facemodel.morphable import landmarks
+from facemodel.morphable.model import CoarseMesh
 
 _ROWS, _COLUMNS = 24, 24
 _RADII_MM = np.array([72.0, 95.0, 70.0])

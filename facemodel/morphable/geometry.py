@@ -8,9 +8,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from facemodel import landmarks
-from facemodel.landmark_noise import LandmarkNoise
-from facemodel.morphable import MorphableModel
+from facemodel.morphable import landmarks
+from facemodel.morphable.landmark_noise import LandmarkNoise
+from facemodel.morphable.model import MorphableModel
 
 IDENTITY_SD = 1.0
 EXPRESSION_MEAN = 0.03

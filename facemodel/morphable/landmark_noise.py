@@ -10,7 +10,7 @@ import numpy as np
 from keras import ops
 
 from facemodel.files import DATA, appearing
-from facemodel.landmarks import MEDIAPIPE_COUNT
+from facemodel.morphable.landmarks import MEDIAPIPE_COUNT
 from facemodel.synthesis.noise import Noise
 
 MEASURED = DATA / "landmark_noise.npz"

@@ -9,7 +9,7 @@ import zipfile
 import numpy as np
 from scipy import sparse
 
-from facemodel.morphable import LEVELS, CoarseMesh, ModelError
+from facemodel.morphable.model import LEVELS, CoarseMesh, ModelError
 
 FORMAT = 1
 """A file that does not name its `format` is of this first one."""
