@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 from components.sections import Section, SettingsError, knob
-from facemodel.training_config import LIMITS, PRECISIONS, TrainingConfig
+from facemodel.network.training_config import LIMITS, PRECISIONS, TrainingConfig
 
 __all__ = [
     "SLICES",
@@ -57,7 +57,7 @@ def _training(name: str, default: float | None = None) -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class TrainerSettings(Section):
-    """Training; the fields up to seed are those of facemodel.training_config.TrainingConfig.
+    """Training; the fields up to seed are those of facemodel.network.training_config.TrainingConfig.
 
     Attributes:
       samples .. seed: see TrainingConfig.

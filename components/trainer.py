@@ -24,16 +24,16 @@ from components.trainer_arguments import (
     run_key,
     training_config,
 )
-from facemodel import checkpoints, training
 from facemodel.export import export_saved_model
 from facemodel.files import files_digest
 from facemodel.morphable.geometry import FaceGeometry
 from facemodel.morphable.model import MorphableModel
-from facemodel.network import IterativeRegressor, build_network
-from facemodel.pretrained import load_pretrained
+from facemodel.network import checkpoints, training
+from facemodel.network.pretrained import load_pretrained
+from facemodel.network.regressor import IterativeRegressor, build_network
+from facemodel.network.training import RegressorTrainer
 from facemodel.records import read_records
 from facemodel.saved_model import ExportConfig
-from facemodel.training import RegressorTrainer
 
 _log = logging.getLogger("components.trainer")
 

@@ -9,8 +9,8 @@ import pathlib
 
 from components.settings import TrainerSettings
 from facemodel.files import file_digest
-from facemodel.training_config import TrainingConfig
-from facemodel.weights import DEFAULT_WEIGHTS
+from facemodel.network.training_config import TrainingConfig
+from facemodel.network.weights import DEFAULT_WEIGHTS
 
 
 @dataclasses.dataclass(frozen=True)

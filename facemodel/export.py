@@ -16,7 +16,7 @@ import tensorflow as tf
 import facemodel
 from facemodel.face_server import FaceServer
 from facemodel.morphable.model import MorphableModel
-from facemodel.network import IterativeRegressor
+from facemodel.network.regressor import IterativeRegressor
 from facemodel.saved_model import ARRAYS, EXTRA, METADATA, ExportConfig, ExportError
 
 ARRAY_FIELDS = (

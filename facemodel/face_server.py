@@ -19,7 +19,7 @@ from facemodel.fitting.landmark_fit import landmark_fit
 from facemodel.morphable import landmarks
 from facemodel.morphable.geometry import FaceGeometry, decode
 from facemodel.morphable.model import MorphableModel
-from facemodel.network import IterativeRegressor
+from facemodel.network.regressor import IterativeRegressor
 from facemodel.rendering import render_shading
 from facemodel.saved_model import ExportConfig
 

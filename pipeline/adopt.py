@@ -19,9 +19,9 @@ from scipy import sparse
 from facemodel.files import file_digest
 from facemodel.morphable.geometry import EXPRESSION_SD, IDENTITY_SD
 from facemodel.morphable.model import MorphableModel
-from facemodel.network import build_network
-from facemodel.pretrained import weights_meta
-from facemodel.weights import WeightsError, read_weights, save_weights, weight_names
+from facemodel.network.pretrained import weights_meta
+from facemodel.network.regressor import build_network
+from facemodel.network.weights import WeightsError, read_weights, save_weights, weight_names
 
 _log = logging.getLogger(__name__)
 

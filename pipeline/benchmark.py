@@ -18,13 +18,14 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from rich.table import Table
 
-from facemodel import network, transforms
+from facemodel import transforms
 from facemodel.files import write_bytes
 from facemodel.fitting import crop
 from facemodel.fitting.alignment import crop_around
 from facemodel.morphable import landmarks
 from facemodel.morphable.model import MorphableModel
-from facemodel.pretrained import load_pretrained
+from facemodel.network import regressor as network
+from facemodel.network.pretrained import load_pretrained
 from pipeline.compiling import compiled
 
 BATCHES = (1, 8)
@@ -165,7 +166,7 @@ def training_figures(*, repeats: int) -> Iterator[Figure]:
     import keras
 
     from facemodel.backend import repeatable
-    from facemodel.training_config import TrainingConfig
+    from facemodel.network.training_config import TrainingConfig
     from pipeline.train import TrainOptions, build_trainer
 
     model = MorphableModel.load()

@@ -17,7 +17,7 @@ from facemodel.fitting.alignment import crop_around
 from facemodel.fitting.landmark_fit import landmark_fit
 from facemodel.morphable.landmarks import INNER_51
 from facemodel.morphable.model import MorphableModel
-from facemodel.network import IterativeRegressor
+from facemodel.network.regressor import IterativeRegressor
 from facemodel.synthesis import photos
 from facemodel.synthesis.noise import Noise, PhiloxNoise
 from facemodel.synthesis.photos import LandmarkNoise, SynthesisConfig
@@ -182,7 +182,7 @@ def run(
     """Loads model, weights and measured noise, and evaluates with a progress bar."""
     from rich.progress import track
 
-    from facemodel.pretrained import load_pretrained
+    from facemodel.network.pretrained import load_pretrained
 
     model = MorphableModel.load(model_path)
     regressor = load_pretrained(model, weights=weights, model_path=model_path)

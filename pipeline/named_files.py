@@ -54,7 +54,7 @@ def checked(config: PipelineConfig) -> PipelineConfig:
 
 
 def _check_weights(config: PipelineConfig, model) -> None:
-    from facemodel.pretrained import read_weights_for
+    from facemodel.network.pretrained import read_weights_for
 
     weights, model_path = (named_file(config, f) for f in ("trainer.init", "data.face_model"))
     try:

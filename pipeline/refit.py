@@ -12,16 +12,16 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from facemodel import refit, training
 from facemodel.morphable.landmark_noise import LandmarkNoise
 from facemodel.morphable.landmarks import INNER_51
 from facemodel.morphable.model import MorphableModel
-from facemodel.network import IterativeRegressor
-from facemodel.pretrained import load_pretrained, weights_meta
+from facemodel.network import last_layer, training
+from facemodel.network.pretrained import load_pretrained, weights_meta
+from facemodel.network.regressor import IterativeRegressor
+from facemodel.network.weights import DEFAULT_WEIGHTS, read_weights, save_weights
 from facemodel.synthesis.noise import DeviceNoise
 from facemodel.synthesis.photos import SynthesisConfig, online_batch
 from facemodel.synthesis.scenes import SceneModel
-from facemodel.weights import DEFAULT_WEIGHTS, read_weights, save_weights
 from pipeline.compiling import compiled
 
 
@@ -114,20 +114,20 @@ def refit_rounds(
     noise = measured or LandmarkNoise.load().select(INNER_51)
     scenes = SceneModel.create(model)
     steps = [_make_step(scenes, regressor, recipe, noise, options) for recipe in options.recipes]
-    layer = refit.get_layer(regressor.network)
-    sums = refit.NormalEquations.empty(len(layer) - 1, layer.shape[1])
+    layer = last_layer.get_layer(regressor.network)
+    sums = last_layer.NormalEquations.empty(len(layer) - 1, layer.shape[1])
     for number in range(options.rounds):
         for batch in range(number * options.batches, (number + 1) * options.batches):
             key = np.array([options.config.seed, batch], np.uint32)
             sums = sums.add(*(np.asarray(part) for part in steps[batch % len(steps)](key)))
             progress(batch + 1)
-        refit.set_layer(regressor.network, sums.solve(layer, trust=options.trust))
+        last_layer.set_layer(regressor.network, sums.solve(layer, trust=options.trust))
         yield number + 1
 
 
 def _make_step(scenes: SceneModel, regressor, recipe: str, noise: LandmarkNoise, options):
     """Compiles: key [2] -> features and corrections of a batch of this recipe."""
-    config, visit = SynthesisConfig.named(recipe), refit.make_visitor(regressor)
+    config, visit = SynthesisConfig.named(recipe), last_layer.make_visitor(regressor)
 
     def step(key):
         drawn = DeviceNoise(key, options.config.batch_size)

@@ -21,17 +21,17 @@ from typing import Any
 
 import keras
 
-from facemodel import checkpoints, training
 from facemodel.morphable.landmark_noise import LandmarkNoise
 from facemodel.morphable.landmarks import INNER_51
 from facemodel.morphable.model import MorphableModel
-from facemodel.network import IterativeRegressor, build_network
-from facemodel.pretrained import read_weights_for, weights_meta
+from facemodel.network import checkpoints, training
+from facemodel.network.pretrained import read_weights_for, weights_meta
+from facemodel.network.regressor import IterativeRegressor, build_network
+from facemodel.network.training import RegressorTrainer
+from facemodel.network.training_config import PRECISIONS, TrainingConfig
+from facemodel.network.weights import put_weights, save_weights
 from facemodel.synthesis.photos import SynthesisConfig, online_batch
 from facemodel.synthesis.scenes import SceneModel
-from facemodel.training import RegressorTrainer
-from facemodel.training_config import PRECISIONS, TrainingConfig
-from facemodel.weights import put_weights, save_weights
 from pipeline.train_progress import LogProgress, ShowProgress, StopEarly
 
 WEIGHTS_NAME = "regressor_float16.npz"

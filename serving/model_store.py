@@ -100,8 +100,8 @@ def default_model_dir() -> pathlib.Path:
 def _export_default(folder: pathlib.Path) -> None:
     from facemodel import export
     from facemodel.morphable.model import DEFAULT_MODEL, MorphableModel
-    from facemodel.pretrained import load_pretrained
-    from facemodel.weights import DEFAULT_WEIGHTS
+    from facemodel.network.pretrained import load_pretrained
+    from facemodel.network.weights import DEFAULT_WEIGHTS
 
     facts = {
         "model_sha256": file_digest(DEFAULT_MODEL),

@@ -28,7 +28,7 @@ from components.deployment import warmup_requests
 from facemodel import export, saved_model
 from facemodel.morphable import landmarks
 from facemodel.morphable.geometry import FaceGeometry
-from facemodel.network import IterativeRegressor, build_network
+from facemodel.network.regressor import IterativeRegressor, build_network
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 BINARY = os.environ.get("TF_SERVING_BIN")

@@ -10,8 +10,8 @@ from scipy import sparse
 from facemodel.camera import Pose, project
 from facemodel.morphable.geometry import FaceGeometry, decode, decode_landmarks
 from facemodel.morphable.model import MorphableModel
-from facemodel.network import IterativeRegressor, build_network
-from facemodel.weights import WeightsError, load_weights, save_weights, weight_names
+from facemodel.network.regressor import IterativeRegressor, build_network
+from facemodel.network.weights import WeightsError, load_weights, save_weights, weight_names
 from pipeline import adopt
 from pipeline.adopt import LinearFaces
 

@@ -191,7 +191,7 @@ def test_a_forbidden_import_is_seen(path, source):
         ("facemodel/export.py", "import tensorflow as tf"),
         ("facemodel/build/a.py", "from . import regions\nfrom ..camera import project"),
         ("facemodel/camera.py", "from .transforms import compose\nimport numpy, keras.ops"),
-        ("facemodel/network.py", "from facemodel import builders"),
+        ("facemodel/network/regressor.py", "from facemodel import builders"),
         ("serving/detection.py", "def f():\n    import mediapipe"),
         ("pipeline/commands/a.py", "from ..evaluation import f\nimport serving, components, tfx"),
         ("kubeflow/compile.py", "from pipeline import config\nimport kfp"),

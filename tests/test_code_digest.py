@@ -75,8 +75,8 @@ def test_an_unknown_module_is_an_error(project):
 @pytest.mark.parametrize(
     ("module", "used", "unused"),
     [
-        ("components.trainer", "facemodel/training.py", "components/report.py"),
-        ("components.face_example_gen", "facemodel/photo.py", "facemodel/training.py"),
+        ("components.trainer", "facemodel/network/training.py", "components/report.py"),
+        ("components.face_example_gen", "facemodel/photo.py", "facemodel/network/training.py"),
         (
             "components.infra_validator",
             "components/deployment/warmup_requests.py",

@@ -9,7 +9,7 @@ from facemodel.evaluation import metrics
 from facemodel.morphable.geometry import FaceGeometry
 from facemodel.morphable.landmarks import INNER_51
 from facemodel.morphable.model import MorphableModel
-from facemodel.network import IterativeRegressor, build_network
+from facemodel.network.regressor import IterativeRegressor, build_network
 from facemodel.synthesis.noise import PhiloxNoise
 from facemodel.synthesis.photos import LandmarkNoise, SynthesisConfig
 from facemodel.synthesis.scenes import SceneModel

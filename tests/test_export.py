@@ -19,15 +19,15 @@ from facemodel.morphable import landmarks
 from facemodel.morphable.geometry import FaceGeometry, decode, decode_landmarks
 from facemodel.morphable.landmark_noise import LandmarkNoise
 from facemodel.morphable.model import MorphableModel
-from facemodel.network import ITERATIONS as DEFAULT_ITERATIONS
-from facemodel.network import IterativeRegressor, build_network
-from facemodel.pretrained import load_pretrained
+from facemodel.network.pretrained import load_pretrained
+from facemodel.network.regressor import ITERATIONS as DEFAULT_ITERATIONS
+from facemodel.network.regressor import IterativeRegressor, build_network
+from facemodel.network.weights import WeightsError, save_weights
 from facemodel.rendering import render_shading
 from facemodel.synthesis import photos
 from facemodel.synthesis import samples as records
 from facemodel.synthesis.distributions import Normal
 from facemodel.synthesis.recipes import SynthesisConfig
-from facemodel.weights import WeightsError, save_weights
 from pipeline.cli import make_app
 from pipeline.commands import export as export_command
 

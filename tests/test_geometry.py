@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 from keras import ops
 
-from facemodel import camera, losses, transforms
+from facemodel import camera, transforms
 from facemodel.evaluation import metrics
 from facemodel.fitting import landmark_fit
 from facemodel.morphable import geometry, landmarks
 from facemodel.morphable.landmark_noise import LandmarkNoise
 from facemodel.morphable.model import MorphableModel
+from facemodel.network import losses
 
 MODEL = MorphableModel.tiny()
 

@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 from components.deployment.server_process import SERVER_VARIABLE, named_server
 from components.settings import SettingsError
 from facemodel.morphable.model import MorphableModel
-from facemodel.network import build_network
-from facemodel.weights import save_weights
+from facemodel.network.regressor import build_network
+from facemodel.network.weights import save_weights
 from pipeline import cli
 from pipeline.config import load
 from pipeline.named_files import checked

@@ -6,10 +6,10 @@ import pytest
 import tensorflow as tf
 from keras import ops
 
-from facemodel import losses
 from facemodel.camera import Pose, project
 from facemodel.morphable.geometry import decode, decode_landmarks
-from facemodel.network import IterativeRegressor, build_network, loop_image
+from facemodel.network import losses
+from facemodel.network.regressor import IterativeRegressor, build_network, loop_image
 from facemodel.rendering import render_shading
 
 SIZE = 40

@@ -55,10 +55,10 @@ from components.settings import (
     ReportSettings,
     TrainerSettings,
 )
-from facemodel.checkpoints import checkpoint_steps
 from facemodel.morphable.model import MorphableModel
+from facemodel.network.checkpoints import checkpoint_steps
+from facemodel.network.weights import WeightsError
 from facemodel.saved_model import METADATA, read_facts
-from facemodel.weights import WeightsError
 from pipeline import config, local_runner, pipeline
 from pipeline.places import Places
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from components import settings
 from components.sections import Section
-from facemodel.training_config import TrainingConfig, TrainingConfigError
+from facemodel.network.training_config import TrainingConfig, TrainingConfigError
 from pipeline import config
 from pipeline.config import PipelineConfig, SettingsError, load
 

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from components.deployment import registry
 from components.record_schema import SCHEMA_FILE
-from facemodel.checkpoints import checkpoint_steps
+from facemodel.network.checkpoints import checkpoint_steps
 from pipeline import cli, runs
 from pipeline.places import Places
 

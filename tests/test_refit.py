@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from facemodel import refit, training
-from facemodel.losses import geometry_loss
 from facemodel.morphable.landmark_noise import LandmarkNoise
-from facemodel.network import IterativeRegressor
+from facemodel.network import last_layer, training
+from facemodel.network.losses import geometry_loss
+from facemodel.network.regressor import IterativeRegressor
 from facemodel.synthesis.noise import PhiloxNoise
 from facemodel.synthesis.photos import SynthesisConfig, online_batch
 from facemodel.synthesis.scenes import SceneModel
@@ -45,7 +45,7 @@ def draw(scenes, count, *, seed=4):
 def problem():
     rng = np.random.default_rng(0)
     features, corrections = rng.normal(size=(300, 7)), rng.normal(size=(300, 4))
-    sums = refit.NormalEquations.empty(7, 4)
+    sums = last_layer.NormalEquations.empty(7, 4)
     for part in (slice(0, 100), slice(100, 300)):
         sums = sums.add(features[part], corrections[part])
     return sums, np.concatenate([features, np.ones((300, 1))], 1), corrections
@@ -85,14 +85,14 @@ def test_the_visitor_sees_what_the_loop_corrects(scenes, tiny_model):
     regressor = make_regressor(scenes, count, last=keras.initializers.RandomNormal(stddev=0.1))
     batch = draw(scenes, 3)
     start = keras.ops.full((3, count), 0.2)
-    features, corrections = refit.make_visitor(regressor)(batch, start)
+    features, corrections = last_layer.make_visitor(regressor)(batch, start)
     inputs = {"grey": batch.grey, "landmarks": batch.landmarks, "start": start}
     estimates = np.asarray(regressor(inputs))
     visited = np.concatenate([estimates[:, k] for k in range(2)])
     truth = np.concatenate([batch.coefficients] * 2)
     np.testing.assert_allclose(corrections, truth - visited, atol=1e-5)
     rows = np.concatenate([features, np.ones((6, 1))], 1)
-    said = rows @ refit.get_layer(regressor.network)
+    said = rows @ last_layer.get_layer(regressor.network)
     np.testing.assert_allclose(visited[3:], (visited + said)[:3], atol=1e-4)
 
 

@@ -15,18 +15,18 @@ import tensorflow as tf
 from typer.testing import CliRunner
 
 from components.records.batches import RecordsError, record_batches
-from facemodel import checkpoints, training
 from facemodel import records as examples
 from facemodel.fitting.landmark_fit import landmark_fit
 from facemodel.morphable.landmark_noise import LandmarkNoise
 from facemodel.morphable.model import MorphableModel
-from facemodel.network import IterativeRegressor, build_network
+from facemodel.network import checkpoints, training
+from facemodel.network.regressor import IterativeRegressor, build_network
+from facemodel.network.training_config import TrainingConfig, TrainingConfigError
+from facemodel.network.weights import DEFAULT_WEIGHTS, WeightsError, load_weights
 from facemodel.synthesis import samples as records
 from facemodel.synthesis.noise import DeviceNoise, PhiloxNoise
 from facemodel.synthesis.photos import Normal, Range, SynthesisConfig, online_batch, render_scene
 from facemodel.synthesis.scenes import SceneModel
-from facemodel.training_config import TrainingConfig, TrainingConfigError
-from facemodel.weights import DEFAULT_WEIGHTS, WeightsError, load_weights
 from pipeline import cli, train, train_progress
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -271,10 +271,10 @@ QUICK_COMPILATION = "--xla_backend_optimization_level=0 --xla_llvm_disable_expen
 ONE_STEP = """
 import itertools, sys, numpy as np, keras
 sys.path.insert(0, {root!r})
-from facemodel import training
+from facemodel.network import training
 from facemodel.morphable.geometry import FaceGeometry
 from facemodel.morphable.model import MorphableModel
-from facemodel.network import IterativeRegressor, build_network
+from facemodel.network.regressor import IterativeRegressor, build_network
 model = MorphableModel.tiny()
 batch = dict(np.load({batch!r}))
 rng = np.random.default_rng(0)

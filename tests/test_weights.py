@@ -4,9 +4,9 @@ import keras
 import numpy as np
 import pytest
 
-from facemodel import weights
-from facemodel.network import build_network
-from facemodel.weights import WeightsError
+from facemodel.network import weights
+from facemodel.network.regressor import build_network
+from facemodel.network.weights import WeightsError
 
 
 @pytest.fixture

@@ -41,8 +41,8 @@ def write_weights(path):
     import keras
 
     from facemodel.morphable.model import MorphableModel
-    from facemodel.network import build_network
-    from facemodel.weights import save_weights
+    from facemodel.network.regressor import build_network
+    from facemodel.network.weights import save_weights
 
     keras.utils.set_random_seed(0)
     model = MorphableModel.tiny()

@@ -16,8 +16,8 @@ from facemodel.fitting.alignment import crop_around
 from facemodel.fitting.crop import grey_crop
 from facemodel.morphable.geometry import FaceGeometry
 from facemodel.morphable.model import MorphableModel
+from facemodel.network.training_config import TrainingConfig
 from facemodel.synthesis.scenes import inner_landmarks
-from facemodel.training_config import TrainingConfig
 
 SHUFFLE = 2048
 """Records among which the next one is chosen."""

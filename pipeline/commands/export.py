@@ -45,8 +45,8 @@ def command(
         from facemodel import export
         from facemodel.files import file_digest
         from facemodel.morphable.model import DEFAULT_MODEL, ModelError, MorphableModel
-        from facemodel.pretrained import load_pretrained
-        from facemodel.weights import DEFAULT_WEIGHTS, WeightsError
+        from facemodel.network.pretrained import load_pretrained
+        from facemodel.network.weights import DEFAULT_WEIGHTS, WeightsError
 
     try:
         config = export.ExportConfig(start=start)

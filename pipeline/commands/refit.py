@@ -38,7 +38,7 @@ def command(
 
     try:
         check_folder(out)
-        from facemodel.training_config import TrainingConfig
+        from facemodel.network.training_config import TrainingConfig
         from pipeline import refit
 
         config = TrainingConfig(batch_size=16, size=200, seed=seed)

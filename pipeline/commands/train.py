@@ -49,7 +49,7 @@ def command(
 
     Example: facerelief train --out out/first --samples 20000 --batch-size 32 --size 64
     """
-    from facemodel.training_config import TrainingConfig
+    from facemodel.network.training_config import TrainingConfig
     from pipeline import train
 
     train.show_log()

@@ -11,9 +11,9 @@ import numpy as np
 from facemodel.files import file_digest
 from facemodel.morphable.geometry import FaceGeometry
 from facemodel.morphable.model import DEFAULT_MODEL, MorphableModel
-from facemodel.network import IterativeRegressor, build_network
-from facemodel.training_config import ITERATIONS
-from facemodel.weights import DEFAULT_WEIGHTS, WeightsError, put_weights, read_weights
+from facemodel.network.regressor import IterativeRegressor, build_network
+from facemodel.network.training_config import ITERATIONS
+from facemodel.network.weights import DEFAULT_WEIGHTS, WeightsError, put_weights, read_weights
 
 
 def load_pretrained(

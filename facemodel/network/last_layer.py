@@ -19,7 +19,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from facemodel.network import IterativeRegressor, loop_image
+from facemodel.network.regressor import IterativeRegressor, loop_image
 from facemodel.synthesis.photos import OnlineBatch
 
 

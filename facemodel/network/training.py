@@ -19,12 +19,12 @@ from keras import ops
 from facemodel import camera
 from facemodel.backend import repeatable
 from facemodel.fitting.landmark_fit import landmark_fit
-from facemodel.losses import geometry_loss
 from facemodel.morphable.geometry import FaceGeometry
-from facemodel.network import IterativeRegressor
+from facemodel.network.losses import geometry_loss
+from facemodel.network.regressor import IterativeRegressor
+from facemodel.network.training_config import TrainingConfig, TrainingConfigError
 from facemodel.synthesis.noise import DeviceNoise, Noise
 from facemodel.synthesis.photos import OnlineBatch
-from facemodel.training_config import TrainingConfig, TrainingConfigError
 
 MIN_SIGMA_MM = 0.3
 """The landmark fit never trusts landmarks more than this."""

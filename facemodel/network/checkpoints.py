@@ -17,7 +17,7 @@ import keras
 import numpy as np
 
 from facemodel.files import appearing
-from facemodel.training import RegressorTrainer
+from facemodel.network.training import RegressorTrainer
 
 _PATTERN = re.compile(r"step-(\d{8})\.npz")
 _CONFIG = "config"

@@ -1,0 +1,1 @@
+"""The regressor of the paper: network, loop, loss, training and weights."""
