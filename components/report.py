@@ -23,12 +23,13 @@ from components.records.batches import record_files
 from components.report_page import Face, Page, SliceRow
 from components.settings import DataSettings, ReportSettings
 from components.verdict import objections
-from facemodel import camera, rendering
+from facemodel import camera
 from facemodel import records as examples
 from facemodel.evaluation import metrics
 from facemodel.morphable.geometry import FaceGeometry
 from facemodel.morphable.model import MorphableModel
 from facemodel.records import read_records
+from facemodel.rendering import shading
 from facemodel.saved_model import read_facts
 
 _PICTURE_PX = 200
@@ -119,8 +120,8 @@ class Pictures:
         middle = np.float32([_PICTURE_PX / 2 - scale[0] * centre])
         pose = camera.Pose(np.eye(3, dtype=np.float32)[None], scale, middle)
         one = np.ones(1, np.float32)
-        light = rendering.Light(0.45 * one, 0.6 * one, 0 * one, np.float32([[0, 0, 1]]))
-        image, mask = rendering.render_photo(
+        light = shading.Light(0.45 * one, 0.6 * one, 0 * one, np.float32([[0, 0, 1]]))
+        image, mask = shading.render_photo(
             self._geometry,
             truth[None],
             colours[None],

@@ -20,7 +20,7 @@ from facemodel.morphable import landmarks
 from facemodel.morphable.geometry import FaceGeometry, decode
 from facemodel.morphable.model import MorphableModel
 from facemodel.network.regressor import IterativeRegressor
-from facemodel.rendering import render_shading
+from facemodel.rendering.shading import render_shading
 from facemodel.saved_model import ExportConfig
 
 MAX_ZOOM = 100.0

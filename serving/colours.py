@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from scipy import sparse
 
-from facemodel import rasterizer
+from facemodel.rendering import rasterizer
 
 SAMPLE_PX_PER_MM = 1.0
 """The photo is reduced to this before it is sampled: vertices lie 1 to 3 mm apart."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from facemodel import rasterizer
+from facemodel.rendering import rasterizer
 from serving.colours import vertex_normals
 
 SUPERSAMPLE = 2

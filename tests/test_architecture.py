@@ -29,7 +29,7 @@ TENSORFLOW_ONLY_IN = {
     "facemodel/export.py",
     "facemodel/face_server.py",
     "facemodel/backend.py",
-    "facemodel/photo.py",
+    "facemodel/rendering/tfg.py",
 }
 MEDIAPIPE_ONLY_IN = {"serving/detection.py"}
 
@@ -168,10 +168,10 @@ def test_imports_go_downwards(path):
         ("facemodel/build/a.py", "from ...serving import detection"),
         ("facemodel/build/a.py", "import mediapipe"),
         ("facemodel/export.py", "from tensorflow_serving.apis import predict_pb2"),
-        ("facemodel/photo.py", "import apache_beam as beam"),
-        ("facemodel/photo.py", "from tfx import v1"),
-        ("facemodel/photo.py", "import grpc"),
-        ("facemodel/photo.py", "from http.server import HTTPServer"),
+        ("facemodel/rendering/tfg.py", "import apache_beam as beam"),
+        ("facemodel/rendering/tfg.py", "from tfx import v1"),
+        ("facemodel/rendering/tfg.py", "import grpc"),
+        ("facemodel/rendering/tfg.py", "from http.server import HTTPServer"),
         ("components/a.py", "from serving import client"),
         ("components/a.py", "import mediapipe as mp"),
         ("serving/server.py", "import components"),

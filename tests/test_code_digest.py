@@ -76,7 +76,11 @@ def test_an_unknown_module_is_an_error(project):
     ("module", "used", "unused"),
     [
         ("components.trainer", "facemodel/network/training.py", "components/report.py"),
-        ("components.face_example_gen", "facemodel/photo.py", "facemodel/network/training.py"),
+        (
+            "components.face_example_gen",
+            "facemodel/rendering/tfg.py",
+            "facemodel/network/training.py",
+        ),
         (
             "components.infra_validator",
             "components/deployment/warmup_requests.py",

@@ -113,7 +113,7 @@ def test_labels_alone_explain_the_picture(model, samples):
     )[0]  # fmt: skip
     stored = examples.parse([examples.encode(sample)], **COUNTS)
     from facemodel.camera import Pose
-    from facemodel.rendering import Light, render_photo
+    from facemodel.rendering.shading import Light, render_photo
 
     vertices = TINY.vertices(stored["face/coefficients"].numpy())
     albedo = TINY.albedo_rgb(stored["face/albedo_coefficients"].numpy())

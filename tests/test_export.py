@@ -23,7 +23,7 @@ from facemodel.network.pretrained import load_pretrained
 from facemodel.network.regressor import ITERATIONS as DEFAULT_ITERATIONS
 from facemodel.network.regressor import IterativeRegressor, build_network
 from facemodel.network.weights import WeightsError, save_weights
-from facemodel.rendering import render_shading
+from facemodel.rendering.shading import render_shading
 from facemodel.synthesis import photos
 from facemodel.synthesis import samples as records
 from facemodel.synthesis.distributions import Normal

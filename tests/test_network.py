@@ -10,7 +10,7 @@ from facemodel.camera import Pose, project
 from facemodel.morphable.geometry import decode, decode_landmarks
 from facemodel.network import losses
 from facemodel.network.regressor import IterativeRegressor, build_network, loop_image
-from facemodel.rendering import render_shading
+from facemodel.rendering.shading import render_shading
 
 SIZE = 40
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from tensorflow_graphics.math import spherical_harmonics
 
-from facemodel import photo, rendering, surround
+from facemodel.rendering import lighting, tfg
+from facemodel.rendering import shading as rendering
 from facemodel.synthesis.distributions import Range
 from facemodel.synthesis.noise import PhiloxNoise
 from facemodel.synthesis.recipes import SynthesisConfig
@@ -33,7 +34,7 @@ def test_both_renderers_give_the_same_photo(name, distance_mm, request, random_f
         scene = geometry, vertices, albedo, pose, random_light(rng, 2)
         view = {"height": 130, "width": 120, "inverse_distance": inverse}
         ours, our_mask = rendering.render_photo(*scene, **view)
-        theirs, their_mask = photo.render_photo_tfg(*scene, **view)
+        theirs, their_mask = tfg.render_photo_tfg(*scene, **view)
         np.testing.assert_array_equal(our_mask, their_mask)
         face = np.asarray(our_mask) > 0
         assert face.mean() > 0.2
@@ -51,15 +52,15 @@ def test_both_renderers_agree_on_surroundings_and_shadows(
     config = SynthesisConfig.paper(environment=Range(0.3, 0.3))
     toward = np.einsum("bij,bi->bj", pose.rotation, light.direction).astype(np.float32)
     extras = {
-        "environment": surround.draw_environment(config, PhiloxNoise(1, range(2))),
-        "lit": surround.unshaded(vertices, default_geometry.centre, toward, np.float32([0.9, 0.9])),
+        "environment": lighting.draw_environment(config, PhiloxNoise(1, range(2))),
+        "lit": lighting.unshaded(vertices, default_geometry.centre, toward, np.float32([0.9, 0.9])),
     }
     scene = default_geometry, vertices, albedo, pose, light
     for names in (("environment",), ("lit",), ("environment", "lit")):
         view = {"height": 120, "width": 120, **{name: extras[name] for name in names}}
         ours, theirs = (
             np.asarray(render(*scene, **view)[0])
-            for render in (rendering.render_photo, photo.render_photo_tfg)
+            for render in (rendering.render_photo, tfg.render_photo_tfg)
         )
         plain = np.asarray(rendering.render_photo(*scene, height=120, width=120)[0])
         face = plain.max(-1) > 0
@@ -77,7 +78,7 @@ def test_spherical_harmonics_are_those_of_tensorflow_graphics():
     expected = spherical_harmonics.evaluate_spherical_harmonics(
         degree, order, polar, around % (2 * np.pi)
     )
-    ours = surround.harmonics(normals.astype(np.float32))
+    ours = lighting.harmonics(normals.astype(np.float32))
     np.testing.assert_allclose(ours, expected, atol=1e-5)
 
 
@@ -88,7 +89,7 @@ def test_light_of_strength_one_shows_the_albedo(tiny_model, tiny_geometry, rando
     ahead = np.float32([[0, 0, 1]])
     strengths = (np.float32([value]) for value in (0.0, 1.0, 0.3))
     light = rendering.Light(*strengths, ahead)
-    rgb, mask = photo.render_photo_tfg(
+    rgb, mask = tfg.render_photo_tfg(
         tiny_geometry, vertices, albedo, pose, light, height=60, width=60
     )
     shading, _ = rendering.render_shading(tiny_geometry, vertices, pose, size=60)

@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from facemodel import camera, rasterizer, rendering
+from facemodel import camera
+from facemodel.rendering import rasterizer
+from facemodel.rendering import shading as rendering
 
 WRAPPER = """
 #include "rasterize_triangles_impl.cc"

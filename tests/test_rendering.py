@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from facemodel import camera, rasterizer, rendering, transforms
+from facemodel import camera, transforms
 from facemodel.morphable.geometry import FaceGeometry, vertex_triangles
+from facemodel.rendering import rasterizer
+from facemodel.rendering import shading as rendering
 
 
 def mesh(triangles, vertex_count):

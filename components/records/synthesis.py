@@ -89,7 +89,7 @@ class Synthesizer:
         import tensorflow as tf
 
         from components.records.compiled_steps import run_compiled
-        from facemodel import photo
+        from facemodel.rendering import tfg
         from facemodel.synthesis import photos
         from facemodel.synthesis import samples as records
         from facemodel.synthesis.noise import TableNoise
@@ -105,7 +105,7 @@ class Synthesizer:
                 model,
                 scene,
                 size=job.config.image_size,
-                render=photo.render_photo_tfg,
+                render=tfg.render_photo_tfg,
                 run=run_compiled,
             )
 

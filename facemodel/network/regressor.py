@@ -8,7 +8,7 @@ from keras import layers, ops
 from facemodel.fitting.alignment import fit_face_pose
 from facemodel.morphable.geometry import FaceGeometry, decode
 from facemodel.network.training_config import ITERATIONS
-from facemodel.rendering import render_shading
+from facemodel.rendering.shading import render_shading
 
 _BLOCKS = ((32, 1), (32, 1), (64, 2), (64, 1), (128, 2), (128, 1), (256, 2), (256, 1))
 

@@ -19,8 +19,8 @@ from facemodel.fitting.alignment import crop_around
 from facemodel.morphable.geometry import decode_landmarks
 from facemodel.morphable.landmark_noise import LandmarkNoise, draw_landmark_noise
 from facemodel.morphable.landmarks import IRISES
-from facemodel.rendering import render_photo
-from facemodel.surround import unshaded
+from facemodel.rendering.lighting import unshaded
+from facemodel.rendering.shading import render_photo
 from facemodel.synthesis.distributions import ConfigError, Normal, Range
 from facemodel.synthesis.effects.overlays import Place
 from facemodel.synthesis.effects.photograph import Effects, call, photograph

@@ -13,8 +13,8 @@ from facemodel.camera import Pose
 from facemodel.morphable.geometry import FaceGeometry, decode
 from facemodel.morphable.landmarks import INNER_51
 from facemodel.morphable.model import MorphableModel
-from facemodel.rendering import Light
-from facemodel.surround import draw_environment
+from facemodel.rendering.lighting import draw_environment
+from facemodel.rendering.shading import Light
 from facemodel.synthesis import slices
 from facemodel.synthesis.distributions import Range
 from facemodel.synthesis.effects import photograph

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
-from facemodel import scanlines
+from facemodel.rendering import scanlines
 
 BACKGROUND = -1
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from facemodel.scanlines import EDGE_TOLERANCE
+from facemodel.rendering.scanlines import EDGE_TOLERANCE
 
 _FAR, _SIDE = np.float32(1e9), np.float32(3e9)
 """More pixels than any picture has, and enough to move all of them away."""

@@ -20,10 +20,10 @@ from tensorflow_graphics.math.interpolation import weighted
 from tensorflow_graphics.rendering.camera import perspective
 from tensorflow_graphics.rendering.reflectance import lambertian, phong
 
-from facemodel import pixels
 from facemodel.camera import Pose
 from facemodel.morphable.geometry import FaceGeometry
-from facemodel.rendering import SHININESS, Light
+from facemodel.rendering import numpy_rasterizer
+from facemodel.rendering.shading import SHININESS, Light
 
 _CHUNK = 16_384
 """So many pixels are shaded at a time: XLA and tensorflow-graphics want to know how many."""
@@ -158,7 +158,8 @@ def _rasterize(screen, triangles, height, width):
       int32, one more than a pixel's place in the list, 0 at the background.
     """
     found = [
-        pixels.find_pixels(each, triangles, height=int(height), width=int(width)) for each in screen
+        numpy_rasterizer.find_pixels(each, triangles, height=int(height), width=int(width))
+        for each in screen
     ]
     counts = [len(pixel) for pixel, _ in found]
     total = sum(counts)

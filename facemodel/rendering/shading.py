@@ -6,10 +6,11 @@ from typing import Any, NamedTuple
 
 from keras import ops
 
-from facemodel import camera, rasterizer
+from facemodel import camera
 from facemodel.camera import Pose
 from facemodel.morphable.geometry import FaceGeometry, Surface
-from facemodel.surround import irradiance
+from facemodel.rendering import rasterizer
+from facemodel.rendering.lighting import irradiance
 
 SHININESS = 10.0
 """Phong exponent (paper section 6.1)."""

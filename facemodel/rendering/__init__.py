@@ -1,0 +1,1 @@
+"""Meshes to images: z-buffer, Phong shading and light."""
