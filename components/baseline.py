@@ -16,7 +16,7 @@ from tfx.utils import path_utils
 
 from components.deployment import registry
 from components.deployment.registry import CANDIDATE
-from facemodel.saved_model import METADATA, read_facts
+from facemodel.saved_model.metadata import METADATA, read_facts
 
 
 def face_model_of(path: str | os.PathLike[str]) -> tuple[str, str]:

@@ -30,7 +30,7 @@ from facemodel.morphable.geometry import FaceGeometry
 from facemodel.morphable.model import MorphableModel
 from facemodel.records import read_records
 from facemodel.rendering import shading
-from facemodel.saved_model import read_facts
+from facemodel.saved_model.metadata import read_facts
 
 _PICTURE_PX = 200
 _BATCH = 8

@@ -24,7 +24,6 @@ from components.trainer_arguments import (
     run_key,
     training_config,
 )
-from facemodel.export import export_saved_model
 from facemodel.files import files_digest
 from facemodel.morphable.geometry import FaceGeometry
 from facemodel.morphable.model import MorphableModel
@@ -33,7 +32,8 @@ from facemodel.network.pretrained import load_pretrained
 from facemodel.network.regressor import IterativeRegressor, build_network
 from facemodel.network.training import RegressorTrainer
 from facemodel.records import read_records
-from facemodel.saved_model import ExportConfig
+from facemodel.saved_model.export import export_saved_model
+from facemodel.saved_model.metadata import ExportConfig
 
 _log = logging.getLogger("components.trainer")
 

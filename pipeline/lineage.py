@@ -8,8 +8,8 @@ from typing import Any
 
 from components.deployment import registry
 from components.deployment.registry import CANDIDATE
-from facemodel import saved_model
-from facemodel.saved_model import METADATA
+from facemodel.saved_model import metadata
+from facemodel.saved_model.metadata import METADATA
 from pipeline.places import Places
 
 _VERDICTS = {"ModelBlessing": "blessed", "InfraBlessing": "blessed", "PushedModel": "pushed"}
@@ -26,7 +26,7 @@ def read_facts(model: str | os.PathLike[str]) -> dict[str, Any]:
     Raises:
       LineageError: if it is none of this project's.
     """
-    return saved_model.read_facts(_version_folder(model))
+    return metadata.read_facts(_version_folder(model))
 
 
 def _version_folder(model: str | os.PathLike[str]) -> pathlib.Path:
@@ -69,7 +69,7 @@ def lineage(model: str | os.PathLike[str], places: Places | None = None) -> dict
     """
     path = _version_folder(model)
     try:
-        found = _stated(saved_model.read_facts(path))
+        found = _stated(metadata.read_facts(path))
     except (AttributeError, KeyError, TypeError) as error:
         raise LineageError(f"{path / METADATA}: is incomplete ({_reason(error)})") from None
     source = registry.source_of(path)

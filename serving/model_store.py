@@ -12,8 +12,8 @@ import numpy as np
 
 from facemodel.files import file_digest, files_digest
 from facemodel.morphable.landmarks import IBUG_68
-from facemodel.saved_model import ARRAYS as ARRAYS_FILE
-from facemodel.saved_model import read_facts
+from facemodel.saved_model.metadata import ARRAYS as ARRAYS_FILE
+from facemodel.saved_model.metadata import read_facts
 
 ARRAYS = (
     "mean",
@@ -50,7 +50,7 @@ class SavedFaceModel:
 
 
 def read_saved_model(path: str | os.PathLike[str]) -> SavedFaceModel:
-    """Opens a SavedModel that facemodel.export wrote.
+    """Opens a SavedModel that facemodel.saved_model.export wrote.
 
     Args:
       path: of a version's folder, or of a folder of numbered versions, of which the newest counts.
@@ -98,10 +98,10 @@ def default_model_dir() -> pathlib.Path:
 
 
 def _export_default(folder: pathlib.Path) -> None:
-    from facemodel import export
     from facemodel.morphable.model import DEFAULT_MODEL, MorphableModel
     from facemodel.network.pretrained import load_pretrained
     from facemodel.network.weights import DEFAULT_WEIGHTS
+    from facemodel.saved_model import export
 
     facts = {
         "model_sha256": file_digest(DEFAULT_MODEL),

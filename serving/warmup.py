@@ -16,7 +16,7 @@ from google.protobuf.message import DecodeError
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 from facemodel.records import read_records
-from facemodel.saved_model import WARMUP_REQUESTS
+from facemodel.saved_model.metadata import WARMUP_REQUESTS
 from serving.status import ServingError, from_error, invalid
 
 MAX_REQUESTS = 1000

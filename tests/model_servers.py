@@ -25,10 +25,10 @@ from tensorflow_serving.apis import (
 )
 
 from components.deployment import warmup_requests
-from facemodel import export, saved_model
 from facemodel.morphable import landmarks
 from facemodel.morphable.geometry import FaceGeometry
 from facemodel.network.regressor import IterativeRegressor, build_network
+from facemodel.saved_model import export, metadata
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 BINARY = os.environ.get("TF_SERVING_BIN")
@@ -151,7 +151,7 @@ def export_tiny(model, folder, *, version):
         FaceGeometry.create(model), build_network(model.coefficient_count), iterations=0
     )
     noise_mm = 0.5 * version  # versions differ in their answers
-    config = saved_model.ExportConfig(start="landmark_fit", landmark_noise_mm=noise_mm)
+    config = metadata.ExportConfig(start="landmark_fit", landmark_noise_mm=noise_mm)
     return export.export_saved_model(model, regressor, folder, config=config, version=version)
 
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 from typer.testing import CliRunner
 
-from facemodel import camera, export, face_server, saved_model, transforms
+from facemodel import camera, transforms
 from facemodel import records as examples
 from facemodel.fitting.crop import grey_crop
 from facemodel.fitting.landmark_fit import landmark_fit
@@ -24,6 +24,9 @@ from facemodel.network.regressor import ITERATIONS as DEFAULT_ITERATIONS
 from facemodel.network.regressor import IterativeRegressor, build_network
 from facemodel.network.weights import WeightsError, save_weights
 from facemodel.rendering.shading import render_shading
+from facemodel.saved_model import export
+from facemodel.saved_model import metadata as saved_model
+from facemodel.saved_model import signatures as face_server
 from facemodel.synthesis import photos
 from facemodel.synthesis import samples as records
 from facemodel.synthesis.distributions import Normal

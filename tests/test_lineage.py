@@ -9,7 +9,7 @@ from test_runs import CACHED, DONE, Recorder
 from typer.testing import CliRunner
 
 from components.deployment import registry
-from facemodel.saved_model import METADATA
+from facemodel.saved_model.metadata import METADATA
 from pipeline import cli, runs
 from pipeline.lineage import LineageError, lineage
 

@@ -58,7 +58,7 @@ from components.settings import (
 from facemodel.morphable.model import MorphableModel
 from facemodel.network.checkpoints import checkpoint_steps
 from facemodel.network.weights import WeightsError
-from facemodel.saved_model import METADATA, read_facts
+from facemodel.saved_model.metadata import METADATA, read_facts
 from pipeline import config, local_runner, pipeline
 from pipeline.places import Places
 

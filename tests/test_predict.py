@@ -8,7 +8,7 @@ from model_servers import arrays_of, face_landmarks, pictures, predict_request, 
 from tensorflow.core.framework import tensor_pb2
 
 from facemodel.morphable.model import MorphableModel
-from facemodel.saved_model import WARMUP_REQUESTS
+from facemodel.saved_model.metadata import WARMUP_REQUESTS
 from serving import predict, warmup
 from serving.loaded_model import LoadedModel
 from serving.local_model import LocalModel

@@ -15,10 +15,10 @@ import trimesh
 from PIL import Image
 from typer.testing import CliRunner
 
-from facemodel import export
 from facemodel.morphable.landmarks import IBUG_68, INNER_51
 from facemodel.morphable.model import MorphableModel
 from facemodel.network.pretrained import load_pretrained
+from facemodel.saved_model import export
 from pipeline.cli import make_app
 from serving import colours, model_store, quality
 from serving.images import read_photo

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from components.deployment import registry
-from facemodel.saved_model import METADATA
+from facemodel.saved_model.metadata import METADATA
 from pipeline import cli
 
 

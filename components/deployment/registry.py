@@ -14,7 +14,7 @@ import shutil
 import time
 
 from facemodel.files import file_digest
-from facemodel.saved_model import EXTRA, METADATA, read_facts
+from facemodel.saved_model.metadata import EXTRA, METADATA, read_facts
 
 SAVED_MODEL = "saved_model.pb"
 SOURCE_FILE = EXTRA / "pushed_from"

@@ -11,7 +11,7 @@ from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 from facemodel import records as examples
 from facemodel.files import appearing
-from facemodel.saved_model import WARMUP_REQUESTS
+from facemodel.saved_model.metadata import WARMUP_REQUESTS
 
 
 def predict_requests(

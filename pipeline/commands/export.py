@@ -42,11 +42,11 @@ def command(
     from serving.quiet import without_notices
 
     with without_notices():
-        from facemodel import export
         from facemodel.files import file_digest
         from facemodel.morphable.model import DEFAULT_MODEL, ModelError, MorphableModel
         from facemodel.network.pretrained import load_pretrained
         from facemodel.network.weights import DEFAULT_WEIGHTS, WeightsError
+        from facemodel.saved_model import export
 
     try:
         config = export.ExportConfig(start=start)

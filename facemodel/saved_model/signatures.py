@@ -21,7 +21,7 @@ from facemodel.morphable.geometry import FaceGeometry, decode
 from facemodel.morphable.model import MorphableModel
 from facemodel.network.regressor import IterativeRegressor
 from facemodel.rendering.shading import render_shading
-from facemodel.saved_model import ExportConfig
+from facemodel.saved_model.metadata import ExportConfig
 
 MAX_ZOOM = 100.0
 """Crop pixels per image pixel, and the reverse, beyond which landmarks give no crop."""

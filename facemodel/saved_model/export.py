@@ -14,10 +14,10 @@ import numpy as np
 import tensorflow as tf
 
 import facemodel
-from facemodel.face_server import FaceServer
 from facemodel.morphable.model import MorphableModel
 from facemodel.network.regressor import IterativeRegressor
-from facemodel.saved_model import ARRAYS, EXTRA, METADATA, ExportConfig, ExportError
+from facemodel.saved_model.metadata import ARRAYS, EXTRA, METADATA, ExportConfig, ExportError
+from facemodel.saved_model.signatures import FaceServer
 
 ARRAY_FIELDS = (
     "mean",

@@ -1,0 +1,1 @@
+"""The served graph: export, signatures and what a SavedModel says about itself."""
