@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from facemodel import build
+from facemodel import default_model
 
 DEFAULT_CACHE = pathlib.Path("out") / "face-model-sources"
 """Where the two source packages are kept between builds."""
@@ -19,8 +19,8 @@ def build_model(
     *,
     cache_dir: str | os.PathLike[str] = DEFAULT_CACHE,
     progress: Callable[[str, float], None] | None = None,
-) -> build.BuildReport:
-    """Builds the default face model; see facemodel.build.build_default_model.
+) -> default_model.BuildReport:
+    """Builds the default face model; see facemodel.default_model.build_default_model.
 
     Args:
       output: the .npz file to write.
@@ -36,6 +36,6 @@ def build_model(
             faces = detector.detect(image)
             return faces[0].landmarks.astype(np.float64) if faces else None
 
-        return build.build_default_model(
+        return default_model.build_default_model(
             output, cache_dir=cache_dir, detect=detect, progress=progress
         )

@@ -84,8 +84,8 @@ def violations(path, source):
                 found.append(f"{path}: facemodel is free of {name}")
             if TENSORFLOW.match(name) and path not in TENSORFLOW_ONLY_IN:
                 found.append(f"{path}: {name} is for {sorted(TENSORFLOW_ONLY_IN)}")
-            if f"{name}.".startswith("facemodel.build.") and inner != ["build"]:
-                found.append(f"{path}: only facemodel.build knows {name}")
+            if f"{name}.".startswith("facemodel.default_model.") and inner != ["build"]:
+                found.append(f"{path}: only facemodel.default_model knows {name}")
     return found
 
 
@@ -162,11 +162,11 @@ def test_imports_go_downwards(path):
         ("facemodel/camera.py", "from tensorflow_graphics.math import vector"),
         ("facemodel/camera.py", "def f():\n    import tf_keras"),
         ("facemodel/camera.py", "import importlib\nimportlib.import_module('tensorflow.io')"),
-        ("facemodel/camera.py", "from facemodel.build import regions"),
+        ("facemodel/camera.py", "from facemodel.default_model import regions"),
         ("facemodel/camera.py", "from .build import regions"),
         ("facemodel/camera.py", "from tests import test_camera"),
-        ("facemodel/build/a.py", "from ...serving import detection"),
-        ("facemodel/build/a.py", "import mediapipe"),
+        ("facemodel/default_model/a.py", "from ...serving import detection"),
+        ("facemodel/default_model/a.py", "import mediapipe"),
         ("facemodel/saved_model/export.py", "from tensorflow_serving.apis import predict_pb2"),
         ("facemodel/rendering/tfg.py", "import apache_beam as beam"),
         ("facemodel/rendering/tfg.py", "from tfx import v1"),
@@ -189,7 +189,7 @@ def test_a_forbidden_import_is_seen(path, source):
     ("path", "source"),
     [
         ("facemodel/saved_model/export.py", "import tensorflow as tf"),
-        ("facemodel/build/a.py", "from . import regions\nfrom ..camera import project"),
+        ("facemodel/default_model/a.py", "from . import regions\nfrom ..camera import project"),
         ("facemodel/camera.py", "from .transforms import compose\nimport numpy, keras.ops"),
         ("facemodel/network/regressor.py", "from facemodel import builders"),
         ("serving/detection.py", "def f():\n    import mediapipe"),

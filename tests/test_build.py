@@ -6,7 +6,15 @@ import sys
 import numpy as np
 import pytest
 
-from facemodel.build import colour, landmarks, levels, portrait, regions, subdivision, zbuffer
+from facemodel.default_model import (
+    colour,
+    landmarks,
+    levels,
+    portrait,
+    regions,
+    subdivision,
+    zbuffer,
+)
 
 CUBE = np.array(
     [[0, 3, 2, 1], [4, 5, 6, 7], [0, 1, 5, 4], [1, 2, 6, 5], [2, 3, 7, 6], [3, 0, 4, 7]]
@@ -243,7 +251,7 @@ class TestColoursAndLevels:
 
 def test_importing_the_builder_needs_no_detector():
     code = (
-        "import sys, facemodel.build; "
+        "import sys, facemodel.default_model; "
         "bad = {'mediapipe', 'tensorflow', 'keras', 'serving'} & set(sys.modules); "
         "sys.exit(str(bad) if bad else 0)"
     )

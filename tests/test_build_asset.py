@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.spatial import cKDTree
 
-from facemodel.build import landmarks, portrait, regions
+from facemodel.default_model import landmarks, portrait, regions
 from facemodel.morphable import model as morphable
 from facemodel.morphable.landmarks import IBUG_68, embedded_points
 from facemodel.morphable.model import DEFAULT_MODEL, MorphableModel

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from facemodel.build import identity, population
+from facemodel.default_model import identity, population
 
 NAMES = (
     "asym/asym-ear-1-l",

@@ -8,7 +8,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from facemodel.build import makehuman, sources
+from facemodel.default_model import makehuman, sources
 
 OBJ = """
 # a comment

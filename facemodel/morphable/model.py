@@ -151,7 +151,7 @@ class MorphableModel:
         """Reads a model file at one subdivision level.
 
         Args:
-          path: an .npz written by facemodel.build; the default model if None.
+          path: an .npz written by facemodel.default_model; the default model if None.
           level: 0, 1 or 2 (about 3k, 11k and 44k vertices in the default model).
 
         Raises:

@@ -20,7 +20,7 @@ def fields(path: str | os.PathLike[str], *, level: int) -> dict:
     """Reads the arguments of MorphableModel at one subdivision level.
 
     Args:
-      path: an .npz written by facemodel.build.
+      path: an .npz written by facemodel.default_model.
       level: one of LEVELS.
 
     Raises:

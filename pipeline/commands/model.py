@@ -26,7 +26,7 @@ def command(
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from facemodel import build
+    from facemodel import default_model
     from facemodel.morphable import model
     from pipeline.build_model import build_model
 
@@ -42,7 +42,12 @@ def command(
                 progress=lambda step, share: bar.update(task, description=step, completed=share),
             )
             bar.update(task, description="done", completed=1.0)
-    except (build.SourceError, build.FormatError, build.LandmarkError, OSError) as error:
+    except (
+        default_model.SourceError,
+        default_model.FormatError,
+        default_model.LandmarkError,
+        OSError,
+    ) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from None
     for name, value in dataclasses.asdict(report).items():

@@ -12,7 +12,7 @@ import numpy as np
 import scipy.linalg
 from scipy import sparse
 
-from facemodel.build import levels, makehuman, population, regions
+from facemodel.default_model import levels, makehuman, population, regions
 
 _LOG = logging.getLogger(__name__)
 

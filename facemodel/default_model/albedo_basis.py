@@ -13,7 +13,7 @@ import dataclasses
 import numpy as np
 import scipy.linalg
 
-from facemodel.build import albedo
+from facemodel.default_model import albedo
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 import numpy as np
 import scipy.ndimage
 
-from facemodel.build import colour, makehuman, regions, zbuffer
+from facemodel.default_model import colour, makehuman, regions, zbuffer
 
 _SKIN_PATH = re.compile(r"package/public/data/skins/[^/]+/textures/(?!.*special).*\.png")
 _BROW_PATH = re.compile(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from facemodel.build import colour, facemaps, regions
+from facemodel.default_model import colour, facemaps, regions
 
 _GROUP_SHARES = (0.36, 0.28, 0.18, 0.18)
 _GROUP_LIGHTNESS = ((65.0, 3.5), (61.0, 4.0), (52.0, 5.0), (38.0, 5.0))

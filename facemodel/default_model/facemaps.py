@@ -8,7 +8,7 @@ import numpy as np
 from scipy import sparse
 from scipy.spatial import cKDTree
 
-from facemodel.build import regions, skins
+from facemodel.default_model import regions, skins
 
 _BEARD_LINE_MM = ((0, 32, 40, 52, 62, 80), (-60, -66, -64, -48, -25, -5))
 """Upper limit of the beard: height over distance from the middle."""

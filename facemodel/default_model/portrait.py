@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from facemodel.build import zbuffer
+from facemodel.default_model import zbuffer
 
 _CENTRE_MM = np.array([0.0, -28.0, -30.0])
 _LIGHT = np.array([0.0, 0.4, 1.0])

@@ -11,7 +11,7 @@ import dataclasses
 
 import numpy as np
 
-from facemodel.build import makehuman, population, zbuffer
+from facemodel.default_model import makehuman, population, zbuffer
 
 MM_PER_DM = 109.0
 """One MakeHuman decimetre as millimetres of this model; 100 would give faces 8 % too small."""

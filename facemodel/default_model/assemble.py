@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from facemodel.build import (
+from facemodel.default_model import (
     albedo,
     albedo_basis,
     asset,

@@ -16,7 +16,7 @@ import re
 
 import numpy as np
 
-from facemodel.build import makehuman
+from facemodel.default_model import makehuman
 
 _RACES = ("african", "asian", "caucasian")
 _AGES = (("baby", 0.0), ("child", 0.1875), ("young", 0.5), ("old", 1.0))

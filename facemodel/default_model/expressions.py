@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from facemodel.build import levels, makehuman, regions
+from facemodel.default_model import levels, makehuman, regions
 
 _RACES = ("african", "asian", "caucasian")
 _WITHOUT_EFFECT = ("arkit/tongueOut", "unit/neck-platysma")

@@ -8,7 +8,7 @@ import pathlib
 import numpy as np
 from scipy import sparse
 
-from facemodel.build import albedo_basis, identity, landmarks, levels, regions
+from facemodel.default_model import albedo_basis, identity, landmarks, levels, regions
 from facemodel.files import appearing
 
 NAME = "facerelief-makehuman"

@@ -18,7 +18,7 @@ import scipy.ndimage
 import scipy.optimize
 from scipy.spatial import cKDTree
 
-from facemodel.build import portrait, zbuffer
+from facemodel.default_model import portrait, zbuffer
 
 Detector = Callable[[np.ndarray], "np.ndarray | None"]
 """Finds the face in an image, uint8 [H, W, 3]: [478, 2] px (pixel centres at +0.5), or None."""
