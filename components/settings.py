@@ -57,7 +57,7 @@ def _training(name: str, default: float | None = None) -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class TrainerSettings(Section):
-    """Training; the fields up to seed are those of facemodel.network.training_config.TrainingConfig.
+    """Training; the fields up to seed are those of TrainingConfig in facemodel.network.
 
     Attributes:
       samples .. seed: see TrainingConfig.

@@ -18,7 +18,10 @@ from facemodel.synthesis.noise import PhiloxNoise
 from facemodel.synthesis.photos import SceneModel, render_scene
 from facemodel.synthesis.recipes import SynthesisConfig
 from facemodel.synthesis.scenes import draw_scene
-from pipeline import cli, dataset_card, dataset_plan, datasets, unfinished
+from pipeline import cli
+from pipeline.datasets import card as dataset_card
+from pipeline.datasets import plan as dataset_plan
+from pipeline.datasets import unfinished, write
 
 TINY = MorphableModel.tiny()
 # As in test_synthesize_component.py, so that XLA compiles once for both.
@@ -32,7 +35,7 @@ def folder(tmp_path_factory):
     job = synthesis.SynthesisJob(config, seed=11, count=40, load_model=MorphableModel.tiny)
     plan = dataset_plan.Plan(job, {"train": 30, "eval": 10}, "tiny seed-0", 1, 1.0, 1000)
     path = tmp_path_factory.mktemp("sets") / "faces"
-    datasets.write(plan, path)
+    write.write(plan, path)
     return path
 
 

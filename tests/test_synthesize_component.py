@@ -22,7 +22,9 @@ from components.records import synthesis
 from facemodel.morphable.model import MorphableModel
 from facemodel.synthesis.distributions import Normal
 from facemodel.synthesis.recipes import SynthesisConfig
-from pipeline import dataset_plan, datasets, unfinished
+from pipeline.datasets import plan as dataset_plan
+from pipeline.datasets import unfinished
+from pipeline.datasets import write as datasets
 from pipeline.spark import sessions
 
 CONFIG = SynthesisConfig.lifelike(image_size=48, relative_scale=Normal(0.22, 0.01, 0.2, 0.25))

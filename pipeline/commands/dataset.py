@@ -33,7 +33,7 @@ def command(
     from rich.progress import Progress
 
     from facemodel.files import write_bytes
-    from pipeline import dataset_card
+    from pipeline.datasets import card as dataset_card
 
     out = out or folder / dataset_card.CARD
     try:

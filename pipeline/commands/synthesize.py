@@ -73,8 +73,8 @@ def command(
     logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
     from facemodel.morphable.model import ModelError
     from facemodel.synthesis.distributions import ConfigError
-    from pipeline import datasets
-    from pipeline.dataset_plan import plan as make_plan
+    from pipeline.datasets import write
+    from pipeline.datasets.plan import plan as make_plan
 
     try:
         plan = make_plan(
@@ -90,7 +90,7 @@ def command(
             _draw_one(plan.job, index, out, overwrite=overwrite)
         else:
             _write(plan, out, overwrite=overwrite, resume=resume)
-    except (ConfigError, ModelError, OSError, datasets.DatasetError) as error:
+    except (ConfigError, ModelError, OSError, write.DatasetError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from None
 
@@ -107,26 +107,26 @@ def _config(recipe: str, changes: pathlib.Path | None):
 
 
 def _draw_one(job, index: int, path: pathlib.Path, *, overwrite: bool) -> None:
-    from pipeline import datasets
-    from pipeline.contact_sheet import write_png
+    from pipeline.datasets import write
+    from pipeline.datasets.contact_sheet import write_png
 
     if path.exists() and not overwrite:
-        raise datasets.DatasetError(f"{path}: exists already; --overwrite replaces it")
-    write_png(path, datasets.draw_one(job, index)["image"])
+        raise write.DatasetError(f"{path}: exists already; --overwrite replaces it")
+    write_png(path, write.draw_one(job, index)["image"])
     typer.echo(f"{path}: sample {index} of seed {job.seed}")
 
 
 def _write(plan, folder: pathlib.Path, *, overwrite: bool, resume: bool) -> None:
     from rich.progress import BarColumn, DownloadColumn, Progress, TimeElapsedColumn
 
-    from pipeline import datasets
+    from pipeline.datasets import write
 
-    datasets.check_target(folder, plan.size, overwrite=overwrite)
+    write.check_target(folder, plan.size, overwrite=overwrite)
     typer.echo(str(plan))
     columns = ("{task.description}", BarColumn(), DownloadColumn(), TimeElapsedColumn())
     with Progress(*columns, transient=True) as bar:
         task = bar.add_task("Drawing", total=plan.size)
-        done = datasets.write(
+        done = write.write(
             plan,
             folder,
             overwrite=overwrite,

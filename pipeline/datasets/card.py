@@ -16,9 +16,9 @@ import numpy as np
 from components.report_page import BIN_NAMES
 from components.settings import SPLITS
 from facemodel.synthesis import slices
-from pipeline.contact_sheet import contact_sheet, first_images
-from pipeline.datasets import DESCRIPTION
-from pipeline.unfinished import DatasetError
+from pipeline.datasets.contact_sheet import contact_sheet, first_images
+from pipeline.datasets.unfinished import DatasetError
+from pipeline.datasets.write import DESCRIPTION
 
 CARD = "dataset_card.html"
 _PICTURES = 64

@@ -1,6 +1,6 @@
 """The pictures of docs/synthesis.md: the same four faces with each effect at its strongest.
 
-python -m pipeline.effect_sheets docs/images/effects    # two minutes
+python -m pipeline.datasets.effect_sheets docs/images/effects    # two minutes
 """
 
 from __future__ import annotations

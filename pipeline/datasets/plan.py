@@ -14,7 +14,7 @@ from components.records import synthesis
 from components.records.shards import Shard, split_ranges, split_shards
 from facemodel.morphable.model import MorphableModel
 from facemodel.synthesis.recipes import SynthesisConfig
-from pipeline.unfinished import DatasetError
+from pipeline.datasets.unfinished import DatasetError
 
 SHARD_SAMPLES = 512
 _MS_PER_SAMPLE = {"paper": 12.0, "lifelike": 20.0}

@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterator
 from components.records import synthesis
 from components.records.shards import Shard, forget_halves
 from facemodel.synthesis import samples
-from pipeline import unfinished
-from pipeline.contact_sheet import PICTURES, contact_sheet, first_images, write_png
-from pipeline.dataset_plan import Plan
-from pipeline.unfinished import DatasetError
+from pipeline.datasets import unfinished
+from pipeline.datasets.contact_sheet import PICTURES, contact_sheet, first_images, write_png
+from pipeline.datasets.plan import Plan
+from pipeline.datasets.unfinished import DatasetError
 
 DESCRIPTION, CONTACT_SHEET = "dataset.json", "contact_sheet.png"
 
