@@ -13,7 +13,8 @@ from facemodel.network.regressor import IterativeRegressor, build_network
 from facemodel.synthesis.noise import PhiloxNoise
 from facemodel.synthesis.photos import LandmarkNoise, SynthesisConfig
 from facemodel.synthesis.scenes import SceneModel
-from pipeline import error_table, evaluation
+from pipeline.evaluation import error_table
+from pipeline.evaluation import held_out as evaluation
 
 MODEL = MorphableModel.tiny()
 NOISE = LandmarkNoise.isotropic(1.0)

@@ -6,7 +6,7 @@ import pytest
 from facemodel.morphable import landmarks
 from facemodel.morphable.landmark_noise import LandmarkNoise, draw_landmark_noise
 from facemodel.synthesis.noise import PhiloxNoise
-from pipeline import landmark_noise
+from pipeline.evaluation import landmark_noise
 
 RNG = np.random.default_rng(0)
 

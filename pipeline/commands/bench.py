@@ -27,7 +27,7 @@ def command(
     from serving.quiet import without_notices
 
     with without_notices():
-        from pipeline import benchmark
+        from pipeline.evaluation import benchmark
 
     try:
         check_folder(json_file)

@@ -39,16 +39,16 @@ def command(
     from serving.quiet import without_notices
 
     with without_notices():
-        from pipeline import error_table, evaluation
+        from pipeline.evaluation import error_table, held_out
 
     try:
         check_folder(json_file)
-        result = evaluation.run(
+        result = held_out.run(
             count=count,
             weights=weights,
             model_path=model,
             recipe=recipe,
-            seed=evaluation.HELD_OUT_SEED if seed is None else seed,
+            seed=held_out.HELD_OUT_SEED if seed is None else seed,
             batch_size=batch_size,
         )
         Console().print(error_table.as_table(result))

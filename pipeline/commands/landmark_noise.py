@@ -27,7 +27,7 @@ def command(
     """
     from facemodel.morphable.model import ModelError, MorphableModel
     from facemodel.synthesis.distributions import ConfigError
-    from pipeline import landmark_noise
+    from pipeline.evaluation import landmark_noise
 
     try:
         residuals = landmark_noise.measure(

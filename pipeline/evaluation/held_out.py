@@ -23,7 +23,7 @@ from facemodel.synthesis.noise import Noise, PhiloxNoise
 from facemodel.synthesis.photos import LandmarkNoise, SynthesisConfig
 from facemodel.synthesis.scenes import SceneModel
 from pipeline.compiling import compiled
-from pipeline.error_table import Evaluation, merge_errors, summarise
+from pipeline.evaluation.error_table import Evaluation, merge_errors, summarise
 
 HELD_OUT_SEED = 20_161_025
 """Training draws from other seeds (0 by default); faces of this one are only ever evaluated."""

@@ -144,7 +144,7 @@ def synthesis_figures() -> Iterator[Figure]:
         code = (
             "from components.records.synthesis import single_threaded\n"
             "single_threaded()\n"
-            "from pipeline import benchmark\n"
+            "from pipeline.evaluation import benchmark\n"
             f"print(benchmark.synthesis_rate({SYNTHESIS_SAMPLES}, {recipe!r}))"
         )
         done = subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.PIPE)

@@ -1,0 +1,1 @@
+"""Measurements: errors on held-out faces, landmark noise, time."""
