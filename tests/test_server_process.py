@@ -25,7 +25,7 @@ from typer.testing import CliRunner
 
 from facemodel.morphable.model import MorphableModel
 from pipeline.cli import make_app
-from pipeline.serving_process import read_labels
+from pipeline.inference.serve import read_labels
 from serving.server import ModelServer, ServerStartError, check_port
 
 TINY = MorphableModel.tiny()

@@ -52,9 +52,9 @@ def command(
 
     Example: facerelief reconstruct holiday/ portrait.jpg -o out
     """
-    from pipeline import reconstruction
+    from pipeline.inference import photos
 
-    failed = reconstruction.run(
+    failed = photos.run(
         inputs,
         output,
         model=model,

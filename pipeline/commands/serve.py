@@ -38,17 +38,17 @@ def command(
 
     Example: facerelief serve --port 8500
     """
-    from pipeline import serving_process
+    from pipeline.inference import serve
 
     try:
         if not name:
             raise ValueError("--name should be the name of the model in requests, got ''")
-        serving_process.run(
+        serve.run(
             model,
             name=name,
             port=port,
             host=host,
-            labels=serving_process.read_labels(label or []),
+            labels=serve.read_labels(label or []),
             poll_seconds=poll_seconds,
         )
     except (ValueError, OSError) as error:

@@ -1,0 +1,1 @@
+"""Using a trained model: photos to files, and serving."""
