@@ -28,11 +28,11 @@ if __name__ == "__main__":
 from components.settings import SettingsError
 from facemodel.files import write_bytes
 from pipeline import config as configuration
-from pipeline.places import DEFAULT_ROOT, Places, RunError, finished_mark, lock
+from pipeline.runs.places import DEFAULT_ROOT, Places, RunError, finished_mark, lock
 from serving.quiet import without_notices
 
 if TYPE_CHECKING:
-    from pipeline.runs import Run
+    from pipeline.runs.history import Run
 
 NAME = "facerelief"
 _OWN_PACKAGES = ("components", "facemodel", "pipeline", "serving")
@@ -112,7 +112,7 @@ def run(
     with without_notices():
         from components.deployment.server_process import named_server
         from pipeline.named_files import checked
-        from pipeline.runs import list_runs, newest_number
+        from pipeline.runs.history import list_runs, newest_number
 
         config, places = checked(config), Places(pathlib.Path(root))
         named_server()
@@ -155,7 +155,7 @@ def _run_steps(pipeline, places: Places, before: int) -> None:
     """Raises RunError, naming the step, for whatever a step of a run after a number raises."""
     from tfx import v1 as tfx
 
-    from pipeline.runs import list_runs, newest_number
+    from pipeline.runs.history import list_runs, newest_number
 
     try:
         tfx.orchestration.LocalDagRunner().run(pipeline)
@@ -204,7 +204,7 @@ def main() -> None:
         )
         root = os.environ.get("FACERELIEF_ROOT") or DEFAULT_ROOT
         if found := run(config, root):
-            from pipeline.outcome import summary
+            from pipeline.runs.outcome import summary
 
             text = summary(Places(pathlib.Path(root)), found, model_name=config.pusher.name)
             _log.info("%s", text)

@@ -10,8 +10,9 @@ from typer.testing import CliRunner
 
 from components.deployment import registry
 from facemodel.saved_model.metadata import METADATA
-from pipeline import cli, runs
-from pipeline.lineage import LineageError, lineage
+from pipeline import cli
+from pipeline.runs import history
+from pipeline.runs.lineage import LineageError, lineage
 
 FACTS = {
     "model_name": "faces",
@@ -50,7 +51,7 @@ class Judged(Recorder):
         self.store.put_attributions_and_associations(
             [
                 pb.Attribution(artifact_id=model, context_id=run.context)
-                for run in runs.list_runs(self.places)
+                for run in history.list_runs(self.places)
             ],
             [],
         )
@@ -93,7 +94,7 @@ def test_a_rejected_model_is_known_by_a_relative_path_with_its_first_run(tmp_pat
     monkeypatch.chdir(made.folder)
     found = lineage("Format-Serving", made.places)
     assert found["made in run"] == "2026-10-25T02:30"
-    assert found["configuration"] == str(runs.list_runs(made.places)[-1].config)
+    assert found["configuration"] == str(history.list_runs(made.places)[-1].config)
     assert found["judged by"] == {
         "ModelEvaluation": f"{made.places.artifacts}/ModelEvaluation (removed)",
         "ModelBlessing": {
@@ -114,7 +115,7 @@ def test_a_pushed_model_names_what_was_cleaned_away(tmp_path):
     registry.push(made.folder / "Format-Serving", served, source=str(made.folder))
     assert lineage(served, made.places)["pushed from"] == str(made.folder)
     made.run("2026-10-26", [("Trainer", DONE, None)])
-    runs.clean(made.places, keep=1)
+    history.clean(made.places, keep=1)
     found = lineage(served, made.places)
     assert found["pushed from"] == f"{made.folder} (removed)"
     assert found["made in run"] == "2026-10-25T02:30"
@@ -129,7 +130,7 @@ def test_a_root_that_does_not_know_a_model_says_so(tmp_path):
     other = write_model(tmp_path / "other", FACTS)
     found = lineage(other, made.places)
     assert found["made in run"] == f"unknown: {made.places.root} does not know this model"
-    none = runs.Places(tmp_path / "none")
+    none = history.Places(tmp_path / "none")
     found = lineage(other, none)
     assert found["made in run"] == f"unknown: {none.root} holds no runs of the pipeline"
     registry.push(other, tmp_path / "served", source="minio://bucket/model")

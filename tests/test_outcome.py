@@ -4,7 +4,7 @@ import pytest
 from ml_metadata.proto import metadata_store_pb2 as pb
 from test_runs import CACHED, DONE, Recorder
 
-from pipeline import outcome, runs
+from pipeline.runs import history, outcome
 
 OUTPUTS = {
     "Evaluator": {"blessing": "BLESSED", "evaluation": "metrics"},
@@ -20,7 +20,7 @@ class Outputs(Recorder):
     def put(self, name, state, texts):
         """A run whose steps have a file with a text in each output."""
         self.run(name, [(node, state, None) for node in OUTPUTS])
-        (newest, *_) = runs.list_runs(self.places)
+        (newest, *_) = history.list_runs(self.places)
         for step in newest.steps:
             for key, file in OUTPUTS[step.node].items():
                 folder = self.places.artifacts / step.node / key / str(step.execution)
@@ -44,7 +44,7 @@ def test_each_run_says_what_became_of_its_own_model(recorder):
     reason = {"INFRA_NOT_BLESSED": "the server ended", "result.txt": "not pushed: not servable\n"}
     recorder.put("1", DONE, reason)
     recorder.put("2", CACHED, {"result.txt": "pushed: /served/7\n"})
-    newest, oldest = runs.list_runs(recorder.places)
+    newest, oldest = history.list_runs(recorder.places)
     found = outcome.outcome(recorder.places, oldest)
     assert found.evaluation == "blessed"
     assert found.infra_validation == "not blessed: the server ended"
@@ -60,7 +60,7 @@ def test_each_run_says_what_became_of_its_own_model(recorder):
 
 def test_a_run_without_these_steps_says_so(recorder):
     recorder.run("1", [("Trainer", DONE, None)])
-    (only,) = runs.list_runs(recorder.places)
+    (only,) = history.list_runs(recorder.places)
     assert str(outcome.outcome(recorder.places, only)).splitlines() == [
         "evaluation: none",
         "infra validation: none",
@@ -72,7 +72,7 @@ def test_a_run_without_these_steps_says_so(recorder):
 def test_a_run_whose_folders_were_cleaned_claims_nothing(recorder):
     recorder.put("1", DONE, {"result.txt": "pushed: /served/7\n"})
     recorder.put("2", DONE, {"result.txt": "pushed: /served/8\n"})
-    runs.clean(recorder.places, keep=1)
-    found = outcome.outcome(recorder.places, runs.list_runs(recorder.places)[-1])
+    history.clean(recorder.places, keep=1)
+    found = outcome.outcome(recorder.places, history.list_runs(recorder.places)[-1])
     assert (found.evaluation, found.infra_validation) == ("none", "none")
     assert found.push == "pushed or not: the files that say so were cleaned away"

@@ -60,7 +60,7 @@ from facemodel.network.checkpoints import checkpoint_steps
 from facemodel.network.weights import WeightsError
 from facemodel.saved_model.metadata import METADATA, read_facts
 from pipeline import config, local_runner, pipeline
-from pipeline.places import Places
+from pipeline.runs.places import Places
 
 pytestmark = pytest.mark.e2e  # importing TFX alone takes longer than a fast test may
 

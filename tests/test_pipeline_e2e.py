@@ -15,8 +15,9 @@ from typer.testing import CliRunner
 from components.deployment import registry
 from components.record_schema import SCHEMA_FILE
 from facemodel.network.checkpoints import checkpoint_steps
-from pipeline import cli, runs
-from pipeline.places import Places
+from pipeline import cli
+from pipeline.runs import history
+from pipeline.runs.places import Places
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -62,7 +63,7 @@ class Pipeline:
         return done.stdout
 
     def newest(self):
-        return runs.list_runs(self.places)[0]
+        return history.list_runs(self.places)[0]
 
     def served(self):
         return list(registry.versions(self.places.serving / "facerelief"))
@@ -140,7 +141,7 @@ def test_lineage_names_data_settings_code_parent_and_run(pipeline):
     words = ["lineage", str(folder), "--root", str(pipeline.places.root)]
     result = CliRunner().invoke(cli.make_app(), words, catch_exceptions=False)
     assert result.exit_code == 0
-    first = runs.list_runs(pipeline.places)[-1].name
+    first = history.list_runs(pipeline.places)[-1].name
     for text in ("face_model: tiny", "seed: 1", "learning_rate: 0.0001", "init: none", first):
         assert text in result.stdout
 
@@ -174,7 +175,7 @@ def test_anomalies_end_the_run_and_nothing_comes_after_them(pipeline, tmp_path):
 
 def test_the_tfx_command_runs_the_same_pipeline(pipeline, tmp_path):
     """With the same root and settings everything comes from the cache."""
-    before = len(runs.list_runs(pipeline.places))
+    before = len(history.list_runs(pipeline.places))
     scripts = pathlib.Path(sys.executable).parent
     variables = {
         "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}",
@@ -188,13 +189,13 @@ def test_the_tfx_command_runs_the_same_pipeline(pipeline, tmp_path):
         ("pipeline list --engine=local", "facerelief"),
         ("run create --engine=local --pipeline_name=facerelief", "12 came from the cache"),
     ):
-        known = len(runs.list_runs(pipeline.places))
+        known = len(history.list_runs(pipeline.places))
         done = execute([scripts / "tfx", *words.split()], **variables)
         assert done.returncode == 0, done.stdout[-4000:]
         assert said in done.stdout
     assert known == before  # only the last command runs anything
     assert pipeline.newest().of("cached") == STEPS
-    assert len([*pipeline.places.configs.glob("*.yaml")]) == len(runs.list_runs(pipeline.places))
+    assert len([*pipeline.places.configs.glob("*.yaml")]) == len(history.list_runs(pipeline.places))
 
 
 def test_killed_in_every_step_it_goes_on_each_time(tmp_path):
@@ -256,13 +257,13 @@ def output_to(process, last):
 def test_cleaning_keeps_what_the_newest_run_needs_and_what_is_served(pipeline):
     served = pipeline.served()
     pipeline.run(WORSE)  # its model is what only older runs need
-    runs_before = len(runs.list_runs(pipeline.places))
+    runs_before = len(history.list_runs(pipeline.places))
     pipeline.run()
     needed = set(pipeline.places.artifacts.glob("Trainer/model/*"))
-    removed = runs.clean(pipeline.places, keep=1)
+    removed = history.clean(pipeline.places, keep=1)
     assert removed
     assert set(pipeline.places.artifacts.glob("Trainer/model/*")) < needed
     assert pipeline.served() == served
-    assert len(runs.list_runs(pipeline.places)) == runs_before + 1
+    assert len(history.list_runs(pipeline.places)) == runs_before + 1
     pipeline.run()
     assert sorted(pipeline.newest().of("cached")) == sorted(DATA_STEPS + MODEL_STEPS)

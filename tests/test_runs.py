@@ -9,8 +9,9 @@ import pytest
 from ml_metadata.proto import metadata_store_pb2 as pb
 from typer.testing import CliRunner
 
-from pipeline import cli, local_runner, runs
-from pipeline.places import Places, RunError, finished_mark, is_running, lock
+from pipeline import cli, local_runner
+from pipeline.runs import history
+from pipeline.runs.places import Places, RunError, finished_mark, is_running, lock
 
 DONE, CACHED, FAILED, RUNNING = (
     pb.Execution.COMPLETE,
@@ -27,7 +28,7 @@ class Recorder:
         self.places = Places(folder)
         self.places.configs.mkdir(parents=True)
         self.places.metadata.touch()
-        self.store = runs.open_store(self.places)
+        self.store = history.open_store(self.places)
         self.types = {
             name: self.store.put_context_type(pb.ContextType(name=name))
             for name in ("pipeline_run", "node")
@@ -38,7 +39,7 @@ class Recorder:
 
     def run(self, name, steps, *, finished=True):
         """A run of steps (node, state, artifact of the cache); returns the artifacts by node."""
-        config = self.places.new_config(runs.newest_number(self.places))
+        config = self.places.new_config(history.newest_number(self.places))
         config.touch()
         if finished:
             finished_mark(config).touch()
@@ -91,7 +92,7 @@ def two_runs(recorder):
 
 def test_runs_are_listed_newest_first_with_their_steps(two_runs):
     recorder, _, _ = two_runs
-    newest, oldest = runs.list_runs(recorder.places)
+    newest, oldest = history.list_runs(recorder.places)
     assert (newest.name, oldest.name) == ("2026-01-02", "2026-01-01")
     assert [(step.node, step.state) for step in newest.steps] == [("A", "cached"), ("B", "done")]
     assert newest.state == oldest.state == "complete"
@@ -101,15 +102,15 @@ def test_a_run_is_failed_interrupted_or_running(recorder):
     recorder.run("2026-01-01", [("A", FAILED, None)], finished=False)
     recorder.run("2026-01-02", [("A", DONE, None)], finished=False)
     recorder.run("2026-01-03", [("A", RUNNING, None)], finished=False)
-    states = [run.state for run in runs.list_runs(recorder.places)]
+    states = [run.state for run in history.list_runs(recorder.places)]
     assert states == ["interrupted", "interrupted", "failed"]
-    assert runs.list_runs(recorder.places)[0].of("interrupted") == ["A"]
+    assert history.list_runs(recorder.places)[0].of("interrupted") == ["A"]
     with lock(recorder.places):
         assert is_running(recorder.places)
-        newest = runs.list_runs(recorder.places)[0]
+        newest = history.list_runs(recorder.places)[0]
         assert (newest.state, newest.of("running")) == ("running", ["A"])
-        with pytest.raises(runs.RunsError, match="a run is going on"):
-            runs.clean(recorder.places, keep=1)
+        with pytest.raises(history.RunsError, match="a run is going on"):
+            history.clean(recorder.places, keep=1)
         with pytest.raises(RunError, match="another run is going on"), lock(recorder.places):
             pass
     assert not is_running(recorder.places)
@@ -119,7 +120,7 @@ def test_the_order_is_that_of_the_starts_when_clocks_are_put_back(recorder):
     """TFX names runs by local time."""
     recorder.run("2026-10-25T02:30", [("A", DONE, None)])
     recorder.run("2026-10-25T02:10", [("A", DONE, None)], finished=False)
-    found = runs.list_runs(recorder.places)
+    found = history.list_runs(recorder.places)
     assert [(run.name[-5:], run.state) for run in found] == [
         ("02:10", "interrupted"),
         ("02:30", "complete"),
@@ -129,16 +130,16 @@ def test_the_order_is_that_of_the_starts_when_clocks_are_put_back(recorder):
 def test_an_interrupted_run_stays_so_when_its_files_were_cleaned(recorder):
     recorder.run("1", [("A", DONE, None)])
     recorder.run("2", [("A", DONE, None)], finished=False)
-    recorder.places.new_config(runs.newest_number(recorder.places)).touch()  # never began
+    recorder.places.new_config(history.newest_number(recorder.places)).touch()  # never began
     recorder.run("3", [("A", DONE, None)])
-    runs.clean(recorder.places, keep=1)
-    states = [run.state for run in runs.list_runs(recorder.places)]
+    history.clean(recorder.places, keep=1)
+    states = [run.state for run in history.list_runs(recorder.places)]
     assert states == ["complete", "interrupted", "complete"]
 
 
 HOLDER = """
 import sys
-from pipeline.places import Places, lock
+from pipeline.runs.places import Places, lock
 with lock(Places(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()
@@ -175,15 +176,17 @@ def test_cleaning_removes_what_only_old_runs_have(two_runs):
     served = recorder.places.serving / "facerelief" / "1"
     served.mkdir(parents=True)
     assert len(folders(recorder)) == 3
-    removed = runs.clean(recorder.places, keep=1)
+    removed = history.clean(recorder.places, keep=1)
     kept = {second["A"].uri, second["B"].uri}
     assert folders(recorder) == {uri.removeprefix(f"{recorder.places.artifacts}/") for uri in kept}
     assert first["A"].uri in kept  # the newest run took it from the cache
     assert first["B"].uri in map(str, removed)
     assert served.is_dir()
-    assert [*recorder.places.configs.glob("*.yaml")] == [runs.list_runs(recorder.places)[0].config]
-    assert runs.clean(recorder.places, keep=1) == []
-    assert [run.state for run in runs.list_runs(recorder.places)] == ["complete", "complete"]
+    assert [*recorder.places.configs.glob("*.yaml")] == [
+        history.list_runs(recorder.places)[0].config
+    ]
+    assert history.clean(recorder.places, keep=1) == []
+    assert [run.state for run in history.list_runs(recorder.places)] == ["complete", "complete"]
 
 
 def test_cleaning_a_folder_that_was_moved_keeps_what_the_newest_run_needs(two_runs, tmp_path):
@@ -191,7 +194,7 @@ def test_cleaning_a_folder_that_was_moved_keeps_what_the_newest_run_needs(two_ru
     recorder, first, second = two_runs
     recorder.places.root.rename(tmp_path / "moved")
     places = Places(tmp_path / "moved")
-    runs.clean(places, keep=1)
+    history.clean(places, keep=1)
     left = {path.name for path in places.artifacts.glob("*/*/*")}
     assert left == {found.uri.split("/")[-1] for found in (first["A"], second["B"])}
 
@@ -199,19 +202,19 @@ def test_cleaning_a_folder_that_was_moved_keeps_what_the_newest_run_needs(two_ru
 def test_cleaning_removes_what_failed_steps_left(recorder):
     recorder.run("2026-01-01", [("A", FAILED, None)], finished=False)
     recorder.run("2026-01-02", [("A", DONE, None)])
-    runs.clean(recorder.places, keep=1)
+    history.clean(recorder.places, keep=1)
     assert folders(recorder) == {"A/out/2"}
 
 
 def test_cleaning_leaves_checkpoints_from_which_a_kept_run_can_go_on(recorder):
     recorder.run("2026-01-01", [("A", DONE, None)])
     recorder.run("2026-01-02", [("A", RUNNING, None)], finished=False)
-    started = runs.list_runs(recorder.places)[0].started
+    started = history.list_runs(recorder.places)[0].started
     for name, moment in (("old", started - 1), ("new", started + 1)):
         folder = recorder.places.checkpoints / name
         folder.mkdir(parents=True)
         os.utime(folder, (moment, moment))
-    runs.clean(recorder.places, keep=1)
+    history.clean(recorder.places, keep=1)
     assert [path.name for path in recorder.places.checkpoints.iterdir()] == ["new"]
 
 
@@ -254,6 +257,6 @@ def test_a_file_that_is_no_database_is_named(tmp_path):
 @pytest.mark.e2e
 def test_no_step_of_an_earlier_run_is_blamed_for_a_run_that_did_not_begin(recorder):
     recorder.run("1", [("Trainer", FAILED, None)], finished=False)
-    no_pipeline, number = None, runs.newest_number(recorder.places)
+    no_pipeline, number = None, history.newest_number(recorder.places)
     with pytest.raises(AttributeError):
         local_runner._run_steps(no_pipeline, recorder.places, number)

@@ -358,7 +358,7 @@ def data_steps(root, beam_args=()):
 
     from pipeline import local_runner, pipeline
     from pipeline.config import load
-    from pipeline.places import Places
+    from pipeline.runs.places import Places
 
     data = "{face_model: tiny, train: 20, eval: 9, test: 5, image_size: 48, shard_samples: 12}"
     overrides = [f"data={data}", "trainer.batch_size=4"]

@@ -25,8 +25,8 @@ def command(
 
     import yaml
 
-    from pipeline import lineage
-    from pipeline.places import Places
+    from pipeline.runs import lineage
+    from pipeline.runs.places import Places
 
     try:
         found = lineage.lineage(model, Places(root))

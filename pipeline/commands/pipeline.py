@@ -41,7 +41,8 @@ def command(
         from serving.quiet import without_notices
 
         with without_notices():
-            from pipeline import local_runner, outcome
+            from pipeline import local_runner
+            from pipeline.runs import outcome
         local_runner.show_log()
         local_runner.end_at_sigterm()
         found = local_runner.run(chosen, root)

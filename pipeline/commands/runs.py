@@ -30,18 +30,18 @@ def command(
     """
     from rich.console import Console
 
-    from pipeline import runs
-    from pipeline.places import Places
+    from pipeline.runs import history
+    from pipeline.runs.places import Places
 
     places = Places(root)
     try:
         if keep is not None and not clean:
-            raise runs.RunsError("--keep needs --clean")
+            raise history.RunsError("--keep needs --clean")
         if clean:
-            removed = runs.clean(places, keep=keep or _KEPT)
+            removed = history.clean(places, keep=keep or _KEPT)
             for path in removed:
                 typer.echo(f"removed {path}")
-        Console().print(_table(runs.list_runs(places), steps=steps))
+        Console().print(_table(history.list_runs(places), steps=steps))
     except (ValueError, OSError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from None

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 from components.records.shards import Shard, forget_halves
 from facemodel.files import write_bytes
-from pipeline.places import try_to_hold
+from pipeline.runs.places import try_to_hold
 
 _NOTE, _LOCK = "unfinished.json", ".lock"
 OWN_FILES = (_NOTE, _LOCK)

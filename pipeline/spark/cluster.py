@@ -23,7 +23,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 
-from pipeline.places import try_to_hold
+from pipeline.runs.places import try_to_hold
 from pipeline.spark import sessions, tools
 from pipeline.spark.tools import SparkError
 

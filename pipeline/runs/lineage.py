@@ -10,7 +10,7 @@ from components.deployment import registry
 from components.deployment.registry import CANDIDATE
 from facemodel.saved_model import metadata
 from facemodel.saved_model.metadata import METADATA
-from pipeline.places import Places
+from pipeline.runs.places import Places
 
 _VERDICTS = {"ModelBlessing": "blessed", "InfraBlessing": "blessed", "PushedModel": "pushed"}
 """The property that says it, by the artifact's type."""
@@ -110,7 +110,7 @@ def _marked(uri: str) -> str:
 
 def _recorded(places: Places, uri: str) -> dict[str, Any]:
     """What ML Metadata knows about the model artifact with that URI."""
-    from pipeline.runs import list_runs, open_store
+    from pipeline.runs.history import list_runs, open_store
 
     if not places.metadata.is_file():
         return {"made in run": f"unknown: {places.root} holds no runs of the pipeline"}

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import ml_metadata
 from ml_metadata.proto import metadata_store_pb2 as pb
 
-from pipeline.places import Places, finished_mark, is_running
+from pipeline.runs.places import Places, finished_mark, is_running
 
 _STATES = {
     pb.Execution.COMPLETE: "done",
@@ -194,7 +194,7 @@ def _execution_folders(places: Places, numbers: set[int]) -> list[pathlib.Path]:
 
 def _stale_checkpoints(places: Places, needed: set[str], since: float) -> list[pathlib.Path]:
     """Checkpoints of which no kept model was made, and from which no kept run could go on."""
-    from pipeline.lineage import read_facts
+    from pipeline.runs.lineage import read_facts
 
     models = [pathlib.Path(uri, "Format-Serving") for uri in needed]
     facts = [read_facts(model) for model in models if model.is_dir()]

@@ -7,8 +7,8 @@ import pathlib
 
 from ml_metadata.proto import metadata_store_pb2 as pb
 
-from pipeline.places import Places
-from pipeline.runs import Run, open_store
+from pipeline.runs.history import Run, open_store
+from pipeline.runs.places import Places
 
 
 @dataclasses.dataclass(frozen=True)

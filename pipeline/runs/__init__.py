@@ -1,0 +1,1 @@
+"""What ran: history, lineage, outcome and where the files are."""
