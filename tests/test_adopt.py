@@ -12,8 +12,8 @@ from facemodel.morphable.geometry import FaceGeometry, decode, decode_landmarks
 from facemodel.morphable.model import MorphableModel
 from facemodel.network.regressor import IterativeRegressor, build_network
 from facemodel.network.weights import WeightsError, load_weights, save_weights, weight_names
-from pipeline import adopt
-from pipeline.adopt import LinearFaces
+from pipeline.training import adopt
+from pipeline.training.adopt import LinearFaces
 
 SIZE = 40
 MODEL = MorphableModel.tiny()

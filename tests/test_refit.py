@@ -13,7 +13,7 @@ from facemodel.synthesis.noise import PhiloxNoise
 from facemodel.synthesis.photos import SynthesisConfig, online_batch
 from facemodel.synthesis.scenes import SceneModel
 from pipeline import cli
-from pipeline.refit import RefitError, RefitOptions, refit_rounds
+from pipeline.training.refit import RefitError, RefitOptions, refit_rounds
 
 NOISE = LandmarkNoise.isotropic(1.0, count=51)
 SIZE = 32

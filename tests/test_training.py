@@ -27,7 +27,8 @@ from facemodel.synthesis import samples as records
 from facemodel.synthesis.noise import DeviceNoise, PhiloxNoise
 from facemodel.synthesis.photos import Normal, Range, SynthesisConfig, online_batch, render_scene
 from facemodel.synthesis.scenes import SceneModel
-from pipeline import cli, train, train_progress
+from pipeline import cli
+from pipeline.training import progress, train
 
 ROOT = pathlib.Path(__file__).parents[1]
 MODEL = MorphableModel.tiny()
@@ -171,7 +172,7 @@ class Interrupt(keras.callbacks.Callback):
 def test_a_run_that_ctrl_c_interrupted_goes_on_as_if_it_had_not(scenes, tmp_path):
     def callbacks(folder):
         return [
-            train_progress.StopEarly(float("inf")),
+            progress.StopEarly(float("inf")),
             checkpoints.KeepCheckpoints(folder),
             checkpoints.WriteCurve(folder / "curve.csv"),
         ]

@@ -31,7 +31,7 @@ def command(
 
     Example: facerelief adopt geometry.npz weights.npz -o facemodel/data/regressor_float16.npz
     """
-    from pipeline import adopt
+    from pipeline.training import adopt
 
     try:
         change = adopt.adopt(geometry, weights, output, model_path=model, provenance=provenance)

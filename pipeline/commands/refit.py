@@ -39,7 +39,7 @@ def command(
     try:
         check_folder(out)
         from facemodel.network.training_config import TrainingConfig
-        from pipeline import refit
+        from pipeline.training import refit
 
         config = TrainingConfig(batch_size=16, size=200, seed=seed)
         options = refit.RefitOptions(

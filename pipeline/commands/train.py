@@ -50,7 +50,7 @@ def command(
     Example: facerelief train --out out/first --samples 20000 --batch-size 32 --size 64
     """
     from facemodel.network.training_config import TrainingConfig
-    from pipeline import train
+    from pipeline.training import train
 
     train.show_log()
     if online and data:

@@ -167,7 +167,7 @@ def training_figures(*, repeats: int) -> Iterator[Figure]:
 
     from facemodel.backend import repeatable
     from facemodel.network.training_config import TrainingConfig
-    from pipeline.train import TrainOptions, build_trainer
+    from pipeline.training.train import TrainOptions, build_trainer
 
     model = MorphableModel.load()
     config = TrainingConfig(samples=10**6, batch_size=TRAIN_BATCH, size=TRAIN_SIZE)

@@ -1,9 +1,9 @@
 """Trains the regressor from faces drawn on the way or from records, and writes its weights.
 
-`facerelief train` runs it. So does `python -m pipeline.train`, which needs no more than keras, jax,
+`facerelief train` runs it. So does `python -m pipeline.training.train`, which needs no more than keras, jax,
 numpy and scipy, and takes the fields of TrainOptions as name=value:
 
-    KERAS_BACKEND=jax python -m pipeline.train out=out/a precision=mixed_bfloat16 samples=3400000
+    KERAS_BACKEND=jax python -m pipeline.training.train out=out/a precision=mixed_bfloat16 samples=3400000
 
 docs/training.md says how long that takes and what it reaches.
 """
@@ -32,11 +32,11 @@ from facemodel.network.training_config import PRECISIONS, TrainingConfig
 from facemodel.network.weights import put_weights, save_weights
 from facemodel.synthesis.photos import SynthesisConfig, online_batch
 from facemodel.synthesis.scenes import SceneModel
-from pipeline.train_progress import LogProgress, ShowProgress, StopEarly
+from pipeline.training.progress import LogProgress, ShowProgress, StopEarly
 
 WEIGHTS_NAME = "regressor_float16.npz"
 
-_log = logging.getLogger("pipeline.train")
+_log = logging.getLogger("pipeline.training.train")
 
 
 class TrainError(ValueError):
@@ -188,7 +188,7 @@ def _write_weights(
         "backend": keras.backend.backend(),
     }
     meta = weights_meta(
-        model, options.model, iterations=config.iterations, provenance="pipeline.train"
+        model, options.model, iterations=config.iterations, provenance="pipeline.training.train"
     )
     path = options.out / WEIGHTS_NAME
     save_weights(trainer.regressor.network, path, meta | facts)
@@ -228,7 +228,7 @@ def show_log() -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Runs `python -m pipeline.train`; returns the exit code."""
+    """Runs `python -m pipeline.training.train`; returns the exit code."""
     show_log()
     try:
         run(parse_options(arguments))

@@ -89,7 +89,10 @@ def run(options: RefitOptions, *, progress: Callable[[int], None] = lambda batch
             "init": begun_with,
         }
         meta = weights_meta(
-            model, options.model, iterations=regressor.iterations, provenance="pipeline.refit"
+            model,
+            options.model,
+            iterations=regressor.iterations,
+            provenance="pipeline.training.refit",
         )
         save_weights(regressor.network, options.out, meta | facts)
 

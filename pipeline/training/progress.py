@@ -9,7 +9,7 @@ from typing import Any
 
 import keras
 
-_log = logging.getLogger("pipeline.train")
+_log = logging.getLogger("pipeline.training.train")
 
 
 class StopEarly(keras.callbacks.Callback):

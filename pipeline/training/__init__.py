@@ -1,0 +1,1 @@
+"""Training from the command line: train, refit, change of basis."""
