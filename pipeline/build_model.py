@@ -27,7 +27,7 @@ def build_model(
       cache_dir: folder for the downloaded packages.
       progress: called with what comes next and the share of the work done.
     """
-    from serving.detection import FaceDetector
+    from serving.detection.detector import FaceDetector
 
     # The pictures show one large upright face: small and turned ones need no search.
     with FaceDetector(min_face_fraction=0.2, try_rotated=False) as detector:

@@ -152,7 +152,7 @@ def check_saved_model() -> str:
 
 def check_detection() -> str | Check:
     """MediaPipe finds the face of the demo photo."""
-    from serving.detection import FaceDetector
+    from serving.detection.detector import FaceDetector
     from serving.images import read_photo
 
     photo = ROOT / "docs" / "images" / "demo.jpg"

@@ -17,11 +17,11 @@ import numpy as np
 from typing_extensions import Self
 
 from facemodel.morphable.landmarks import INNER_51, embedded_points
-from serving.detection import DetectedFace, FaceDetector
+from serving.detection.detector import DetectedFace, FaceDetector
+from serving.detection.window import cut_window
 from serving.local_model import LocalModel
 from serving.model_store import SavedFaceModel
 from serving.quality import Quality, assess
-from serving.window import cut_window
 
 JAW_POINTS = 17
 """Of the 68 iBUG points, the first; the other 51 are the inner ones."""

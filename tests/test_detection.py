@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
-from serving import tiles
-from serving.detection import FaceDetector
+from serving.detection import tiles
+from serving.detection.detector import FaceDetector
 from serving.images import read_photo
 
 DEMO = "docs/images/demo.jpg"
@@ -150,7 +150,7 @@ def test_crops_average_what_they_reduce():
 QUIET = f"""
 from serving.quiet import without_notices
 with without_notices():
-    from serving.detection import FaceDetector
+    from serving.detection.detector import FaceDetector
 from serving.images import read_photo
 with FaceDetector() as detector:
     print(len(detector.detect(read_photo({DEMO!r}))))

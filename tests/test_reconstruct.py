@@ -21,10 +21,10 @@ from facemodel.network.pretrained import load_pretrained
 from facemodel.saved_model import export
 from pipeline.cli import make_app
 from serving import colours, model_store, quality
+from serving.detection.window import cut_window
 from serving.images import read_photo
 from serving.outputs import describe
 from serving.reconstructor import Reconstructor, to_photo
-from serving.window import cut_window
 
 DEMO = pathlib.Path("docs/images/demo.jpg")
 SUFFIXES = ("obj", "ply", "glb", "json", "png")

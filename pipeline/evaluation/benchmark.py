@@ -64,7 +64,7 @@ def timed(function: Callable[[], object], *, repeats: int) -> tuple[float, float
 
 def photo_figures(photo: np.ndarray, *, repeats: int) -> Iterator[Figure]:
     """Detection and the whole way from pixels to a mesh, for one photo."""
-    from serving.detection import FaceDetector
+    from serving.detection.detector import FaceDetector
     from serving.reconstructor import Reconstructor
 
     with FaceDetector() as detector:
@@ -191,7 +191,7 @@ def run(photo_path: pathlib.Path, *, repeats: int) -> list[Figure]:
     """Measures everything, with a progress bar."""
     from rich.progress import Progress
 
-    from serving.detection import FaceDetector
+    from serving.detection.detector import FaceDetector
     from serving.images import ImageError, read_photo
 
     photo = read_photo(photo_path)

@@ -54,7 +54,7 @@ def measure(model: MorphableModel, *, count: int, seed: int, recipe: str = "life
       seed: of the faces.
       recipe: of the pictures.
     """
-    from serving.detection import FaceDetector
+    from serving.detection.detector import FaceDetector
 
     errors, places, bins = [], [], []
     with FaceDetector(min_face_fraction=0.2, try_rotated=False) as detector:

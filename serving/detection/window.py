@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from serving.detection import DetectedFace
+from serving.detection.detector import DetectedFace
 
 WINDOW_PX = 1024
 """Longest side of the part of the photo that is handed to the SavedModel."""

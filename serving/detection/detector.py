@@ -14,7 +14,7 @@ import logging
 import numpy as np
 from typing_extensions import Self
 
-from serving import tiles
+from serving.detection import tiles
 from serving.quiet import without_notices
 
 LANDMARK_COUNT = 478
