@@ -7,7 +7,7 @@ import pytest
 import trimesh
 
 from facemodel.morphable.model import MorphableModel
-from serving.mesh_io import FORMATS, FaceMesh, encode_mesh, linear_from_srgb, write_mesh
+from serving.output.mesh_io import FORMATS, FaceMesh, encode_mesh, linear_from_srgb, write_mesh
 
 TINY = MorphableModel.tiny()
 

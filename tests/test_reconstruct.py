@@ -23,7 +23,7 @@ from pipeline.cli import make_app
 from serving import colours, model_store, quality
 from serving.detection.window import cut_window
 from serving.images import read_photo
-from serving.outputs import describe
+from serving.output.face_files import describe
 from serving.reconstructor import Reconstructor, to_photo
 
 DEMO = pathlib.Path("docs/images/demo.jpg")

@@ -165,7 +165,7 @@ class _Job:
         found = started().reconstruct(image, max_faces=self._max_faces)
         if not found:
             raise ReconstructionError(f"{photo}: no face found")
-        from serving.outputs import encode_face, write_face
+        from serving.output.face_files import encode_face, write_face
 
         made = {
             f"{name}_{k}": encode_face(
@@ -181,7 +181,7 @@ class _Job:
 
     def _remove_earlier(self, name: str, found: int) -> None:
         """Removes what --overwrite would leave of an earlier run that found more faces."""
-        from serving.outputs import FORMAT_NAME, SUFFIXES
+        from serving.output.face_files import FORMAT_NAME, SUFFIXES
 
         for k in itertools.count(found):
             description = self._output / f"{name}_{k}.json"

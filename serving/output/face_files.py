@@ -14,8 +14,8 @@ import facemodel
 from facemodel.files import write_bytes
 from facemodel.morphable.landmarks import IBUG_68
 from serving.colours import photo_colours
-from serving.mesh_io import FORMATS, FaceMesh, encode_mesh
-from serving.overview import draw_overview
+from serving.output.mesh_io import FORMATS, FaceMesh, encode_mesh
+from serving.output.overview import draw_overview
 from serving.reconstructor import Reconstruction
 
 SUFFIXES = (*FORMATS, "json", "png")

@@ -7,8 +7,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from facemodel.transforms import euler_rotation
-from serving import pictures
-from serving.mesh_io import FaceMesh
+from serving.output import pictures
+from serving.output.mesh_io import FaceMesh
 from serving.reconstructor import Reconstruction
 
 PANEL_WIDTH, PANEL_HEIGHT = 400, 480

@@ -1,0 +1,1 @@
+"""Files of a reconstructed face: meshes, facts and the overview."""
