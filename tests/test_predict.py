@@ -9,10 +9,10 @@ from tensorflow.core.framework import tensor_pb2
 
 from facemodel.morphable.model import MorphableModel
 from facemodel.saved_model.metadata import WARMUP_REQUESTS
-from serving import predict, warmup
-from serving.loaded_model import LoadedModel
 from serving.local_model import LocalModel
-from serving.status import ServingError
+from serving.server import predict, warmup
+from serving.server.loaded_model import LoadedModel
+from serving.server.status import ServingError
 
 TINY = MorphableModel.tiny()
 FACE = {"image": pictures(), "landmarks": face_landmarks(TINY)}

@@ -26,7 +26,7 @@ from typer.testing import CliRunner
 from facemodel.morphable.model import MorphableModel
 from pipeline.cli import make_app
 from pipeline.inference.serve import read_labels
-from serving.server import ModelServer, ServerStartError, check_port
+from serving.server.server import ModelServer, ServerStartError, check_port
 
 TINY = MorphableModel.tiny()
 FACE = {"image": pictures(), "landmarks": face_landmarks(TINY)}

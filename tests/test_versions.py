@@ -6,8 +6,8 @@ import grpc
 import pytest
 from model_servers import NAME, predict_request
 
-from serving.status import ServingError, State
-from serving.versions import Versions, find_versions
+from serving.server.status import ServingError, State
+from serving.server.versions import Versions, find_versions
 
 CODE = grpc.StatusCode
 

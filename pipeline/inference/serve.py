@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from rich.console import Console
 
 from serving.quiet import without_notices
-from serving.server import ModelServer, check_port, serve
+from serving.server.server import ModelServer, check_port, serve
 
 
 def read_labels(texts: Iterable[str]) -> dict[str, int]:

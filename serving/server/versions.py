@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 import grpc
 
-from serving.status import ServingError, State, VersionStatus, from_error, invalid
+from serving.server.status import ServingError, State, VersionStatus, from_error, invalid
 
 log = logging.getLogger(__name__)
 MODEL_FILE = "saved_model.pb"

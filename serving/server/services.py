@@ -14,8 +14,8 @@ from tensorflow_serving.apis import (
     status_pb2,
 )
 
-from serving.status import ServingError, VersionStatus, invalid
-from serving.versions import Versions
+from serving.server.status import ServingError, VersionStatus, invalid
+from serving.server.versions import Versions
 
 log = logging.getLogger(__name__)
 SIGNATURE_DEF = "signature_def"

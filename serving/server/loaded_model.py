@@ -7,9 +7,9 @@ import os
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2
 
-from serving import warmup
-from serving.predict import choose_outputs, find_signature, read_inputs
-from serving.status import from_error
+from serving.server import warmup
+from serving.server.predict import choose_outputs, find_signature, read_inputs
+from serving.server.status import from_error
 
 SERVE_TAG = "serve"
 NEVER_SECONDS = 1e6

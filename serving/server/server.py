@@ -19,7 +19,7 @@ from concurrent import futures
 
 import grpc
 
-from serving.versions import Versions
+from serving.server.versions import Versions
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ class ModelServer:
         labels: Mapping[str, int] | None = None,
         poll_seconds: float = POLL_SECONDS,
     ):
-        from serving.loaded_model import LoadedModel
+        from serving.server.loaded_model import LoadedModel
 
         self.name, self._poll_seconds = name, poll_seconds
         self._host, self._wanted_port = host, port
@@ -141,7 +141,7 @@ def _add_services(server: grpc.Server, versions: Versions):
     from grpc_health.v1 import health, health_pb2, health_pb2_grpc
     from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
-    from serving.services import ModelService, PredictionService
+    from serving.server.services import ModelService, PredictionService
 
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
         PredictionService(versions), server

@@ -17,7 +17,7 @@ from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 from facemodel.records import read_records
 from facemodel.saved_model.metadata import WARMUP_REQUESTS
-from serving.status import ServingError, from_error, invalid
+from serving.server.status import ServingError, from_error, invalid
 
 MAX_REQUESTS = 1000
 

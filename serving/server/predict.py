@@ -9,7 +9,7 @@ import grpc
 import numpy as np
 import tensorflow as tf
 
-from serving.status import ServingError, invalid
+from serving.server.status import ServingError, invalid
 
 DEFAULT_SIGNATURE = "serving_default"
 MAX_TENSOR_BYTES = 512 * 2**20

@@ -1,0 +1,1 @@
+"""A model server that speaks the gRPC protocol of TensorFlow Serving."""
