@@ -19,8 +19,9 @@ from facemodel.morphable.landmarks import IBUG_68, INNER_51
 from facemodel.morphable.model import MorphableModel
 from facemodel.network.pretrained import load_pretrained
 from facemodel.saved_model import export
+from facemodel.texture import visible
 from pipeline.cli import make_app
-from serving import colours, model_store, quality
+from serving import model_store, quality
 from serving.detection.window import cut_window
 from serving.images import read_photo
 from serving.output.face_files import describe
@@ -166,14 +167,14 @@ def test_colours_come_from_where_the_photo_shows_the_vertex(face):
     middle = round(face.translation[0])
     painted[:, :middle, 0] = 200
     painted[:, middle:, 2] = 200
-    result, seen = colours.photo_colours(painted, face)
+    result, seen = visible.photo_colours(painted, face)
     clear = seen > 0.95
     assert 0.2 < clear.mean() < 0.9
     camera = face.vertices @ face.rotation.T
     left, right = clear & (camera[:, 0] < -15), clear & (camera[:, 0] > 15)
     assert (np.abs(result[left].astype(int) - (200, 0, 0)) < 25).all()
     assert (np.abs(result[right].astype(int) - (0, 0, 200)) < 25).all()
-    normals = colours.vertex_normals(face.vertices, face.triangles) @ face.rotation.T
+    normals = visible.vertex_normals(face.vertices, face.triangles) @ face.rotation.T
     assert (seen[normals[:, 2] < 0] == 0).all()
 
 
@@ -181,9 +182,9 @@ def test_vertices_behind_others_are_hidden(face):
     far = face.vertices - (0, 0, 50)
     both = np.concatenate([face.vertices, far])
     triangles = np.concatenate([face.triangles, face.triangles + len(far)])
-    normals = np.tile(colours.vertex_normals(face.vertices, face.triangles), (2, 1))
+    normals = np.tile(visible.vertex_normals(face.vertices, face.triangles), (2, 1))
     pixels, depth = to_photo(both, np.eye(3), 1.0, np.array([150.0, 150.0]))
-    seen = colours.visibility(pixels, depth, normals, triangles, size=(300, 300))
+    seen = visible.visibility(pixels, depth, normals, triangles, size=(300, 300))
     front, behind = np.split(seen, 2)
     assert (front > 0).mean() > 0.5
     assert (behind > 0).mean() < 0.02

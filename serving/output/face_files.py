@@ -13,7 +13,7 @@ from PIL import Image
 import facemodel
 from facemodel.files import write_bytes
 from facemodel.morphable.landmarks import IBUG_68
-from serving.colours import photo_colours
+from facemodel.texture.visible import photo_colours
 from serving.output.mesh_io import FORMATS, FaceMesh, encode_mesh
 from serving.output.overview import draw_overview
 from serving.reconstructor import Reconstruction

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from facemodel.rendering import rasterizer
-from serving.colours import vertex_normals
+from facemodel.texture.visible import vertex_normals
 
 SUPERSAMPLE = 2
 CLAY = (0.97, 0.95, 0.92)
