@@ -24,11 +24,10 @@ from components.report_page import Face, Page, SliceRow
 from components.settings import DataSettings, ReportSettings
 from components.verdict import objections
 from facemodel import camera
-from facemodel import records as examples
 from facemodel.evaluation import metrics
 from facemodel.morphable.geometry import FaceGeometry
 from facemodel.morphable.model import MorphableModel
-from facemodel.records import read_records
+from facemodel.records import decode_images, parse_request, read_records
 from facemodel.rendering import shading
 from facemodel.saved_model.metadata import read_facts
 
@@ -99,11 +98,11 @@ class Pictures:
     def face(self, error_mm: float, record: bytes, outputs: dict) -> Face:
         """Crop, shading and error map of one face."""
         truth = labels(record)
-        image_bytes, _ = examples.parse_request([record])
+        image_bytes, _ = parse_request([record])
         return Face(
             title=f"sample {int(truth['sample/index'][0])}: {error_mm:.2f} mm",
             pictures={
-                "photo": examples.decode_images(image_bytes)[0].numpy(),
+                "photo": decode_images(image_bytes)[0].numpy(),
                 "crop": outputs["crop"],
                 "shading": outputs["shading"],
                 "error": self._error_map(outputs["vertices"], truth[face_metrics.LABEL]),

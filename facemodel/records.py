@@ -51,7 +51,7 @@ class ExampleError(ValueError):
     """A sample that does not fit the record's features."""
 
 
-def encode(sample: Mapping[str, Any]) -> bytes:
+def encode_record(sample: Mapping[str, Any]) -> bytes:
     """Serializes one sample; the same sample always gives the same bytes.
 
     Args:
@@ -127,7 +127,7 @@ def _floats(value) -> tf.train.Feature:
     return tf.train.Feature(float_list=tf.train.FloatList(value=flat))
 
 
-def parse(
+def parse_records(
     serialized, *, coefficient_count: int = 284, albedo_count: int = 200
 ) -> dict[str, tf.Tensor]:
     """Reads records back; works in a graph and in tf.data.

@@ -5,9 +5,8 @@ import pytest
 from scipy.spatial import cKDTree
 
 from facemodel.default_model import landmarks, portrait, regions
-from facemodel.morphable import model as morphable
 from facemodel.morphable.landmarks import IBUG_68, embedded_points
-from facemodel.morphable.model import DEFAULT_MODEL, MorphableModel
+from facemodel.morphable.model import DEFAULT_MODEL, LEVELS, MorphableModel
 
 LIMIT_BYTES = 20 << 20
 CONTROL_VERTICES = 2966
@@ -17,7 +16,7 @@ TRIANGLES = {0: 5480, 1: 21912, 2: 87636}
 
 @pytest.fixture(scope="module")
 def models():
-    return {level: MorphableModel.load(level=level) for level in morphable.LEVELS}
+    return {level: MorphableModel.load(level=level) for level in LEVELS}
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +63,7 @@ def test_file_is_small_enough_to_be_carried():
 def test_keys_and_types(archive):
     levels = {
         f"level{level}_{name}"
-        for level in morphable.LEVELS
+        for level in LEVELS
         for name in (
             *(f"operator_{part}" for part in ("data", "indices", "indptr")),
             "triangles",
@@ -92,7 +91,7 @@ def test_keys_and_types(archive):
     assert archive["level1_inner_face"].dtype == bool
 
 
-@pytest.mark.parametrize("level", morphable.LEVELS)
+@pytest.mark.parametrize("level", LEVELS)
 def test_sizes_and_regions(models, level):
     model = models[level]
     assert (model.vertex_count, len(model.triangles)) == (VERTICES[level], TRIANGLES[level])
@@ -104,7 +103,7 @@ def test_sizes_and_regions(models, level):
     assert (model.uv >= 0).all() and (model.uv <= 1).all()
 
 
-@pytest.mark.parametrize("level", morphable.LEVELS)
+@pytest.mark.parametrize("level", LEVELS)
 def test_faces_look_outwards(models, level):
     """What a viewer in front sees of the skin are front sides, wound counter-clockwise."""
     model = models[level]
@@ -167,7 +166,7 @@ def test_levels_agree(models):
     """Each level's vertices lie near the finest one's, with expressions too."""
     rng = np.random.default_rng(1)
     coefficients = np.concatenate([rng.normal(size=200), rng.uniform(size=84) * 0.2])
-    faces = [models[level].vertices(coefficients.astype(np.float32)) for level in morphable.LEVELS]
+    faces = [models[level].vertices(coefficients.astype(np.float32)) for level in LEVELS]
     for level, limit in ((0, 3.0), (1, 1.0)):
         inner = models[level].inner_face
         distance, _ = cKDTree(faces[2]).query(faces[level][inner])
@@ -175,13 +174,13 @@ def test_levels_agree(models):
 
 
 class TestLandmarks:
-    @pytest.mark.parametrize("level", morphable.LEVELS)
+    @pytest.mark.parametrize("level", LEVELS)
     def test_lie_in_their_triangles(self, models, level):
         weights = models[level].landmark_barycentric
         assert (weights >= 0).all()
         np.testing.assert_allclose(weights.sum(1), 1, atol=1e-5)
 
-    @pytest.mark.parametrize("level", morphable.LEVELS)
+    @pytest.mark.parametrize("level", LEVELS)
     def test_lie_on_skin_and_irises_on_eyes(self, models, level):
         model = models[level]
         labels = model.regions[model.triangles[model.landmark_triangles]]

@@ -42,7 +42,7 @@ def folder(tmp_path_factory):
 def stored(folder, split="train"):
     files = sorted(str(path) for path in folder.glob(f"{split}-*.tfrecord"))
     batch = next(iter(tf.data.TFRecordDataset(files).batch(1000)))
-    return {name: value.numpy() for name, value in records.parse(batch, **COUNTS).items()}
+    return {name: value.numpy() for name, value in records.parse_records(batch, **COUNTS).items()}
 
 
 @pytest.mark.parametrize("split", ["train", "eval"])

@@ -7,13 +7,20 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from facemodel import records as examples
 from facemodel.morphable.landmark_noise import LandmarkNoise
 from facemodel.morphable.model import MorphableModel
+from facemodel.records import (
+    ExampleError,
+    encode_png,
+    encode_record,
+    parse_records,
+    parse_request,
+    read_records,
+)
 from facemodel.synthesis import photos
-from facemodel.synthesis import samples as records
 from facemodel.synthesis.distributions import Normal
 from facemodel.synthesis.recipes import SynthesisConfig
+from facemodel.synthesis.samples import aligned_indices, draw_samples
 
 CONFIG = SynthesisConfig.lifelike(image_size=64, relative_scale=Normal(0.3, 0.02, 0.25, 0.35))
 TINY = MorphableModel.tiny()
@@ -27,18 +34,18 @@ def model():
 
 @pytest.fixture(scope="module")
 def samples(model):
-    return records.draw_samples(
+    return draw_samples(
         model,
         CONFIG,
         LandmarkNoise.isotropic(1.0),
         seed=3,
-        indices=records.aligned_indices(0),
+        indices=aligned_indices(0),
         render=lambda scene: photos.render_scene(model, scene, size=64),
     )
 
 
 def test_parse_returns_what_was_encoded(samples):
-    parsed = examples.parse([examples.encode(sample) for sample in samples], **COUNTS)
+    parsed = parse_records([encode_record(sample) for sample in samples], **COUNTS)
     assert set(parsed) == set(samples[0])
     for name, values in parsed.items():
         for row, sample in enumerate(samples):
@@ -50,8 +57,8 @@ def test_parse_returns_what_was_encoded(samples):
 
 
 def test_parse_works_in_a_graph_with_stock_ops(samples):
-    serialized = [examples.encode(sample) for sample in samples]
-    parse = tf.function(lambda strings: examples.parse(strings, **COUNTS), autograph=False)
+    serialized = [encode_record(sample) for sample in samples]
+    parse = tf.function(lambda strings: parse_records(strings, **COUNTS), autograph=False)
     dataset = tf.data.Dataset.from_tensor_slices(serialized).batch(3).map(parse)
     sizes = [batch["image"].shape for batch in dataset]
     assert sizes == [(3, 64, 64, 3), (3, 64, 64, 3), (2, 64, 64, 3)]
@@ -62,11 +69,11 @@ def test_parse_works_in_a_graph_with_stock_ops(samples):
 
 
 def test_parse_request_reads_only_picture_and_landmarks(samples):
-    record = tf.train.Example.FromString(examples.encode(samples[0]))
+    record = tf.train.Example.FromString(encode_record(samples[0]))
     for name in list(record.features.feature):
         if name not in ("image/encoded", "face/landmarks"):
             del record.features.feature[name]
-    encoded, landmarks = examples.parse_request([record.SerializeToString()])
+    encoded, landmarks = parse_request([record.SerializeToString()])
     np.testing.assert_array_equal(tf.io.decode_png(encoded[0]), samples[0]["image"])
     np.testing.assert_array_equal(landmarks[0], samples[0]["face/landmarks"])
 
@@ -75,23 +82,23 @@ def test_parse_request_reads_only_picture_and_landmarks(samples):
 def test_pictures_come_back_as_they_were(shape):
     rng = np.random.default_rng(0)
     for image in (rng.integers(0, 256, shape, np.uint8), np.zeros(shape, np.uint8)):
-        data = examples.encode_png(image)
+        data = encode_png(image)
         np.testing.assert_array_equal(tf.io.decode_png(data), image)
         np.testing.assert_array_equal(Image.open(io.BytesIO(data)), image)
 
 
 def test_the_same_sample_gives_the_same_bytes(samples):
     backwards = dict(reversed(list(samples[0].items())))
-    assert examples.encode(samples[0]) == examples.encode(backwards)
+    assert encode_record(samples[0]) == encode_record(backwards)
 
 
 def test_labels_are_exact_when_the_stored_record_is_drawn_again(model, samples):
     """Seed, index and version in the record suffice to make the picture and every label again."""
     stored = {
         name: value[0].numpy()
-        for name, value in examples.parse([examples.encode(samples[5])], **COUNTS).items()
+        for name, value in parse_records([encode_record(samples[5])], **COUNTS).items()
     }
-    (again,) = records.draw_samples(
+    (again,) = draw_samples(
         model,
         CONFIG,
         LandmarkNoise.isotropic(1.0),
@@ -107,11 +114,11 @@ def test_labels_are_exact_when_the_stored_record_is_drawn_again(model, samples):
 def test_labels_alone_explain_the_picture(model, samples):
     """A face rendered from the labels alone has the same colours inside its outline."""
     plain = SynthesisConfig.paper(image_size=64, relative_scale=CONFIG.relative_scale)
-    sample = records.draw_samples(
+    sample = draw_samples(
         model, plain, LandmarkNoise.isotropic(1.0), seed=4, indices=[0],
         render=lambda scene: photos.render_scene(model, scene, size=64),
     )[0]  # fmt: skip
-    stored = examples.parse([examples.encode(sample)], **COUNTS)
+    stored = parse_records([encode_record(sample)], **COUNTS)
     from facemodel.camera import Pose
     from facemodel.rendering.shading import Light, render_photo
 
@@ -141,14 +148,14 @@ def test_labels_alone_explain_the_picture(model, samples):
     ],
 )
 def test_samples_that_do_not_fit_are_an_error(samples, changes, message):
-    with pytest.raises(examples.ExampleError, match=message):
-        examples.encode({**samples[0], **changes})
+    with pytest.raises(ExampleError, match=message):
+        encode_record({**samples[0], **changes})
 
 
 def test_a_missing_feature_is_an_error(samples):
     incomplete = {name: value for name, value in samples[0].items() if name != "light/ambient"}
-    with pytest.raises(examples.ExampleError, match="light/ambient"):
-        examples.encode(incomplete)
+    with pytest.raises(ExampleError, match="light/ambient"):
+        encode_record(incomplete)
 
 
 def test_records_of_files_are_read_to_their_end_without_a_warning(tmp_path, capfd):
@@ -158,9 +165,9 @@ def test_records_of_files_are_read_to_their_end_without_a_warning(tmp_path, capf
         with tf.io.TFRecordWriter(str(file)) as writer:
             for text in texts:
                 writer.write(text)
-    assert list(examples.read_records(files[0])) == [b"a", b""]
-    assert list(examples.read_records([str(file) for file in files])) == [b"a", b"", b"b"]
+    assert list(read_records(files[0])) == [b"a", b""]
+    assert list(read_records([str(file) for file in files])) == [b"a", b"", b"b"]
     assert "OUT_OF_RANGE" not in capfd.readouterr().err
     files[0].write_bytes(files[0].read_bytes()[:-2])
     with pytest.raises(tf.errors.DataLossError):
-        list(examples.read_records(files[0]))
+        list(read_records(files[0]))

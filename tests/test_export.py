@@ -12,7 +12,6 @@ from tensorflow.core.protobuf import saved_model_pb2
 from typer.testing import CliRunner
 
 from facemodel import camera, transforms
-from facemodel import records as examples
 from facemodel.fitting.crop import grey_crop
 from facemodel.fitting.landmark_fit import landmark_fit
 from facemodel.morphable import landmarks
@@ -23,14 +22,15 @@ from facemodel.network.pretrained import load_pretrained
 from facemodel.network.regressor import ITERATIONS as DEFAULT_ITERATIONS
 from facemodel.network.regressor import IterativeRegressor, build_network
 from facemodel.network.weights import WeightsError, save_weights
+from facemodel.records import encode_record
 from facemodel.rendering.shading import render_shading
 from facemodel.saved_model import export
-from facemodel.saved_model import metadata as saved_model
-from facemodel.saved_model import signatures as face_server
+from facemodel.saved_model.metadata import LANDMARK_NOISE_MM, ExportConfig, ExportError
+from facemodel.saved_model.signatures import FaceServer
 from facemodel.synthesis import photos
-from facemodel.synthesis import samples as records
 from facemodel.synthesis.distributions import Normal
 from facemodel.synthesis.recipes import SynthesisConfig
+from facemodel.synthesis.samples import aligned_indices, draw_samples
 from pipeline.cli import make_app
 from pipeline.commands import export as export_command
 
@@ -73,12 +73,12 @@ def signatures(loaded):
 @pytest.fixture(scope="module")
 def samples():
     model = photos.SceneModel.create(TINY)
-    return records.draw_samples(
+    return draw_samples(
         model,
         CONFIG,
         LandmarkNoise.isotropic(0.0),
         seed=7,
-        indices=records.aligned_indices(0),
+        indices=aligned_indices(0),
         render=lambda scene: photos.render_scene(model, scene, size=128),
     )[:3]
 
@@ -165,7 +165,7 @@ def test_signatures_follow_the_contract(signatures):
 
 def ops_in(folder):
     """Names of all ops in a SavedModel's graph and its functions."""
-    saved = saved_model_pb2.SavedModel.FromString((folder / "saved_model.pb").read_bytes())
+    saved = saved_model_pb2.SavedModel.FromString((folder / "pb").read_bytes())
     (meta_graph,) = saved.meta_graphs
     nodes = list(meta_graph.graph_def.node)
     for function in meta_graph.graph_def.library.function:
@@ -237,7 +237,7 @@ def reconstruct_eagerly(regressor, images, points, start=None):
 
 
 def test_saved_model_gives_what_the_steps_give_without_a_graph(regressor, request_arrays, outputs):
-    expected = reconstruct_eagerly(regressor, *request_arrays, fit(saved_model.LANDMARK_NOISE_MM))
+    expected = reconstruct_eagerly(regressor, *request_arrays, fit(LANDMARK_NOISE_MM))
     assert_same(outputs, expected, tolerance=5e-4)
 
 
@@ -266,7 +266,7 @@ def test_encoded_and_examples_give_the_same(signatures, samples, request_arrays,
     files = [cv2.imencode(".png", image[..., ::-1])[1].tobytes() for image in images]
     encoded = signatures["encoded"](image_bytes=tf.constant(files), landmarks=points)
     assert_same(to_numpy(encoded), outputs)
-    serialized = tf.constant([examples.encode(sample) for sample in samples])
+    serialized = tf.constant([encode_record(sample) for sample in samples])
     assert_same(to_numpy(signatures["examples"](examples=serialized)), outputs)
 
 
@@ -339,8 +339,8 @@ def test_a_turned_scaled_and_shifted_photo_gives_the_same_face(signatures, reque
 def test_start_from_the_landmark_fit(request_arrays):
     images, points = request_arrays
     regressor = make_regressor(TINY, iterations=0)
-    config = saved_model.ExportConfig(start="landmark_fit", landmark_noise_mm=1.5)
-    server = face_server.FaceServer(TINY, regressor, config)
+    config = ExportConfig(start="landmark_fit", landmark_noise_mm=1.5)
+    server = FaceServer(TINY, regressor, config)
 
     result = to_numpy(server.serving_default(images, points))
     expected = reconstruct_eagerly(regressor, images, points, fit(1.5))
@@ -392,14 +392,14 @@ def test_big_arrays_are_stored_once(folder):
     variables = sum(file.stat().st_size for file in (folder / "variables").iterdir())
     network = 4 * sum(weight.size for weight in build_network(COUNT).get_weights())
     assert variables < 1.1 * (network + 4 * TINY.basis.size)
-    assert (folder / "saved_model.pb").stat().st_size < 6e6
+    assert (folder / "pb").stat().st_size < 6e6
 
 
 def test_an_existing_version_is_left_alone(regressor, folder):
-    before = (folder / "saved_model.pb").read_bytes()
-    with pytest.raises(saved_model.ExportError, match="exists already"):
+    before = (folder / "pb").read_bytes()
+    with pytest.raises(ExportError, match="exists already"):
         export.export_saved_model(TINY, regressor, folder.parent)
-    assert (folder / "saved_model.pb").read_bytes() == before
+    assert (folder / "pb").read_bytes() == before
 
 
 def test_nothing_is_left_of_an_export_that_failed(tmp_path):
@@ -413,8 +413,8 @@ def test_nothing_is_left_of_an_export_that_failed(tmp_path):
     "change", [{"start": "mean"}, {"landmark_noise_mm": 0.0}, {"landmark_noise_mm": -1.0}]
 )
 def test_wrong_settings_are_refused(change):
-    with pytest.raises(saved_model.ExportError, match=next(iter(change))):
-        saved_model.ExportConfig(**change)
+    with pytest.raises(ExportError, match=next(iter(change))):
+        ExportConfig(**change)
 
 
 def test_weights_of_another_face_model_are_refused(tmp_path):
@@ -439,7 +439,7 @@ def test_weights_of_this_face_model_are_loaded(tmp_path):
 
 def test_the_commands_defaults_are_the_librarys():
     given = {k: v.default for k, v in inspect.signature(export_command.command).parameters.items()}
-    assert given["start"] == saved_model.ExportConfig().start
+    assert given["start"] == ExportConfig().start
     assert given["landmark_noise_mm"] is None  # the library's
     assert given["iterations"] == DEFAULT_ITERATIONS
 
@@ -450,7 +450,7 @@ def test_the_command_writes_what_reconstruct_uses_by_default(tmp_path):
     result = CliRunner().invoke(make_app(), words, catch_exceptions=False)
     assert result.exit_code == 0, result.stderr
     described = json.loads((tmp_path / "faces/1/assets.extra/metadata.json").read_text())
-    expected = dataclasses.asdict(saved_model.ExportConfig())
+    expected = dataclasses.asdict(ExportConfig())
     assert {name: described[name] for name in expected} == expected
     assert described["iterations"] == DEFAULT_ITERATIONS
 

@@ -5,7 +5,7 @@ import pytest
 from tensorflow_graphics.math import spherical_harmonics
 
 from facemodel.rendering import lighting, tfg
-from facemodel.rendering import shading as rendering
+from facemodel.rendering import shading as renderer
 from facemodel.synthesis.distributions import Range
 from facemodel.synthesis.noise import PhiloxNoise
 from facemodel.synthesis.recipes import SynthesisConfig
@@ -16,7 +16,7 @@ def random_light(rng, count):
     direction /= np.linalg.norm(direction, axis=1, keepdims=True)
     ranges = ((0.2, 0.8), (0.3, 1.1), (0.0, 0.3))
     strengths = (rng.uniform(*limits, count).astype(np.float32) for limits in ranges)
-    return rendering.Light(*strengths, direction.astype(np.float32))
+    return renderer.Light(*strengths, direction.astype(np.float32))
 
 
 @pytest.mark.parametrize("name", ["tiny", "default"])
@@ -33,7 +33,7 @@ def test_both_renderers_give_the_same_photo(name, distance_mm, request, random_f
         )
         scene = geometry, vertices, albedo, pose, random_light(rng, 2)
         view = {"height": 130, "width": 120, "inverse_distance": inverse}
-        ours, our_mask = rendering.render_photo(*scene, **view)
+        ours, our_mask = renderer.render_photo(*scene, **view)
         theirs, their_mask = tfg.render_photo_tfg(*scene, **view)
         np.testing.assert_array_equal(our_mask, their_mask)
         face = np.asarray(our_mask) > 0
@@ -60,9 +60,9 @@ def test_both_renderers_agree_on_surroundings_and_shadows(
         view = {"height": 120, "width": 120, **{name: extras[name] for name in names}}
         ours, theirs = (
             np.asarray(render(*scene, **view)[0])
-            for render in (rendering.render_photo, tfg.render_photo_tfg)
+            for render in (renderer.render_photo, tfg.render_photo_tfg)
         )
-        plain = np.asarray(rendering.render_photo(*scene, height=120, width=120)[0])
+        plain = np.asarray(renderer.render_photo(*scene, height=120, width=120)[0])
         face = plain.max(-1) > 0
         assert np.abs(ours - plain)[face].max() > 0.1
         assert (np.abs(ours - theirs).max(-1) <= 2 / 255)[face].mean() >= 0.99
@@ -88,11 +88,11 @@ def test_light_of_strength_one_shows_the_albedo(tiny_model, tiny_geometry, rando
     albedo = np.full_like(vertices, 0.4)
     ahead = np.float32([[0, 0, 1]])
     strengths = (np.float32([value]) for value in (0.0, 1.0, 0.3))
-    light = rendering.Light(*strengths, ahead)
+    light = renderer.Light(*strengths, ahead)
     rgb, mask = tfg.render_photo_tfg(
         tiny_geometry, vertices, albedo, pose, light, height=60, width=60
     )
-    shading, _ = rendering.render_shading(tiny_geometry, vertices, pose, size=60)
+    shading, _ = renderer.render_shading(tiny_geometry, vertices, pose, size=60)
     facing = np.asarray(shading)[0]
     expected = 0.4 * facing + 0.3 * np.clip(2 * facing**2 - 1, 0, 1) ** 10
     assert facing.max() > 0.9

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from facemodel import camera
 from facemodel.rendering import rasterizer
-from facemodel.rendering import shading as rendering
+from facemodel.rendering import shading as renderer
 
 WRAPPER = """
 #include "rasterize_triangles_impl.cc"
@@ -257,7 +257,9 @@ import sys
 import jax
 import keras
 import numpy as np
-from facemodel import camera, rasterizer, rendering
+from facemodel import camera
+from facemodel.rendering import rasterizer
+from facemodel.rendering import shading as renderer
 from facemodel.morphable.geometry import FaceGeometry
 from facemodel.morphable.model import MorphableModel
 
@@ -270,7 +272,7 @@ for name in given["scenes"]:
     found[name] = np.asarray(jax.jit(draw)(given[name + "_screen"]))
 face = FaceGeometry.create(MorphableModel.tiny())
 pose = camera.Pose(given["rotation"], given["scale"], given["translation"])
-shading = lambda vertices: rendering.render_shading(face, vertices, pose, size=50)
+shading = lambda vertices: renderer.render_shading(face, vertices, pose, size=50)
 found["shading"], found["mask"] = jax.jit(shading)(given["vertices"])
 slope = jax.jit(jax.grad(lambda vertices: shading(vertices)[0].sum()))(given["vertices"])
 assert np.isfinite(slope).all() and np.abs(slope).max() > 0
@@ -309,6 +311,6 @@ def test_jax_draws_the_same(tmp_path, default_model, tiny_model, tiny_geometry, 
         ids = np.asarray(rasterizer.rasterize(screen, triangles, height=height, width=width))
         assert (ids >= 0).mean() > 0.05
         assert (ids == found[name]).mean() >= (1 if name == "exact" else 0.9995), name
-    shading, mask = rendering.render_shading(tiny_geometry, vertices, pose, size=50)
+    shading, mask = renderer.render_shading(tiny_geometry, vertices, pose, size=50)
     np.testing.assert_array_equal(mask, found["mask"])
     np.testing.assert_allclose(shading, found["shading"], atol=1e-4)

@@ -7,7 +7,7 @@ import tensorflow as tf
 from facemodel import camera, transforms
 from facemodel.morphable.geometry import FaceGeometry, vertex_triangles
 from facemodel.rendering import rasterizer
-from facemodel.rendering import shading as rendering
+from facemodel.rendering import shading as renderer
 
 
 def mesh(triangles, vertex_count):
@@ -46,12 +46,12 @@ def still(scale, middle):
 
 def lamp(ambient=0.5, diffuse=0.7, specular=0.05, direction=(0.0, 0.0, 1.0), count=1):
     values = (np.full(count, value, np.float32) for value in (ambient, diffuse, specular))
-    return rendering.Light(*values, np.tile(np.float32(direction), (count, 1)))
+    return renderer.Light(*values, np.tile(np.float32(direction), (count, 1)))
 
 
 def test_vertex_normals_equal_a_slow_sum(tiny_model, tiny_geometry, random_faces):
     vertices, _ = random_faces(tiny_model, 2, seed=0, size=100)
-    found = np.asarray(rendering.vertex_normals(tiny_geometry, vertices))
+    found = np.asarray(renderer.vertex_normals(tiny_geometry, vertices))
     for points, normals in zip(vertices.astype(np.float64), found):
         expected = np.zeros_like(points)
         for a, b, c in tiny_model.triangles:
@@ -63,7 +63,7 @@ def test_vertex_normals_equal_a_slow_sum(tiny_model, tiny_geometry, random_faces
 def test_a_sphere_is_shaded_as_its_formula_says():
     vertices, triangles = sphere()
     size, radius = 120, 50.0
-    shading, mask = rendering.render_shading(
+    shading, mask = renderer.render_shading(
         mesh(triangles, len(vertices)), vertices[None], still(radius, 60.0), size=size
     )
     y, x = (np.mgrid[:size, :size] + 0.5 - 60) / radius
@@ -82,7 +82,7 @@ def test_a_sphere_lit_from_the_side_is_shaded_as_its_formula_says():
     albedo = np.broadcast_to(np.float32([0.8, 0.5, 0.2]), vertices.shape)[None]
     direction = np.array([0.6, 0.48, 0.64])
     light = lamp(0.2, 0.6, 0.3, direction)
-    rgb, _ = rendering.render_photo(
+    rgb, _ = renderer.render_photo(
         mesh(triangles, len(vertices)),
         vertices[None],
         albedo,
@@ -116,7 +116,7 @@ def test_phong_table(normal, direction, expected):
     albedo = np.float32([0.4, 7 / 30, 1 / 15])
     light = lamp(0.5, 0.7, 0.07, direction)
     shape = (1, 1, 1, 3)
-    found = rendering.phong(np.float32(normal).reshape(shape), albedo.reshape(shape), light)
+    found = renderer.phong(np.float32(normal).reshape(shape), albedo.reshape(shape), light)
     np.testing.assert_allclose(np.asarray(found).ravel(), expected, atol=1e-5)
 
 
@@ -125,20 +125,20 @@ def test_phong_stays_between_black_and_white():
     normals = rng.normal(size=(2, 5, 5, 3)).astype(np.float32)
     normals /= np.linalg.norm(normals, axis=-1, keepdims=True)
     albedo = rng.random((2, 5, 5, 3)).astype(np.float32)
-    rgb = np.asarray(rendering.phong(normals, albedo, lamp(1.5, 1.4, 2.0, (0, 0.6, 0.8), count=2)))
+    rgb = np.asarray(renderer.phong(normals, albedo, lamp(1.5, 1.4, 2.0, (0, 0.6, 0.8), count=2)))
     assert rgb.min() >= 0 and rgb.max() == 1
 
 
 def test_shading_is_the_third_component_of_camera_normals(tiny_model, tiny_geometry, random_faces):
     """The short cut through screen space equals rotating the normals of the model."""
     vertices, pose = random_faces(tiny_model, 3, seed=2, size=80, angles=(0.7, 0.4, 0.5))
-    shading, mask = rendering.render_shading(tiny_geometry, vertices, pose, size=80)
+    shading, mask = renderer.render_shading(tiny_geometry, vertices, pose, size=80)
     screen = camera.project(vertices, pose)
     ids = rasterizer.rasterize(screen, tiny_geometry.triangles, height=80, width=80)
     weights = rasterizer.barycentric(screen, tiny_geometry.triangles, ids)
-    normals = np.asarray(
-        rendering.vertex_normals(tiny_geometry, vertices)
-    ) @ pose.rotation.swapaxes(1, 2)
+    normals = np.asarray(renderer.vertex_normals(tiny_geometry, vertices)) @ pose.rotation.swapaxes(
+        1, 2
+    )
     normals = np.asarray(rasterizer.interpolate(normals, tiny_geometry.triangles, ids, weights))
     length = np.maximum(np.linalg.norm(normals, axis=-1), 1e-9)
     np.testing.assert_allclose(shading, np.clip(normals[..., 2] / length, 0, 1), atol=1e-4)
@@ -150,13 +150,13 @@ def test_shading_and_photo_are_seen_where_the_mask_is(
 ):
     vertices, pose = random_faces(default_model, 2, seed=4, size=100)
     shading, mask = (
-        np.asarray(x) for x in rendering.render_shading(default_geometry, vertices, pose, size=100)
+        np.asarray(x) for x in renderer.render_shading(default_geometry, vertices, pose, size=100)
     )
     assert set(np.unique(mask)) == {0, 1}
     assert not shading[mask == 0].any()
     assert (shading[mask == 1] > 0).mean() > 0.99
     albedo = np.full_like(vertices, 0.5)
-    rgb, same = rendering.render_photo(
+    rgb, same = renderer.render_photo(
         default_geometry, vertices, albedo, pose, lamp(count=2), height=100, width=100
     )
     np.testing.assert_array_equal(same, mask)
@@ -168,7 +168,7 @@ def test_a_far_camera_is_weak_perspective(tiny_model, tiny_geometry, random_face
     vertices, pose = random_faces(tiny_model, 2, seed=5, size=80)
     albedo = tiny_model.albedo_rgb(np.zeros((2, 5)))
     draw = lambda **camera: np.asarray(  # noqa: E731
-        rendering.render_photo(
+        renderer.render_photo(
             tiny_geometry, vertices, albedo, pose, lamp(count=2), height=70, width=80, **camera
         )[0]
     )
@@ -187,11 +187,11 @@ def test_one_graph_renders_batches_of_any_size(tiny_model, tiny_geometry, random
     )
     def render(vertices, rotation, scale, translation):
         pose = camera.Pose(rotation, scale, translation)
-        return rendering.render_shading(tiny_geometry, vertices, pose, size=50)
+        return renderer.render_shading(tiny_geometry, vertices, pose, size=50)
 
     for count in (1, 3):
         vertices, pose = random_faces(tiny_model, count, seed=count, size=50)
-        eager = rendering.render_shading(tiny_geometry, vertices, pose, size=50)
+        eager = renderer.render_shading(tiny_geometry, vertices, pose, size=50)
         for one, other in zip(render(vertices, *pose), eager):
             np.testing.assert_allclose(one, other, atol=1e-5)
 
@@ -214,9 +214,9 @@ def test_golden_shading_and_photo(name, golden, request):
     model = request.getfixturevalue(f"{name}_model")
     geometry = request.getfixturevalue(f"{name}_geometry")
     vertices, pose = turned(model, (0, 30, -60), 160)
-    shading, mask = rendering.render_shading(geometry, vertices, pose, size=160)
+    shading, mask = renderer.render_shading(geometry, vertices, pose, size=160)
     golden(f"{name}_shading", np.concatenate(np.concatenate([shading, mask], 1), 1))
     albedo = model.albedo_rgb(model.albedo_scores[:3])
     light = lamp(0.45, 0.7, 0.1, (0.48, 0.36, 0.8), count=3)
-    rgb, _ = rendering.render_photo(geometry, vertices, albedo, pose, light, height=160, width=160)
+    rgb, _ = renderer.render_photo(geometry, vertices, albedo, pose, light, height=160, width=160)
     golden(f"{name}_photo", np.concatenate(np.asarray(rgb), 1))

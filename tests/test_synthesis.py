@@ -15,10 +15,10 @@ from facemodel import camera, transforms
 from facemodel.morphable import landmarks
 from facemodel.morphable.model import MorphableModel
 from facemodel.synthesis import expressions, photos, slices
-from facemodel.synthesis import samples as records
 from facemodel.synthesis.distributions import ConfigError, Normal, Range
 from facemodel.synthesis.noise import DeviceNoise, PhiloxNoise, TableNoise
 from facemodel.synthesis.recipes import SynthesisConfig
+from facemodel.synthesis.samples import aligned_indices, draw_samples, plan_noise
 
 TINY = MorphableModel.tiny()
 UNITS = (
@@ -71,7 +71,7 @@ def test_noise_streams_are_independent_and_repeatable():
 
 
 def test_numbers_drawn_beforehand_are_those_that_a_function_would_draw(model, config):
-    plan = records.plan_noise(model, config, NOISE)
+    plan = plan_noise(model, config, NOISE)
     table = plan.draw(PhiloxNoise(5, range(3)))
     ready = numpy_tree(photos.draw_scene(model, config, TableNoise(table)))
     for one, other in zip(
@@ -280,8 +280,8 @@ def test_online_batches_compile_with_device_noise(model):
 
 
 def test_samples_name_their_slices(model, config):
-    samples = records.draw_samples(
-        model, config, NOISE, seed=3, indices=records.aligned_indices(1),
+    samples = draw_samples(
+        model, config, NOISE, seed=3, indices=aligned_indices(1),
         render=lambda scene: photos.render_scene(model, scene, size=64),
     )  # fmt: skip
     assert [sample["sample/index"] for sample in samples] == list(range(8, 16))
@@ -338,7 +338,7 @@ def test_paper_recipe_has_no_effects_and_no_perspective(model):
 
 RENDER = """
 import sys, keras, numpy as np
-from facemodel.synthesis import photos as synthesis as s
+from facemodel.synthesis import photos as s
 from facemodel.morphable.model import MorphableModel
 model = s.SceneModel.create(MorphableModel.tiny())
 config = s.SynthesisConfig.lifelike(image_size=64, relative_scale=s.Normal(0.3, 0.02, 0.25, 0.35))

@@ -15,7 +15,6 @@ import tensorflow as tf
 from typer.testing import CliRunner
 
 from components.records.batches import RecordsError, record_batches
-from facemodel import records as examples
 from facemodel.fitting.landmark_fit import landmark_fit
 from facemodel.morphable.landmark_noise import LandmarkNoise
 from facemodel.morphable.model import MorphableModel
@@ -23,9 +22,10 @@ from facemodel.network import checkpoints, training
 from facemodel.network.regressor import IterativeRegressor, build_network
 from facemodel.network.training_config import TrainingConfig, TrainingConfigError
 from facemodel.network.weights import DEFAULT_WEIGHTS, WeightsError, load_weights
-from facemodel.synthesis import samples as records
+from facemodel.records import encode_record
 from facemodel.synthesis.noise import DeviceNoise, PhiloxNoise
 from facemodel.synthesis.photos import Normal, Range, SynthesisConfig, online_batch, render_scene
+from facemodel.synthesis.samples import BATCH, draw_samples
 from facemodel.synthesis.scenes import SceneModel
 from pipeline import cli
 from pipeline.training import progress, train
@@ -325,14 +325,14 @@ def test_tensorflow_and_jax_give_the_same_loss_for_one_step(scenes, tmp_path):
 @pytest.fixture(scope="module")
 def records_folder(scenes, tmp_path_factory):
     """A folder with the records of eight samples, and the samples."""
-    samples = records.draw_samples(
-        scenes, EASY, LandmarkNoise.isotropic(1.0), seed=99, indices=range(records.BATCH),
+    samples = draw_samples(
+        scenes, EASY, LandmarkNoise.isotropic(1.0), seed=99, indices=range(BATCH),
         render=lambda scene: render_scene(scenes, scene, size=EASY.image_size),
     )  # fmt: skip
     folder = tmp_path_factory.mktemp("records")
     with tf.io.TFRecordWriter(str(folder / "train-00000.tfrecord")) as writer:
         for sample in samples:
-            writer.write(examples.encode(sample))
+            writer.write(encode_record(sample))
     return folder, samples
 
 
@@ -361,11 +361,11 @@ def test_initial_weights_of_another_face_model_are_refused(tmp_path):
 def test_records_are_cropped_as_faces_drawn_on_the_way_are(scenes, records_folder):
     """The crop cut from a record's picture shows what is rendered straight into the crop."""
     folder, samples = records_folder
-    config = dataclasses.replace(SMALL, batch_size=records.BATCH, size=64)
+    config = dataclasses.replace(SMALL, batch_size=BATCH, size=64)
     (batch,) = record_batches(folder, MODEL, config).take(1)
     truth = np.stack([sample["face/coefficients"] for sample in samples])
     order = [np.abs(truth - face).sum(1).argmin() for face in batch["coefficients"].numpy()]
-    assert sorted(order) == list(range(records.BATCH))
+    assert sorted(order) == list(range(BATCH))
     drawn = online_batch(
         scenes, EASY, PhiloxNoise(99, order), LandmarkNoise.isotropic(1e-3, count=51), size=64
     )

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
-from facemodel import records as examples
 from facemodel.files import appearing
+from facemodel.records import decode_images, parse_request
 from facemodel.saved_model.metadata import WARMUP_REQUESTS
 
 
@@ -24,10 +24,10 @@ def predict_requests(
       name: of the served model.
     """
     for record in records:
-        image_bytes, landmarks = examples.parse_request([record])
+        image_bytes, landmarks = parse_request([record])
         inputs = {
             "serving_default": {
-                "image": examples.decode_images(image_bytes),
+                "image": decode_images(image_bytes),
                 "landmarks": landmarks,
             },
             "encoded": {"image_bytes": image_bytes, "landmarks": landmarks},

@@ -10,13 +10,13 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 
-from facemodel import records as examples
 from facemodel import transforms
 from facemodel.fitting.alignment import crop_around
 from facemodel.fitting.crop import grey_crop
 from facemodel.morphable.geometry import FaceGeometry
 from facemodel.morphable.model import MorphableModel
 from facemodel.network.training_config import TrainingConfig
+from facemodel.records import parse_records
 from facemodel.synthesis.scenes import inner_landmarks
 
 SHUFFLE = 2048
@@ -115,7 +115,7 @@ def training_batch(
     Returns:
       The fields of an OnlineBatch.
     """
-    sample = examples.parse(serialized, coefficient_count=counts[0], albedo_count=counts[1])
+    sample = parse_records(serialized, coefficient_count=counts[0], albedo_count=counts[1])
     landmarks = inner_landmarks(sample["face/landmarks"])
     crop_from_image = crop_around(geometry, landmarks, size=size)
     return {

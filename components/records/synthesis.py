@@ -91,14 +91,14 @@ class Synthesizer:
         from components.records.compiled_steps import run_compiled
         from facemodel.rendering import tfg
         from facemodel.synthesis import photos
-        from facemodel.synthesis import samples as records
         from facemodel.synthesis.noise import TableNoise
+        from facemodel.synthesis.samples import plan_noise, sample_columns
 
         self._job = job
         model = photos.SceneModel.create(job.load_model())
         self._version = model.version
         asked = (model, job.config, photos.LandmarkNoise.load())
-        self._plan = records.plan_noise(*asked)
+        self._plan = plan_noise(*asked)
 
         def render(scene):
             return photos.render_scene(
@@ -111,28 +111,28 @@ class Synthesizer:
 
         @tf.function(autograph=False)
         def columns(table):
-            return records.sample_columns(*asked, TableNoise(table), render=render)
+            return sample_columns(*asked, TableNoise(table), render=render)
 
         self._compiled = [columns]
         weakref.finalize(self, self._compiled.clear)  # also at exit, before TensorFlow goes
 
     def samples(self, batch: int) -> list[dict]:
         """The samples of a batch that belong to the job, as examples.encode takes them."""
-        from facemodel.synthesis import samples as records
         from facemodel.synthesis.noise import PhiloxNoise
+        from facemodel.synthesis.samples import aligned_indices, as_samples
 
-        seed, indices = self._job.seed, records.aligned_indices(batch)
+        seed, indices = self._job.seed, aligned_indices(batch)
         columns = self._compiled[0](self._plan.draw(PhiloxNoise(seed, indices)))
-        samples = records.as_samples(columns, seed=seed, indices=indices, version=self._version)
+        samples = as_samples(columns, seed=seed, indices=indices, version=self._version)
         return [sample for sample in samples if sample["sample/index"] in self._job.indices]
 
 
 def synthesize_batch(synthesizer: Synthesizer, batch: int) -> list[tuple[int, bytes]]:
     """Makes one batch: (index, serialized tf.Example) of each sample."""
-    from facemodel import records as examples
+    from facemodel.records import encode_record
 
     samples = synthesizer.samples(batch)
-    return [(sample["sample/index"], examples.encode(sample)) for sample in samples]
+    return [(sample["sample/index"], encode_record(sample)) for sample in samples]
 
 
 def single_threaded() -> None:

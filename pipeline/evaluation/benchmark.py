@@ -24,8 +24,8 @@ from facemodel.fitting import crop
 from facemodel.fitting.alignment import crop_around
 from facemodel.morphable import landmarks
 from facemodel.morphable.model import MorphableModel
-from facemodel.network import regressor as network
 from facemodel.network.pretrained import load_pretrained
+from facemodel.network.regressor import build_network, loop_image
 from pipeline.compiling import compiled
 
 BATCHES = (1, 8)
@@ -94,7 +94,7 @@ def loop_figures(photo: np.ndarray, points: np.ndarray, *, repeats: int) -> Iter
     align = compiled(align)
     yield Figure("align and crop", *_ms(lambda: align(photo[None], inner), repeats))
     grey, inner = (np.asarray(value) for value in align(photo[None], inner))
-    own = compiled(lambda a, b, c: network.loop_image(geometry, a, b, c))
+    own = compiled(lambda a, b, c: loop_image(geometry, a, b, c))
     bare = compiled(lambda image, a: regressor.network([image, a], training=False))
     for batch in BATCHES:
         many, spots = np.repeat(grey, batch, 0), np.repeat(inner, batch, 0)
@@ -177,7 +177,7 @@ def training_figures(*, repeats: int) -> Iterator[Figure]:
         median, _ = timed(train_step(trainer, (nothing,)), repeats=repeats)
     passes = TRAIN_BATCH * config.iterations
     yield Figure("training step, with synthesis and loop", passes / median * 1e3, "passes/s")
-    bare = network.build_network(model.coefficient_count)
+    bare = build_network(model.coefficient_count)
     bare.compile(optimizer=keras.optimizers.Adam(), loss="mse", jit_compile=False)
     image = np.zeros((TRAIN_BATCH, TRAIN_SIZE, TRAIN_SIZE, 2), np.float32)
     target = np.zeros((TRAIN_BATCH, model.coefficient_count), np.float32)

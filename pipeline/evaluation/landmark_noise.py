@@ -12,8 +12,8 @@ from facemodel.morphable import landmarks
 from facemodel.morphable.landmark_noise import LandmarkNoise
 from facemodel.morphable.model import MorphableModel
 from facemodel.synthesis import photos, slices
-from facemodel.synthesis import samples as records
 from facemodel.synthesis.recipes import SynthesisConfig
+from facemodel.synthesis.samples import BATCH, aligned_indices, draw_samples
 
 SHARED_COUNT = 24
 """How many directions of shared errors are kept."""
@@ -77,9 +77,9 @@ def _samples(model, config: SynthesisConfig, *, count: int, seed: int) -> Iterat
         lambda scene: photos.render_scene(scene_model, scene, size=size), autograph=False
     )
     exact = LandmarkNoise.isotropic(0.0)
-    for batch in range(-(-count // records.BATCH)):
-        indices = records.aligned_indices(batch)
-        samples = records.draw_samples(
+    for batch in range(-(-count // BATCH)):
+        indices = aligned_indices(batch)
+        samples = draw_samples(
             scene_model, config, exact, seed=seed, indices=indices, render=render
         )
         yield from samples[: count - indices[0]]

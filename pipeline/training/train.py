@@ -1,9 +1,9 @@
 """Trains the regressor from faces drawn on the way or from records, and writes its weights.
 
-`facerelief train` runs it. So does `python -m pipeline.training.train`, which needs no more than keras, jax,
-numpy and scipy, and takes the fields of TrainOptions as name=value:
+`facerelief train` runs it. So does `python -m pipeline.training.train`, which needs no more than
+keras, jax, numpy and scipy, and takes the fields of TrainOptions as name=value:
 
-    KERAS_BACKEND=jax python -m pipeline.training.train out=out/a precision=mixed_bfloat16 samples=3400000
+    KERAS_BACKEND=jax python -m pipeline.training.train out=out/a precision=mixed_bfloat16
 
 docs/training.md says how long that takes and what it reaches.
 """
