@@ -5,7 +5,7 @@ import pathlib
 
 import numpy as np
 import pytest
-from test_adopt import write_model
+from model_files import write_model
 from typer.testing import CliRunner
 
 from components.deployment.server_process import SERVER_VARIABLE, named_server

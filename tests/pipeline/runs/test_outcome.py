@@ -2,7 +2,7 @@
 
 import pytest
 from ml_metadata.proto import metadata_store_pb2 as pb
-from test_runs import CACHED, DONE, Recorder
+from test_history import CACHED, DONE, Recorder
 
 from pipeline.runs import history, outcome
 

@@ -10,12 +10,13 @@ import pytest
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
-SCRIPT = pathlib.Path(__file__).with_name("two_devices.py")
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+SCRIPT = ROOT / "tests/helpers/two_devices.py"
 
 
 def test_two_devices_learn_in_mixed_precision_what_one_device_learns(tmp_path):
     """In a process of its own, because devices are set up before anything else."""
-    environment = {**os.environ, "PYTHONPATH": str(SCRIPT.parents[1])}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, SCRIPT, tmp_path, "mixed_bfloat16"]
     subprocess.run(command, check=True, env=environment)
     result = json.loads((tmp_path / "result.json").read_text())

@@ -1,6 +1,6 @@
 """A compiled pipeline run without a cluster: order, inputs, outputs, failures, cache.
 
-The steps are small scripts; tests/test_kubeflow_pipeline.py runs the real ones.
+The steps are small scripts; tests/kubeflow/test_kubeflow_pipeline.py runs the real ones.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ from kfp.pipeline_spec import pipeline_spec_pb2 as pb
 from kubeflow import executor_io, ir, run_ir_locally
 from kubeflow.executor_io import Run, StepFailed
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 TEXT = {"instanceSchema": "title: tfx.Examples\ntype: object\n"}
 
 # Writes, under each output, its name, its parameters and what it finds in its inputs.

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 import yaml
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 TINY = {
     "data": {

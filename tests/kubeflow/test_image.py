@@ -13,7 +13,7 @@ import pytest
 from components.record_schema import SCHEMA_FILE
 from kubeflow import compile as kubeflow_compile
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 PACKAGES = ("facemodel", "components", "pipeline", "serving")
 LINES = re.sub(
     r"\\\n", " ", (ROOT / "kubeflow/Dockerfile").read_text(encoding="utf-8")

@@ -149,7 +149,7 @@ def test_more_processes_change_nothing_that_caches_look_at(program):
 
 
 def test_paths_of_this_machine_stay_here(documents, tmp_path):
-    checkout = str(pathlib.Path(__file__).resolve().parents[1])
+    checkout = str(pathlib.Path(__file__).resolve().parents[2])
     assert checkout not in yaml.safe_dump_all(documents)
     config = configuration.load(profile="small", overrides=["data.face_model=tiny"])
     places = kubeflow_compile.Places.here(tmp_path, config)

@@ -30,7 +30,7 @@ from facemodel.morphable.geometry import FaceGeometry
 from facemodel.network.regressor import IterativeRegressor, build_network
 from facemodel.saved_model import export, metadata
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 BINARY = os.environ.get("TF_SERVING_BIN")
 KINDS = ["facerelief", *(["tensorflow_model_server"] if BINARY else [])]
 NAME = "tiny"

@@ -1,6 +1,6 @@
 """Trains on one device and on two, which are halves of this machine's processor.
 
-    python tests/two_devices.py FOLDER PRECISION...
+    python tests/helpers/two_devices.py FOLDER PRECISION...
 
 FOLDER gets the records and result.json. Each batch holds its faces twice, so that both devices see
 the same ones and batch normalisation finds the same means with one device.

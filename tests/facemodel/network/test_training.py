@@ -30,7 +30,7 @@ from facemodel.synthesis.scenes import SceneModel
 from pipeline import cli
 from pipeline.training import progress, train
 
-ROOT = pathlib.Path(__file__).parents[1]
+ROOT = pathlib.Path(__file__).parents[3]
 MODEL = MorphableModel.tiny()
 NOISE = LandmarkNoise.isotropic(1.0, count=51)
 EASY = SynthesisConfig.paper(

@@ -18,7 +18,7 @@ from kubeflow import compile as kubeflow_compile
 from kubeflow import rollout
 from pipeline.config import PAPER
 
-MANIFESTS = pathlib.Path(__file__).resolve().parents[1] / "kubeflow" / "manifests"
+MANIFESTS = pathlib.Path(__file__).resolve().parents[2] / "kubeflow" / "manifests"
 KUBERNETES = "1.32"
 PATCHES = {"claim.yaml", "fetch-models.yaml", "network-policy.yaml"}
 """Files of object-store/ that are no whole resources; they change those of base/."""

@@ -11,7 +11,7 @@ import yaml
 
 from kubeflow import rollout
 
-FOLDER = pathlib.Path(__file__).resolve().parents[1] / "kubeflow/manifests/object-store"
+FOLDER = pathlib.Path(__file__).resolve().parents[2] / "kubeflow/manifests/object-store"
 STAND_IN = r"""#!/bin/sh -eu
 command=$1; shift
 case "$command $1" in

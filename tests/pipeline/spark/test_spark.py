@@ -13,7 +13,7 @@ import pytest
 
 from pipeline.spark import cluster, measure, sessions, tools
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
+ROOT = pathlib.Path(__file__).resolve().parents[3]
 SPARK = [sys.executable, "-m", "pipeline.spark"]
 DRAW = ["synthesize", "--eval", "40", "--test", "9", "--seed", "5", "--recipe", "paper"]
 DRAW += ["--shard-samples", "16", "-n"]

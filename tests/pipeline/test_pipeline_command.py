@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from pipeline import cli
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize("inner", ["", "inner/most"])

@@ -5,7 +5,7 @@ import pathlib
 
 import pytest
 from ml_metadata.proto import metadata_store_pb2 as pb
-from test_runs import CACHED, DONE, Recorder
+from test_history import CACHED, DONE, Recorder
 from typer.testing import CliRunner
 
 from components.deployment import registry

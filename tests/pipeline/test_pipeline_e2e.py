@@ -21,7 +21,7 @@ from pipeline.runs.places import Places
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 SETTINGS = """
 data: {face_model: tiny, train: 32, eval: 16, test: 8, image_size: 64}
 trainer: {samples: 48, batch_size: 8, size: 48, init: none, level: 0, learning_rate: 1.0e-4,
@@ -201,7 +201,7 @@ def test_the_tfx_command_runs_the_same_pipeline(pipeline, tmp_path):
 def test_killed_in_every_step_it_goes_on_each_time(tmp_path):
     """Killed when a step begins; also amid training, and when a push is done and not recorded."""
     made = Pipeline(tmp_path)
-    script = pathlib.Path(__file__).with_name("killed_runs.py")
+    script = ROOT / "tests/helpers/killed_runs.py"
     with subprocess.Popen(
         [sys.executable, script, made.config, made.places.root],
         cwd=ROOT,

@@ -1,6 +1,6 @@
 """Runs the pipeline once for each moment that is read from standard input, and is killed then.
 
-    python tests/killed_runs.py CONFIG ROOT SETTING...
+    python tests/helpers/killed_runs.py CONFIG ROOT SETTING...
 
 A moment is a text; the run gets SIGKILL when it logs a line with it, and goes on to its end if it
 never does. Each run is a process of its own, forked when TFX is loaded: to load it takes half a

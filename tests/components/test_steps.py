@@ -261,7 +261,7 @@ sys.path[:0] = [{str(pathlib.Path(__file__).parent)!r}]
 import tensorflow as tf
 two = [tf.config.LogicalDeviceConfiguration()] * 2
 tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], two)
-import test_pipeline_components as tests
+import test_steps as tests
 from components import trainer
 trainer.strategy_of = lambda settings: tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 settings = dataclasses.replace(tests.TRAINER, precision="mixed_bfloat16").to_json()
@@ -619,7 +619,7 @@ def test_the_records_are_those_of_facerelief_synthesize(tmp_path):
     code = f"""
 import os, tempfile
 os.environ |= {{"TF_NUM_INTRAOP_THREADS": "8", "OMP_NUM_THREADS": "8"}}
-import test_pipeline_components as tests
+import test_steps as tests
 data = tests.DataSettings(recipe="lifelike", seed=3, train=10, eval=5, test=4)
 made = tests.artifact(tests.standard_artifacts.Examples, {str(tmp_path / "step")!r})
 pipeline = tests.beam.Pipeline()
