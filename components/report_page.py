@@ -11,6 +11,8 @@ from collections.abc import Iterable
 import cv2
 import numpy as np
 
+from facemodel.synthesis.slices import BIN_NAMES
+
 MAP_MM = 5.0
 """The error at which the colour map ends."""
 _RAMP = np.array(
@@ -23,14 +25,6 @@ _RAMP = np.array(
     ]
 )
 """Colours from no error to MAP_MM."""
-
-BIN_NAMES = {
-    "slice/yaw_bin": ("far left", "left", "frontal", "right", "far right"),
-    "slice/expression_bin": ("neutral", "weak", "medium", "strong"),
-    "slice/skin_tone_bin": ("dark", "brown", "tan", "intermediate", "light", "very light"),
-    "slice/light_bin": ("frontal", "oblique", "from the side"),
-}
-"""Of the bins of facemodel.synthesis.slices."""
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #26262a; max-width: 62rem; margin: 2rem auto }

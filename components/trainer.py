@@ -16,7 +16,8 @@ import tensorflow as tf
 from components.deployment import warmup_requests
 from components.face_models import face_model_file, load_face_model
 from components.records.batches import record_batches, record_files
-from components.settings import DataSettings, ExportSettings, SettingsError, TrainerSettings
+from components.sections import SettingsError
+from components.settings import DataSettings, ExportSettings, TrainerSettings
 from components.trainer_arguments import (
     TrainerArguments,
     initial_weights,

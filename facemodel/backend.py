@@ -1,15 +1,16 @@
-"""TensorFlow's graphs, run as they were written."""
+"""What differs between the Keras backends, TensorFlow and JAX."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import keras
 
 
 @contextlib.contextmanager
-def as_written() -> Iterator[None]:
+def without_grappler() -> Iterator[None]:
     """Graphs that first run in the body are not rewritten by TensorFlow's optimizer.
 
     It makes a sum of three or more one op, which begins with whichever term is free first: the last
@@ -26,7 +27,21 @@ def as_written() -> Iterator[None]:
         tf.config.optimizer.set_experimental_options(before)
 
 
-def repeatable() -> contextlib.AbstractContextManager[None]:
+def deterministic() -> contextlib.AbstractContextManager[None]:
     """Steps of Keras in the body give the same bits each time, as they do on JAX anyway."""
     on_tensorflow = keras.backend.backend() == "tensorflow"
-    return as_written() if on_tensorflow else contextlib.nullcontext()
+    return without_grappler() if on_tensorflow else contextlib.nullcontext()
+
+
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The same function, traced once for each shape: tf.function on TensorFlow, jax.jit on JAX."""
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow
+
+        return tensorflow.function(function, reduce_retracing=True)
+    if backend == "jax":
+        import jax
+
+        return jax.jit(function)
+    raise ValueError(f"the Keras backend should be tensorflow or jax, got {backend}")

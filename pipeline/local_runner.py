@@ -25,7 +25,7 @@ if __name__ == "__main__":
     # The folder of this script comes first on the path and would hide the package of its name.
     sys.path[0] = str(pathlib.Path(__file__).resolve().parents[1])
 
-from components.settings import SettingsError
+from components.sections import SettingsError
 from facemodel.files import write_bytes
 from pipeline import config as configuration
 from pipeline.runs.places import DEFAULT_ROOT, Places, RunError, finished_mark, lock

@@ -6,7 +6,7 @@ import dataclasses
 import pathlib
 
 from components.face_models import NAMES, load_face_model
-from components.settings import SettingsError
+from components.sections import SettingsError
 from pipeline.config import PipelineConfig
 
 KEYWORDS = {"data.face_model": NAMES, "trainer.init": ("shipped", "none")}

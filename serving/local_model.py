@@ -39,8 +39,8 @@ class LocalModel:
         self, image: np.ndarray, landmarks: np.ndarray
     ) -> tuple[dict[str, np.ndarray], SavedFaceModel]:
         """See reconstructor.FaceModel."""
-        from facemodel.backend import as_written
+        from facemodel.backend import without_grappler
 
-        with as_written():
+        with without_grappler():
             outputs = self._run(image=image, landmarks=landmarks)
         return {name: value.numpy() for name, value in outputs.items()}, self.model

@@ -13,7 +13,7 @@ import numpy as np
 from facemodel.files import file_digest, files_digest
 from facemodel.morphable.landmarks import IBUG_68
 from facemodel.saved_model.metadata import ARRAYS as ARRAYS_FILE
-from facemodel.saved_model.metadata import read_facts
+from facemodel.saved_model.metadata import ExportError, read_facts
 
 ARRAYS = (
     "mean",
@@ -110,7 +110,7 @@ def _export_default(folder: pathlib.Path) -> None:
     model = MorphableModel.load()
     try:
         export.export_saved_model(model, load_pretrained(model), folder, facts=facts)
-    except export.ExportError:
+    except ExportError:
         if not (folder / "1").is_dir():  # otherwise another process was faster
             raise
 

@@ -19,8 +19,10 @@ from apache_beam.utils.shared import Shared
 
 from components.records.beam_runs import local_flags, run_to_end
 from components.records.shards import Shard, ShardFiles, batches_of, write_atomically
+from facemodel.morphable.landmark_noise import LandmarkNoise
 from facemodel.morphable.model import MorphableModel
 from facemodel.synthesis.recipes import SynthesisConfig
+from facemodel.synthesis.scenes import SceneModel
 
 __all__ = [
     "Shard",
@@ -95,9 +97,9 @@ class Synthesizer:
         from facemodel.synthesis.samples import plan_noise, sample_columns
 
         self._job = job
-        model = photos.SceneModel.create(job.load_model())
+        model = SceneModel.create(job.load_model())
         self._version = model.version
-        asked = (model, job.config, photos.LandmarkNoise.load())
+        asked = (model, job.config, LandmarkNoise.load())
         self._plan = plan_noise(*asked)
 
         def render(scene):

@@ -6,20 +6,11 @@ import numpy as np
 from keras import ops
 
 from facemodel.camera import CROP_SIZE
+from facemodel.colour import luma
 from facemodel.transforms import apply_similarity, invert_similarity, similarity_scale
 
-LUMA = (0.299, 0.587, 0.114)
 SUPERSAMPLE = 2
 _LEVELS = 6
-
-
-def luma(image):
-    """Grey values: uint8 or float [..., 3] -> float32 [...] in [0, 1], ITU-R BT.601 weights."""
-    unit = 1.0 / 255.0 if "int" in str(image.dtype) else 1.0
-    channels = (
-        ops.cast(image[..., k], "float32") * (unit * weight) for k, weight in enumerate(LUMA)
-    )
-    return sum(channels)
 
 
 def grey_crop(image, crop_from_image, *, size: int = CROP_SIZE, supersample: int = SUPERSAMPLE):

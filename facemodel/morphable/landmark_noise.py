@@ -7,11 +7,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from keras import ops
 
 from facemodel.files import DATA, appearing
 from facemodel.morphable.landmarks import MEDIAPIPE_COUNT
-from facemodel.synthesis.noise import Noise
 
 MEASURED = DATA / "landmark_noise.npz"
 
@@ -66,14 +64,3 @@ class LandmarkNoise(NamedTuple):
         factor, mean = self.factor.reshape(2 * len(self.mean), -1), self.mean.ravel()
         own = np.diag(self.rest_sd.ravel().astype(np.float64) ** 2)
         return own + factor @ factor.T + np.outer(mean, mean)
-
-
-def draw_landmark_noise(measured: LandmarkNoise, noise: Noise):
-    """Draws errors of detected landmarks: [B, L, 2] mm."""
-    count, _, shared = measured.factor.shape
-    errors = measured.mean + measured.rest_sd * noise.normal("landmarks/rest", (count, 2))
-    if shared:
-        weights = noise.normal("landmarks/shared", (shared,))
-        directions = measured.factor.reshape(count * 2, shared)
-        errors = errors + ops.reshape(ops.einsum("bk,lk->bl", weights, directions), (-1, count, 2))
-    return errors

@@ -10,28 +10,9 @@ import os
 import numpy as np
 
 from facemodel.files import DATA
+from facemodel.morphable.mesh import CoarseMesh, ModelError
 
 DEFAULT_MODEL = DATA / "default_model.npz"
-LEVELS = (0, 1, 2)
-
-
-class ModelError(ValueError):
-    """A face model file that cannot be read, or a model whose arrays do not fit together."""
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class CoarseMesh:
-    """The face with the fewest vertices, for where it is only looked at.
-
-    Attributes:
-      mean: [V0, 3] mm.
-      basis: [I + E, V0, 3] mm per unit of each coefficient.
-      triangles: [T0, 3] counter-clockwise seen from outside.
-    """
-
-    mean: np.ndarray
-    basis: np.ndarray
-    triangles: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ import zipfile
 import numpy as np
 from scipy import sparse
 
-from facemodel.morphable.model import LEVELS, CoarseMesh, ModelError
+from facemodel.morphable.mesh import CoarseMesh, ModelError
 
 FORMAT = 1
 """A file that does not name its `format` is of this first one."""
@@ -101,3 +101,6 @@ def _at_level(archive, level: int) -> dict:
         "uv": archive[prefix + "uv"].astype(np.float32),
         "expression_names": tuple(str(name) for name in archive["expression_names"]),
     }
+
+
+LEVELS = (0, 1, 2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from facemodel.morphable import landmarks
-from facemodel.morphable.model import CoarseMesh
+from facemodel.morphable.mesh import CoarseMesh
 
 _ROWS, _COLUMNS = 24, 24
 _RADII_MM = np.array([72.0, 95.0, 70.0])

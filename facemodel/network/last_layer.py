@@ -20,7 +20,7 @@ import numpy as np
 from keras import ops
 
 from facemodel.network.regressor import IterativeRegressor, loop_image
-from facemodel.synthesis.photos import OnlineBatch
+from facemodel.synthesis.online import OnlineBatch
 
 
 @dataclasses.dataclass(frozen=True)

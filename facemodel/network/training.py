@@ -17,14 +17,14 @@ import numpy as np
 from keras import ops
 
 from facemodel import camera
-from facemodel.backend import repeatable
+from facemodel.backend import deterministic
 from facemodel.fitting.landmark_fit import landmark_fit
 from facemodel.morphable.geometry import FaceGeometry
 from facemodel.network.losses import geometry_loss
 from facemodel.network.regressor import IterativeRegressor
 from facemodel.network.training_config import TrainingConfig, TrainingConfigError
 from facemodel.synthesis.noise import DeviceNoise, Noise
-from facemodel.synthesis.photos import OnlineBatch
+from facemodel.synthesis.online import OnlineBatch
 
 MIN_SIGMA_MM = 0.3
 """The landmark fit never trusts landmarks more than this."""
@@ -205,7 +205,7 @@ def train(
         trainer.optimizer.finalize_variable_values(trainer.trainable_variables)
         return
     _commit([*trainer.variables, *trainer.optimizer.variables])
-    with repeatable():
+    with deterministic():
         trainer.fit(
             batches if hasattr(batches, "element_spec") else _in_tuples(batches),
             steps_per_epoch=steps_per_round,

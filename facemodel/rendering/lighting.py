@@ -5,17 +5,8 @@ Both are found at the vertices and interpolated, as colours are.
 
 from __future__ import annotations
 
-import numpy as np
 from keras import ops
 
-from facemodel.synthesis.noise import Noise
-from facemodel.synthesis.recipes import SynthesisConfig
-
-_MEAN = 2.0 * float(np.sqrt(np.pi))
-"""Coefficient of the first spherical harmonic whose irradiance is 1 everywhere."""
-_BAND_SHARE = np.array([0, 1, 1, 1, 0.4, 0.4, 0.4, 0.4, 0.4], np.float32)[:, None]
-"""Irradiance is smooth: matte surfaces average over half of their surroundings."""
-_COLOUR_SHARE = 0.15
 _CELL_MM = 6.0
 _CELLS = (48, 40)
 """Rows and columns of the height map: 288 mm x 240 mm."""
@@ -23,16 +14,6 @@ _STEPS_MM = (8.0, 12.0, 16.0, 21.0, 27.0, 34.0, 42.0, 52.0)
 _BIAS_MM, _SOFTNESS = 1.5, 0.25
 """A part shades if it rises this far above the way to the light; and how fast that sets in."""
 _LOWEST_MM = -1e3
-
-
-def draw_environment(config: SynthesisConfig, noise: Noise):
-    """[B, 9, 3] coefficients of the irradiance of coloured surroundings, 1 in the mean."""
-    strength = config.environment.of(noise.uniform("environment/strength", (1, 1)))
-    grey = noise.normal("environment/grey", (9, 1))
-    colour = _COLOUR_SHARE * noise.normal("environment/colour", (9, 3))
-    mean = np.zeros((9, 1), np.float32)
-    mean[0] = _MEAN
-    return mean + strength * _BAND_SHARE * (grey + colour) / 0.4886
 
 
 def irradiance(coefficients, normals):

@@ -12,49 +12,20 @@ from typing import Any, NamedTuple
 import numpy as np
 from keras import ops
 
-from facemodel import camera, transforms
+from facemodel import camera, colour
 from facemodel.camera import Pose
-from facemodel.fitting import crop
-from facemodel.fitting.alignment import crop_around
-from facemodel.morphable.geometry import decode_landmarks
-from facemodel.morphable.landmark_noise import LandmarkNoise, draw_landmark_noise
 from facemodel.morphable.landmarks import IRISES
 from facemodel.rendering.lighting import unshaded
 from facemodel.rendering.shading import render_photo
-from facemodel.synthesis.distributions import ConfigError, Normal, Range
 from facemodel.synthesis.effects.overlays import Place
 from facemodel.synthesis.effects.photograph import Effects, call, photograph
-from facemodel.synthesis.noise import DeviceNoise, Noise, PhiloxNoise
-from facemodel.synthesis.recipes import SynthesisConfig
 from facemodel.synthesis.scenes import (
     Scene,
     SceneModel,
-    draw_coefficients,
-    draw_scene,
     scene_colours,
     scene_landmarks,
     scene_vertices,
 )
-
-__all__ = [
-    "ConfigError",
-    "DeviceNoise",
-    "LandmarkNoise",
-    "Noise",
-    "Normal",
-    "OnlineBatch",
-    "PhiloxNoise",
-    "Range",
-    "Rendering",
-    "Scene",
-    "SceneModel",
-    "SynthesisConfig",
-    "detect",
-    "draw_coefficients",
-    "draw_scene",
-    "online_batch",
-    "render_scene",
-]
 
 
 class Rendering(NamedTuple):
@@ -101,8 +72,8 @@ def render_scene(
     )
     environment = scene.environment
     if grey:
-        colours, effects = crop.luma(colours)[..., None], _grey_effects(effects)
-        environment = None if environment is None else crop.luma(environment)[..., None]
+        colours, effects = colour.luma(colours)[..., None], _grey_effects(effects)
+        environment = None if environment is None else colour.luma(environment)[..., None]
     face, mask = render(
         model.geometry, vertices, colours, pose, scene.light,
         height=size, width=size, inverse_distance=scene.inverse_distance,
@@ -125,7 +96,7 @@ def _lit(model: SceneModel, scene: Scene, vertices, run: Callable):
 
 def _grey_effects(effects: Effects) -> Effects:
     def grey(colours):
-        return crop.luma(colours)[..., None]
+        return colour.luma(colours)[..., None]
 
     def overlay(value):
         return value and value._replace(colour=grey(value.colour))
@@ -141,74 +112,4 @@ def _grey_effects(effects: Effects) -> Effects:
         glasses=worn,
         white=None,  # keeps the luma of grey
         background=(grey(colour), grey(coarse), fine),
-    )
-
-
-def detect(landmarks, scale, config: SynthesisConfig, noise: Noise, measured: LandmarkNoise):
-    """Imitates a detector.
-
-    Args:
-      landmarks: [B, L, 2] px, true.
-      scale: [B] px/mm of the faces.
-      config: says how much stronger or weaker than measured the noise may be.
-      noise: raw random numbers.
-      measured: how the real detector errs at these L landmarks.
-
-    Returns:
-      [B, L, 2] px as detected, and [B] px, the standard deviation of the error.
-    """
-    strength = scale * config.landmark_noise.of(noise.uniform("landmarks/strength"))
-    errors = draw_landmark_noise(measured, noise)
-    return landmarks + strength[:, None, None] * errors, strength * measured.sigma_mm
-
-
-class OnlineBatch(NamedTuple):
-    """What training sees.
-
-    Attributes:
-      grey: [B, S, S] in [0, 1].
-      landmarks: [B, 51, 2] px in the crop, as a detector gives them.
-      coefficients: [B, n] true.
-      sigma_px: [B] standard deviation of the landmarks' errors, px.
-    """
-
-    grey: Any
-    landmarks: Any
-    coefficients: Any
-    sigma_px: Any
-
-
-def online_batch(
-    model: SceneModel,
-    config: SynthesisConfig,
-    noise: Noise,
-    measured: LandmarkNoise,
-    *,
-    size: int = camera.CROP_SIZE,
-) -> OnlineBatch:
-    """Draws faces and renders them straight into the crop that serving would cut out.
-
-    Works inside a compiled step on any backend; all shapes are known beforehand.
-
-    Args:
-      model: from which faces are drawn.
-      config: the ranges.
-      noise: raw random numbers; decides the batch's size.
-      measured: noise of the 51 inner landmarks, LandmarkNoise.load().select(INNER_51).
-      size: px, side of the crop.
-
-    Source: paper section 5.1 (crop) and 6.1 (data).
-    """
-    scene = draw_scene(model, config, noise, size=size)
-    points = decode_landmarks(model.geometry, scene.coefficients)
-    true = camera.project(points, scene.pose, inverse_distance=scene.inverse_distance)[..., :2]
-    landmarks, sigma_px = detect(true, scene.pose.scale, config, noise, measured)
-    crop_from_image = crop_around(model.geometry, landmarks, size=size)
-    pose = camera.transform_pose(scene.pose, crop_from_image)
-    rendering = render_scene(model, scene, size=size, pose=pose, grey=True)
-    return OnlineBatch(
-        grey=rendering.image[..., 0],
-        landmarks=transforms.apply_similarity(crop_from_image, landmarks),
-        coefficients=scene.coefficients,
-        sigma_px=sigma_px * transforms.similarity_scale(crop_from_image),
     )

@@ -11,9 +11,10 @@ from keras import ops
 from facemodel.morphable.landmark_noise import LandmarkNoise
 from facemodel.morphable.landmarks import MEDIAPIPE_COUNT
 from facemodel.synthesis import slices
+from facemodel.synthesis.detector import detect
 from facemodel.synthesis.effects import jpeg
 from facemodel.synthesis.noise import Noise, NoisePlan, PhiloxNoise
-from facemodel.synthesis.photos import Rendering, detect
+from facemodel.synthesis.photos import Rendering
 from facemodel.synthesis.recipes import SynthesisConfig
 from facemodel.synthesis.scenes import Scene, SceneModel, draw_scene
 

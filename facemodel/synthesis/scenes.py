@@ -13,7 +13,6 @@ from facemodel.camera import Pose
 from facemodel.morphable.geometry import FaceGeometry, decode
 from facemodel.morphable.landmarks import INNER_51
 from facemodel.morphable.model import MorphableModel
-from facemodel.rendering.lighting import draw_environment
 from facemodel.rendering.shading import Light
 from facemodel.synthesis import slices
 from facemodel.synthesis.distributions import Range
@@ -240,3 +239,20 @@ def scene_landmarks(model: SceneModel, vertices, pose: Pose, inverse_distance):
 def inner_landmarks(landmarks):
     """The 51 of 478 landmarks [B, 478, 2] that poses and fits use."""
     return ops.take(landmarks, np.asarray(INNER_51), axis=1)
+
+
+_HARMONIC_MEAN = 2.0 * float(np.sqrt(np.pi))
+"""Coefficient of the first spherical harmonic whose irradiance is 1 everywhere."""
+_BAND_SHARE = np.array([0, 1, 1, 1, 0.4, 0.4, 0.4, 0.4, 0.4], np.float32)[:, None]
+"""Irradiance is smooth: matte surfaces average over half of their surroundings."""
+_COLOUR_SHARE = 0.15
+
+
+def draw_environment(config: SynthesisConfig, noise: Noise):
+    """[B, 9, 3] coefficients of the irradiance of coloured surroundings, 1 in the mean."""
+    strength = config.environment.of(noise.uniform("environment/strength", (1, 1)))
+    grey = noise.normal("environment/grey", (9, 1))
+    colour = _COLOUR_SHARE * noise.normal("environment/colour", (9, 3))
+    mean = np.zeros((9, 1), np.float32)
+    mean[0] = _HARMONIC_MEAN
+    return mean + strength * _BAND_SHARE * (grey + colour) / 0.4886

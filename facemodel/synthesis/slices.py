@@ -18,6 +18,15 @@ SKIN_TONE_EDGES_DEG = (-30.0, 10.0, 28.0, 41.0, 55.0)
 LIGHT_EDGES_DEG = (25.0, 50.0)
 """Of the angle between light and view: frontal, oblique, from the side."""
 
+BIN_NAMES = {
+    "slice/yaw_bin": ("far left", "left", "frontal", "right", "far right"),
+    "slice/expression_bin": ("neutral", "weak", "medium", "strong"),
+    "slice/skin_tone_bin": ("dark", "brown", "tan", "intermediate", "light", "very light"),
+    "slice/light_bin": ("frontal", "oblique", "from the side"),
+}
+"""What the bins of each slice are called, in order."""
+
+
 _XYZ_FROM_RGB = np.array(
     [[0.412456, 0.357576, 0.180438], [0.212673, 0.715152, 0.072175], [0.019334, 0.119192, 0.95030]],
     np.float32,

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 from scipy import sparse
 
+from facemodel.morphable.mesh import vertex_normals
 from facemodel.rendering import rasterizer
 
 SAMPLE_PX_PER_MM = 1.0
@@ -16,17 +17,6 @@ DEPTH_TOLERANCE_MM = 3.0
 SMOOTHING_STEPS = 3
 SKIN = 0
 """Number of that region in a face model; the others are eyes, teeth, tongue and mouth."""
-
-
-def vertex_normals(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
-    """Outward unit normals [V, 3], averaged over the triangles around each vertex by area."""
-    first, second, third = (vertices[triangles[:, k]] for k in range(3))
-    faces = np.cross(second - first, third - first)
-    columns = [
-        np.bincount(triangles.ravel(), np.repeat(faces[:, k], 3), len(vertices)) for k in range(3)
-    ]
-    normals = np.stack(columns, -1)
-    return normals / np.maximum(np.linalg.norm(normals, axis=-1, keepdims=True), 1e-12)
 
 
 def photo_colours(photo: np.ndarray, face) -> tuple[np.ndarray, np.ndarray]:

@@ -25,7 +25,8 @@ def command(
 
     Example: facerelief landmark-noise -n 400 --save facemodel/data/landmark_noise.npz
     """
-    from facemodel.morphable.model import ModelError, MorphableModel
+    from facemodel.morphable.mesh import ModelError
+    from facemodel.morphable.model import MorphableModel
     from facemodel.synthesis.distributions import ConfigError
     from pipeline.evaluation import landmark_noise
 

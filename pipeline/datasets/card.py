@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator
 import cv2
 import numpy as np
 
-from components.report_page import BIN_NAMES
 from components.settings import SPLITS
 from facemodel.synthesis import slices
+from facemodel.synthesis.slices import BIN_NAMES
 from pipeline.datasets.contact_sheet import contact_sheet, first_images
 from pipeline.datasets.unfinished import DatasetError
 from pipeline.datasets.write import DESCRIPTION

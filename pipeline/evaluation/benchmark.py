@@ -19,6 +19,7 @@ import numpy as np
 from rich.table import Table
 
 from facemodel import transforms
+from facemodel.backend import compiled
 from facemodel.files import write_bytes
 from facemodel.fitting import crop
 from facemodel.fitting.alignment import crop_around
@@ -26,7 +27,6 @@ from facemodel.morphable import landmarks
 from facemodel.morphable.model import MorphableModel
 from facemodel.network.pretrained import load_pretrained
 from facemodel.network.regressor import build_network, loop_image
-from pipeline.compiling import compiled
 
 BATCHES = (1, 8)
 TRAIN_BATCH, TRAIN_SIZE = 16, 100
@@ -117,12 +117,8 @@ def _ms(function: Callable[[], object], repeats: int) -> tuple[float, str, float
 
 def synthesis_rate(samples: int, recipe: str) -> float:
     """Samples a second that this process draws, renders, encodes and writes, start-up excluded."""
-    from components.records.synthesis import (
-        SynthesisJob,
-        Synthesizer,
-        synthesize_batch,
-        write_atomically,
-    )
+    from components.records.shards import write_atomically
+    from components.records.synthesis import SynthesisJob, Synthesizer, synthesize_batch
     from facemodel.synthesis.recipes import SynthesisConfig
     from facemodel.synthesis.samples import BATCH
 
@@ -165,7 +161,7 @@ def training_figures(*, repeats: int) -> Iterator[Figure]:
     """Samples a second of the whole training step, and of a bare step of the network."""
     import keras
 
-    from facemodel.backend import repeatable
+    from facemodel.backend import deterministic
     from facemodel.network.training_config import TrainingConfig
     from pipeline.training.train import TrainOptions, build_trainer
 
@@ -173,7 +169,7 @@ def training_figures(*, repeats: int) -> Iterator[Figure]:
     config = TrainingConfig(samples=10**6, batch_size=TRAIN_BATCH, size=TRAIN_SIZE)
     trainer = build_trainer(model, TrainOptions(out=pathlib.Path(), config=config))
     nothing = {"none": np.zeros((1, 1), np.float32)}
-    with repeatable():
+    with deterministic():
         median, _ = timed(train_step(trainer, (nothing,)), repeats=repeats)
     passes = TRAIN_BATCH * config.iterations
     yield Figure("training step, with synthesis and loop", passes / median * 1e3, "passes/s")
@@ -182,7 +178,7 @@ def training_figures(*, repeats: int) -> Iterator[Figure]:
     image = np.zeros((TRAIN_BATCH, TRAIN_SIZE, TRAIN_SIZE, 2), np.float32)
     target = np.zeros((TRAIN_BATCH, model.coefficient_count), np.float32)
     step = train_step(bare, ((image, target), target))
-    with repeatable():
+    with deterministic():
         median, _ = timed(step, repeats=repeats)
     yield Figure("training step, bare network", TRAIN_BATCH / median * 1e3, "passes/s")
 

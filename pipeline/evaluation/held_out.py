@@ -12,17 +12,19 @@ from collections.abc import Iterator
 import numpy as np
 
 from facemodel import camera, transforms
+from facemodel.backend import compiled
 from facemodel.evaluation import metrics
 from facemodel.fitting.alignment import crop_around
 from facemodel.fitting.landmark_fit import landmark_fit
+from facemodel.morphable.landmark_noise import LandmarkNoise
 from facemodel.morphable.landmarks import INNER_51
 from facemodel.morphable.model import MorphableModel
 from facemodel.network.regressor import IterativeRegressor
-from facemodel.synthesis import photos
+from facemodel.synthesis import detector, online, photos
+from facemodel.synthesis.distributions import Range
 from facemodel.synthesis.noise import Noise, PhiloxNoise
-from facemodel.synthesis.photos import LandmarkNoise, SynthesisConfig
-from facemodel.synthesis.scenes import SceneModel
-from pipeline.compiling import compiled
+from facemodel.synthesis.recipes import SynthesisConfig
+from facemodel.synthesis.scenes import SceneModel, draw_scene
 from pipeline.evaluation.error_table import Evaluation, merge_errors, summarise
 
 HELD_OUT_SEED = 20_161_025
@@ -68,12 +70,12 @@ def draw_held_out(
       measured: noise of the 51 inner landmarks.
       size: px, side of the crop.
     """
-    batch = photos.online_batch(model, config, noise, measured, size=size)
+    batch = online.online_batch(model, config, noise, measured, size=size)
     # The same noise gives the same scene again, so its exact landmarks go into the same crop.
-    scene = photos.draw_scene(model, config, noise, size=size)
+    scene = draw_scene(model, config, noise, size=size)
     points = photos.decode_landmarks(model.geometry, scene.coefficients)
     exact = camera.project(points, scene.pose, inverse_distance=scene.inverse_distance)[..., :2]
-    detected, _ = photos.detect(exact, scene.pose.scale, config, noise, measured)
+    detected, _ = detector.detect(exact, scene.pose.scale, config, noise, measured)
     crop_from_image = crop_around(model.geometry, detected, size=size)
     return HeldOut(
         grey=batch.grey,
@@ -159,7 +161,7 @@ def evaluate(
     """
     if count < 1:
         raise ValueError(f"count should be at least 1, got {count}")
-    config = SynthesisConfig.named(recipe, landmark_noise=photos.Range(1.0, 1.0))
+    config = SynthesisConfig.named(recipe, landmark_noise=Range(1.0, 1.0))
     scenes, inner = SceneModel.create(model), measured.select(INNER_51)
     evaluator = Evaluator(model, regressor)
     for first in range(0, count, batch_size):

@@ -14,6 +14,7 @@ from facemodel.morphable.model import MorphableModel
 from facemodel.synthesis import photos, slices
 from facemodel.synthesis.recipes import SynthesisConfig
 from facemodel.synthesis.samples import BATCH, aligned_indices, draw_samples
+from facemodel.synthesis.scenes import SceneModel
 
 SHARED_COUNT = 24
 """How many directions of shared errors are kept."""
@@ -71,7 +72,7 @@ def measure(model: MorphableModel, *, count: int, seed: int, recipe: str = "life
 def _samples(model, config: SynthesisConfig, *, count: int, seed: int) -> Iterator[dict]:
     import tensorflow as tf
 
-    scene_model = photos.SceneModel.create(model)
+    scene_model = SceneModel.create(model)
     size = config.image_size
     render = tf.function(
         lambda scene: photos.render_scene(scene_model, scene, size=size), autograph=False

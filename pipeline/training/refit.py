@@ -12,17 +12,19 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from facemodel.backend import compiled
 from facemodel.morphable.landmark_noise import LandmarkNoise
 from facemodel.morphable.landmarks import INNER_51
 from facemodel.morphable.model import MorphableModel
 from facemodel.network import last_layer, training
 from facemodel.network.pretrained import load_pretrained, weights_meta
 from facemodel.network.regressor import IterativeRegressor
+from facemodel.network.training_config import TrainingConfig
 from facemodel.network.weights import DEFAULT_WEIGHTS, read_weights, save_weights
 from facemodel.synthesis.noise import DeviceNoise
-from facemodel.synthesis.photos import SynthesisConfig, online_batch
+from facemodel.synthesis.online import online_batch
+from facemodel.synthesis.recipes import SynthesisConfig
 from facemodel.synthesis.scenes import SceneModel
-from pipeline.compiling import compiled
 
 
 class RefitError(ValueError):
@@ -51,7 +53,7 @@ class RefitOptions:
     faces: int = 3000
     rounds: int = 3
     trust: float = 5000.0
-    config: training.TrainingConfig = training.TrainingConfig(batch_size=16, size=200)
+    config: TrainingConfig = TrainingConfig(batch_size=16, size=200)
 
     def __post_init__(self):
         limits = {"faces": self.faces, "rounds": self.rounds, "trust": self.trust}

@@ -30,7 +30,8 @@ from facemodel.network.regressor import IterativeRegressor, build_network
 from facemodel.network.training import RegressorTrainer
 from facemodel.network.training_config import PRECISIONS, TrainingConfig
 from facemodel.network.weights import put_weights, save_weights
-from facemodel.synthesis.photos import SynthesisConfig, online_batch
+from facemodel.synthesis.online import online_batch
+from facemodel.synthesis.recipes import SynthesisConfig
 from facemodel.synthesis.scenes import SceneModel
 from pipeline.training.progress import LogProgress, ShowProgress, StopEarly
 

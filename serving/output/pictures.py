@@ -5,8 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from facemodel.morphable.mesh import vertex_normals
 from facemodel.rendering import rasterizer
-from facemodel.texture.visible import vertex_normals
 
 SUPERSAMPLE = 2
 CLAY = (0.97, 0.95, 0.92)

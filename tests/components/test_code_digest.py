@@ -4,6 +4,7 @@ import pytest
 
 from components import code_digest
 from components.code_digest import source_files
+from facemodel.files import DATA
 
 
 @pytest.fixture
@@ -114,4 +115,4 @@ def test_steps_depend_on_the_data_that_they_read(module, named):
 def test_every_data_file_is_named_by_a_module():
     modules = (path.stem for path in (code_digest.ROOT / "facemodel").glob("*.py"))
     sources = source_files(*(f"facemodel.{name}" for name in modules if name != "__init__"))
-    assert code_digest.data_files(sources) == sorted(code_digest.DATA.glob("*.npz"))
+    assert code_digest.data_files(sources) == sorted(DATA.glob("*.npz"))

@@ -44,7 +44,7 @@ from components import (
 )
 from components.deployment import registry
 from components.deployment.inference import ExportedModel, batches, labels
-from components.deployment.server_process import ServerBusy
+from components.deployment.server_process import ServerBusy, ServerError
 from components.record_schema import curated_schema
 from components.records.beam_runs import local_flags
 from components.settings import (
@@ -55,6 +55,7 @@ from components.settings import (
     ReportSettings,
     TrainerSettings,
 )
+from components.trainer_arguments import TrainerArguments, run_key
 from facemodel.morphable.model import MorphableModel
 from facemodel.network.checkpoints import checkpoint_steps
 from facemodel.network.weights import WeightsError
@@ -276,14 +277,14 @@ tests.train(examples, folder, folder / "checkpoints", trainer=settings)
 
 
 def test_other_settings_code_or_records_train_anew():
-    base = trainer.TrainerArguments(**arguments("here"))
-    key = trainer.run_key(base, "records")
-    moved = trainer.TrainerArguments(**arguments("elsewhere"))
-    assert trainer.run_key(moved, "records") == key
+    base = TrainerArguments(**arguments("here"))
+    key = run_key(base, "records")
+    moved = TrainerArguments(**arguments("elsewhere"))
+    assert run_key(moved, "records") == key
     for changes in ({"code": "other"}, {"trainer": TrainerSettings().to_json()}):
-        changed = trainer.TrainerArguments(**arguments("here", **changes))
-        assert trainer.run_key(changed, "records") != key
-    assert trainer.run_key(base, "others") != key
+        changed = TrainerArguments(**arguments("here", **changes))
+        assert run_key(changed, "records") != key
+    assert run_key(base, "others") != key
 
 
 def test_training_waits_for_the_gate_and_every_own_step_has_its_codes_digest():
@@ -455,9 +456,9 @@ def test_wrong_answers_are_told(examples, outputs, message):
     right = {"coefficients": [[1, 2]], "vertices": [[[0, 0, 0]]]}
     expected = np.float32([[1, 2]])
     ask(Answering(**right), records, name="tiny", timeout=1.0, expected=expected)
-    with pytest.raises(infra_validator.ServerError, match=message):
+    with pytest.raises(ServerError, match=message):
         ask(Answering(**outputs), records, name="tiny", timeout=1.0, expected=expected)
-    with pytest.raises(infra_validator.ServerError, match="no records"):
+    with pytest.raises(ServerError, match="no records"):
         ask(Answering(**right), [], name="tiny", timeout=1.0, expected=expected[:0])
 
 

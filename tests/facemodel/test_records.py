@@ -21,6 +21,7 @@ from facemodel.synthesis import photos
 from facemodel.synthesis.distributions import Normal
 from facemodel.synthesis.recipes import SynthesisConfig
 from facemodel.synthesis.samples import aligned_indices, draw_samples
+from facemodel.synthesis.scenes import SceneModel
 
 CONFIG = SynthesisConfig.lifelike(image_size=64, relative_scale=Normal(0.3, 0.02, 0.25, 0.35))
 TINY = MorphableModel.tiny()
@@ -29,7 +30,7 @@ COUNTS = {"coefficient_count": TINY.coefficient_count, "albedo_count": len(TINY.
 
 @pytest.fixture(scope="module")
 def model():
-    return photos.SceneModel.create(TINY)
+    return SceneModel.create(TINY)
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components import settings
-from components.sections import Section
+from components.sections import Section, SettingsError
 from facemodel.network.training_config import TrainingConfig, TrainingConfigError
 from pipeline import config
-from pipeline.config import PipelineConfig, SettingsError, load
+from pipeline.config import PipelineConfig, load
 
 
 @pytest.mark.parametrize("name", config.PROFILES)

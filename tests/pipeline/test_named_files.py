@@ -9,7 +9,7 @@ from model_files import write_model
 from typer.testing import CliRunner
 
 from components.deployment.server_process import SERVER_VARIABLE, named_server
-from components.settings import SettingsError
+from components.sections import SettingsError
 from facemodel.morphable.model import MorphableModel
 from facemodel.network.regressor import build_network
 from facemodel.network.weights import save_weights

@@ -15,6 +15,7 @@ import trimesh
 from PIL import Image
 from typer.testing import CliRunner
 
+from facemodel.morphable import mesh
 from facemodel.morphable.landmarks import IBUG_68, INNER_51
 from facemodel.morphable.model import MorphableModel
 from facemodel.network.pretrained import load_pretrained
@@ -174,7 +175,7 @@ def test_colours_come_from_where_the_photo_shows_the_vertex(face):
     left, right = clear & (camera[:, 0] < -15), clear & (camera[:, 0] > 15)
     assert (np.abs(result[left].astype(int) - (200, 0, 0)) < 25).all()
     assert (np.abs(result[right].astype(int) - (0, 0, 200)) < 25).all()
-    normals = visible.vertex_normals(face.vertices, face.triangles) @ face.rotation.T
+    normals = mesh.vertex_normals(face.vertices, face.triangles) @ face.rotation.T
     assert (seen[normals[:, 2] < 0] == 0).all()
 
 
@@ -182,7 +183,7 @@ def test_vertices_behind_others_are_hidden(face):
     far = face.vertices - (0, 0, 50)
     both = np.concatenate([face.vertices, far])
     triangles = np.concatenate([face.triangles, face.triangles + len(far)])
-    normals = np.tile(visible.vertex_normals(face.vertices, face.triangles), (2, 1))
+    normals = np.tile(mesh.vertex_normals(face.vertices, face.triangles), (2, 1))
     pixels, depth = to_photo(both, np.eye(3), 1.0, np.array([150.0, 150.0]))
     seen = visible.visibility(pixels, depth, normals, triangles, size=(300, 300))
     front, behind = np.split(seen, 2)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from keras import ops
 
-from facemodel.fitting.crop import luma
+from facemodel.colour import luma
 from facemodel.synthesis.effects import glasses, overlays
 from facemodel.synthesis.effects.glasses import Glasses
 from facemodel.synthesis.effects.overlays import Hair, Hand, Occluder, Place

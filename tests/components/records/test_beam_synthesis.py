@@ -19,12 +19,14 @@ from apache_beam.testing import test_pipeline
 from apache_beam.testing.util import assert_that, equal_to
 
 from components.records import synthesis
+from components.records.shards import ShardFiles, write_atomically
 from facemodel.morphable.model import MorphableModel
 from facemodel.synthesis.distributions import Normal
 from facemodel.synthesis.recipes import SynthesisConfig
 from pipeline.datasets import plan as dataset_plan
 from pipeline.datasets import unfinished
 from pipeline.datasets import write as datasets
+from pipeline.datasets.unfinished import DatasetError
 from pipeline.spark import sessions
 
 CONFIG = SynthesisConfig.lifelike(image_size=48, relative_scale=Normal(0.22, 0.01, 0.2, 0.25))
@@ -71,7 +73,7 @@ def test_a_split_is_a_range_of_the_same_records(tmp_path, expected, first, count
     with test_pipeline.TestPipeline() as pipeline:
         pairs = pipeline | beam.Create(job.batches) | synthesis.Synthesize(job)
         assert_that(pairs, equal_to(wanted))
-    files = synthesis.ShardFiles(str(tmp_path), "eval", len(job.batches))
+    files = ShardFiles(str(tmp_path), "eval", len(job.batches))
     counters = synthesis.write_shards(job, files.shards(job.indices))
     paths = [files.path(shard) for shard in range(files.count)]
     assert records_of(paths) == [record for _, record in wanted]
@@ -86,7 +88,7 @@ def test_a_job_without_samples_is_an_error(changes):
 
 @pytest.mark.parametrize("shards", [1, 3])
 def test_shards_hold_the_same_records_in_order(tmp_path, expected, shards):
-    files = synthesis.ShardFiles(str(tmp_path), "train", shards)
+    files = ShardFiles(str(tmp_path), "train", shards)
     counters = synthesis.write_shards(JOB, files.shards(JOB.indices))
     names = sorted(path.name for path in tmp_path.iterdir())
     assert names == [f"train-{k:05d}-of-{shards:05d}.tfrecord" for k in range(shards)]
@@ -102,7 +104,7 @@ def test_a_failed_shard_leaves_nothing(tmp_path):
         raise OSError("disk full")
 
     with pytest.raises(OSError, match="disk full"):
-        synthesis.write_atomically(str(tmp_path / "x.tfrecord"), records())
+        write_atomically(str(tmp_path / "x.tfrecord"), records())
     assert not list(tmp_path.iterdir())
 
 
@@ -130,7 +132,7 @@ def test_a_dataset_folder_is_complete_and_repeatable(tmp_path, expected):
 
 def write_until(folder, shards, **options):
     """Starts a run that fails after some shards, as a full disk or a kill would end it."""
-    written, real = [], synthesis.write_atomically
+    written, real = [], write_atomically
 
     def write(path, records):
         if len(written) == shards:
@@ -155,12 +157,12 @@ def test_splits_hold_neighbouring_records_and_resume_makes_the_same(tmp_path, ex
     left = tmp_path / ".faces.unfinished"
     assert len(list(left.glob("*.tfrecord"))) == 2
     assert not list(left.glob("*.part"))
-    with pytest.raises(datasets.DatasetError, match="--resume continues it"):
+    with pytest.raises(DatasetError, match="--resume continues it"):
         datasets.write(plan(**SPLIT), folder)
     other = plan(dataclasses.replace(JOB, seed=6), **SPLIT)
-    with pytest.raises(datasets.DatasetError, match="had seed 5, this one has 6"):
+    with pytest.raises(DatasetError, match="had seed 5, this one has 6"):
         datasets.write(other, folder, resume=True)
-    with pytest.raises(datasets.DatasetError, match="had splits"):
+    with pytest.raises(DatasetError, match="had splits"):
         datasets.write(plan(), folder, resume=True)
     spoiled, kept = sorted(left.glob("*.tfrecord"))
     spoiled.write_bytes(spoiled.read_bytes()[:-1])
@@ -186,7 +188,7 @@ def test_overwriting_forgets_an_interrupted_run(tmp_path):
 def test_two_processes_do_not_write_one_folder(tmp_path):
     with (
         unfinished.opened(tmp_path / "faces", {}, resume=False, overwrite=False),
-        pytest.raises(datasets.DatasetError, match="another process is writing it"),
+        pytest.raises(DatasetError, match="another process is writing it"),
         unfinished.opened(tmp_path / "faces", {}, resume=True, overwrite=False),
     ):
         pass
@@ -196,9 +198,9 @@ def test_an_existing_folder_is_kept_unless_overwritten(tmp_path):
     folder = tmp_path / "faces"
     folder.mkdir()
     (folder / "mine.txt").write_text("mine")
-    with pytest.raises(datasets.DatasetError, match="exists already"):
+    with pytest.raises(DatasetError, match="exists already"):
         datasets.write(plan(), folder)
-    with pytest.raises(datasets.DatasetError, match="holds no data set"):
+    with pytest.raises(DatasetError, match="holds no data set"):
         datasets.write(plan(), folder, overwrite=True)
     (folder / datasets.DESCRIPTION).write_text("{}")
     datasets.write(plan(), folder, overwrite=True)
@@ -219,7 +221,7 @@ def test_a_failed_run_leaves_the_old_data_and_nothing_new(tmp_path):
 
 
 def test_a_full_disk_is_an_error_beforehand(tmp_path):
-    with pytest.raises(datasets.DatasetError, match="MB are needed"):
+    with pytest.raises(DatasetError, match="MB are needed"):
         datasets.check_target(tmp_path / "faces", 10**18, overwrite=False)
 
 
@@ -235,7 +237,7 @@ def test_one_sample_alone_is_the_stored_one(expected):
 def test_one_and_two_workers_write_the_same_bytes(tmp_path):
     """Two processes with one thread each against this process."""
     for workers in (1, 2):
-        files = synthesis.ShardFiles(str(tmp_path / str(workers)), "train", 2)
+        files = ShardFiles(str(tmp_path / str(workers)), "train", 2)
         (tmp_path / str(workers)).mkdir()
         synthesis.write_shards(JOB, files.shards(JOB.indices), workers=workers)
     one, two = (records_of(sorted((tmp_path / str(k)).iterdir())) for k in (1, 2))

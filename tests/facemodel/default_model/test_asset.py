@@ -6,7 +6,8 @@ from scipy.spatial import cKDTree
 
 from facemodel.default_model import landmarks, portrait, regions
 from facemodel.morphable.landmarks import IBUG_68, embedded_points
-from facemodel.morphable.model import DEFAULT_MODEL, LEVELS, MorphableModel
+from facemodel.morphable.model import DEFAULT_MODEL, MorphableModel
+from facemodel.morphable.npz import LEVELS
 
 LIMIT_BYTES = 20 << 20
 CONTROL_VERTICES = 2966

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from facemodel.morphable import landmarks
-from facemodel.morphable.model import ModelError, MorphableModel
+from facemodel.morphable.mesh import ModelError
+from facemodel.morphable.model import MorphableModel
 
 
 def test_vertices_are_the_linear_combination_of_the_bases():

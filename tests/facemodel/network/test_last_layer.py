@@ -6,11 +6,13 @@ import pytest
 from typer.testing import CliRunner
 
 from facemodel.morphable.landmark_noise import LandmarkNoise
-from facemodel.network import last_layer, training
+from facemodel.network import last_layer
 from facemodel.network.losses import geometry_loss
 from facemodel.network.regressor import IterativeRegressor
+from facemodel.network.training_config import TrainingConfig
 from facemodel.synthesis.noise import PhiloxNoise
-from facemodel.synthesis.photos import SynthesisConfig, online_batch
+from facemodel.synthesis.online import online_batch
+from facemodel.synthesis.recipes import SynthesisConfig
 from facemodel.synthesis.scenes import SceneModel
 from pipeline import cli
 from pipeline.training.refit import RefitError, RefitOptions, refit_rounds
@@ -98,7 +100,7 @@ def test_the_visitor_sees_what_the_loop_corrects(scenes, tiny_model):
 
 def test_the_loop_gains_on_faces_that_it_has_not_seen(scenes, tiny_model):
     regressor = make_regressor(scenes, tiny_model.coefficient_count)
-    config = training.TrainingConfig(batch_size=40, size=SIZE, seed=1)
+    config = TrainingConfig(batch_size=40, size=SIZE, seed=1)
     options = RefitOptions(None, recipes=("paper",), faces=320, rounds=2, trust=10.0, config=config)
     batch = draw(scenes, 100, seed=9)
     zeros = np.zeros_like(batch.coefficients)

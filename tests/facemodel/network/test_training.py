@@ -23,8 +23,11 @@ from facemodel.network.regressor import IterativeRegressor, build_network
 from facemodel.network.training_config import TrainingConfig, TrainingConfigError
 from facemodel.network.weights import DEFAULT_WEIGHTS, WeightsError, load_weights
 from facemodel.records import encode_record
+from facemodel.synthesis.distributions import Normal, Range
 from facemodel.synthesis.noise import DeviceNoise, PhiloxNoise
-from facemodel.synthesis.photos import Normal, Range, SynthesisConfig, online_batch, render_scene
+from facemodel.synthesis.online import online_batch
+from facemodel.synthesis.photos import render_scene
+from facemodel.synthesis.recipes import SynthesisConfig
 from facemodel.synthesis.samples import BATCH, draw_samples
 from facemodel.synthesis.scenes import SceneModel
 from pipeline import cli
@@ -285,7 +288,7 @@ for weight in network.trainable_weights:
     fan = max(1, int(np.prod(weight.shape[:-1])))
     value = weight.name == "gamma"
     weight.assign((value + spread * rng.normal(size=weight.shape) / fan**0.5).astype(np.float32))
-config = training.TrainingConfig(
+config = TrainingConfig(
     samples=8, batch_size=4, size=32, iterations=1, landmark_fit_starts=1.0, zero_starts=0.0
 )
 regressor = IterativeRegressor(FaceGeometry.create(model), network, iterations=1)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from facemodel.rendering import lighting
+from facemodel.synthesis import scenes
 from facemodel.synthesis.distributions import Range
 from facemodel.synthesis.noise import PhiloxNoise
 from facemodel.synthesis.recipes import SynthesisConfig
@@ -11,7 +12,7 @@ from facemodel.synthesis.recipes import SynthesisConfig
 
 def test_irradiance_is_one_in_the_mean():
     config = SynthesisConfig.paper(environment=Range(0.2, 0.2))
-    drawn = np.asarray(lighting.draw_environment(config, PhiloxNoise(0, range(300))))
+    drawn = np.asarray(scenes.draw_environment(config, PhiloxNoise(0, range(300))))
     normals = np.random.default_rng(0).normal(size=(1, 500, 3)).astype(np.float32)
     normals /= np.linalg.norm(normals, axis=-1, keepdims=True)
     found = np.asarray(lighting.irradiance(drawn, np.repeat(normals, 300, 0)))

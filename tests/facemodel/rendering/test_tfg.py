@@ -6,6 +6,7 @@ from tensorflow_graphics.math import spherical_harmonics
 
 from facemodel.rendering import lighting, tfg
 from facemodel.rendering import shading as renderer
+from facemodel.synthesis import scenes
 from facemodel.synthesis.distributions import Range
 from facemodel.synthesis.noise import PhiloxNoise
 from facemodel.synthesis.recipes import SynthesisConfig
@@ -52,7 +53,7 @@ def test_both_renderers_agree_on_surroundings_and_shadows(
     config = SynthesisConfig.paper(environment=Range(0.3, 0.3))
     toward = np.einsum("bij,bi->bj", pose.rotation, light.direction).astype(np.float32)
     extras = {
-        "environment": lighting.draw_environment(config, PhiloxNoise(1, range(2))),
+        "environment": scenes.draw_environment(config, PhiloxNoise(1, range(2))),
         "lit": lighting.unshaded(vertices, default_geometry.centre, toward, np.float32([0.9, 0.9])),
     }
     scene = default_geometry, vertices, albedo, pose, light

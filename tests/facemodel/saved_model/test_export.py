@@ -19,8 +19,8 @@ from facemodel.morphable.geometry import FaceGeometry, decode, decode_landmarks
 from facemodel.morphable.landmark_noise import LandmarkNoise
 from facemodel.morphable.model import MorphableModel
 from facemodel.network.pretrained import load_pretrained
-from facemodel.network.regressor import ITERATIONS as DEFAULT_ITERATIONS
 from facemodel.network.regressor import IterativeRegressor, build_network
+from facemodel.network.training_config import ITERATIONS as DEFAULT_ITERATIONS
 from facemodel.network.weights import WeightsError, save_weights
 from facemodel.records import encode_record
 from facemodel.rendering.shading import render_shading
@@ -31,6 +31,7 @@ from facemodel.synthesis import photos
 from facemodel.synthesis.distributions import Normal
 from facemodel.synthesis.recipes import SynthesisConfig
 from facemodel.synthesis.samples import aligned_indices, draw_samples
+from facemodel.synthesis.scenes import SceneModel
 from pipeline.cli import make_app
 from pipeline.commands import export as export_command
 
@@ -72,7 +73,7 @@ def signatures(loaded):
 
 @pytest.fixture(scope="module")
 def samples():
-    model = photos.SceneModel.create(TINY)
+    model = SceneModel.create(TINY)
     return draw_samples(
         model,
         CONFIG,

@@ -13,12 +13,15 @@ from keras import ops
 
 from facemodel import camera, transforms
 from facemodel.morphable import landmarks
+from facemodel.morphable.landmark_noise import LandmarkNoise
 from facemodel.morphable.model import MorphableModel
-from facemodel.synthesis import expressions, photos, slices
+from facemodel.synthesis import detector, expressions, photos, slices
 from facemodel.synthesis.distributions import ConfigError, Normal, Range
 from facemodel.synthesis.noise import DeviceNoise, PhiloxNoise, TableNoise
+from facemodel.synthesis.online import online_batch
 from facemodel.synthesis.recipes import SynthesisConfig
 from facemodel.synthesis.samples import aligned_indices, draw_samples, plan_noise
+from facemodel.synthesis.scenes import SceneModel, draw_scene
 
 TINY = MorphableModel.tiny()
 UNITS = (
@@ -32,12 +35,12 @@ UNITS = (
     "unit/mouth-open",
 )
 SMALL = {"image_size": 64, "relative_scale": Normal(0.3, 0.02, 0.25, 0.35)}
-NOISE = photos.LandmarkNoise.isotropic(1.0)
+NOISE = LandmarkNoise.isotropic(1.0)
 
 
 @pytest.fixture(scope="module")
 def model():
-    return photos.SceneModel.create(TINY)
+    return SceneModel.create(TINY)
 
 
 @pytest.fixture(scope="module", params=["paper", "lifelike"])
@@ -53,9 +56,9 @@ def numpy_tree(value):
 
 
 def test_sample_i_depends_on_seed_and_i_only(model, config):
-    together = numpy_tree(photos.draw_scene(model, config, PhiloxNoise(5, range(6))))
-    alone = numpy_tree(photos.draw_scene(model, config, PhiloxNoise(5, [4])))
-    other = numpy_tree(photos.draw_scene(model, config, PhiloxNoise(6, [4])))
+    together = numpy_tree(draw_scene(model, config, PhiloxNoise(5, range(6))))
+    alone = numpy_tree(draw_scene(model, config, PhiloxNoise(5, [4])))
+    other = numpy_tree(draw_scene(model, config, PhiloxNoise(6, [4])))
     for many, one in zip(together, alone):
         np.testing.assert_allclose(many[4], one[0], atol=1e-5)
     assert not np.allclose(alone[0], other[0])
@@ -73,10 +76,8 @@ def test_noise_streams_are_independent_and_repeatable():
 def test_numbers_drawn_beforehand_are_those_that_a_function_would_draw(model, config):
     plan = plan_noise(model, config, NOISE)
     table = plan.draw(PhiloxNoise(5, range(3)))
-    ready = numpy_tree(photos.draw_scene(model, config, TableNoise(table)))
-    for one, other in zip(
-        ready, numpy_tree(photos.draw_scene(model, config, PhiloxNoise(5, range(3))))
-    ):
+    ready = numpy_tree(draw_scene(model, config, TableNoise(table)))
+    for one, other in zip(ready, numpy_tree(draw_scene(model, config, PhiloxNoise(5, range(3))))):
         np.testing.assert_array_equal(one, other)
 
 
@@ -117,7 +118,7 @@ def test_device_noise_repeats_by_seed_and_name():
 
 
 def test_poses_are_normal_around_a_frontal_centred_face(model, config):
-    scene = photos.draw_scene(model, config, PhiloxNoise(0, range(600)))
+    scene = draw_scene(model, config, PhiloxNoise(0, range(600)))
     rotation = np.asarray(scene.pose.rotation)
     yaw = np.asarray(slices.yaw_deg(rotation))
     pitch = np.rad2deg(np.arcsin(rotation[:, 2, 1]))
@@ -135,7 +136,7 @@ def test_poses_are_normal_around_a_frontal_centred_face(model, config):
 
 
 def test_coefficients_and_light_follow_the_recipe(model, config):
-    scene = photos.draw_scene(model, config, PhiloxNoise(0, range(600)))
+    scene = draw_scene(model, config, PhiloxNoise(0, range(600)))
     identity, weights = np.split(np.asarray(scene.coefficients), [TINY.identity_count], axis=1)
     np.testing.assert_allclose(identity.mean(0), 0, atol=0.15)
     np.testing.assert_allclose(identity.std(0), 1, atol=0.1)
@@ -157,7 +158,7 @@ def test_coefficients_and_light_follow_the_recipe(model, config):
 
 def test_mixed_albedo_stays_near_the_stored_textures(model):
     config = SynthesisConfig.lifelike(albedo_jitter=0.0, **SMALL)
-    scene = photos.draw_scene(model, config, PhiloxNoise(0, range(20)))
+    scene = draw_scene(model, config, PhiloxNoise(0, range(20)))
     first = np.repeat(TINY.albedo_scores, len(TINY.albedo_scores), 0)
     step = np.tile(TINY.albedo_scores, (len(TINY.albedo_scores), 1)) - first
     length = np.maximum((step**2).sum(1), 1e-9)
@@ -194,7 +195,7 @@ def test_natural_expressions_move_both_sides_and_keep_the_mouth_within_limits():
 
 
 def test_landmarks_lie_on_the_rendered_face(model, config):
-    scene = photos.draw_scene(model, config, PhiloxNoise(2, range(4)))
+    scene = draw_scene(model, config, PhiloxNoise(2, range(4)))
     rendering = photos.render_scene(model, scene, size=config.image_size)
     assert ops.shape(rendering.image) == (4, 64, 64, 3)
     points = TINY.vertices(np.asarray(scene.coefficients))
@@ -215,7 +216,7 @@ def test_landmarks_lie_on_the_rendered_face(model, config):
 
 def test_the_grey_rendering_is_nearly_the_luma_of_the_coloured_one(model):
     config = SynthesisConfig.paper(**SMALL)
-    scene = photos.draw_scene(model, config, PhiloxNoise(3, range(4)))
+    scene = draw_scene(model, config, PhiloxNoise(3, range(4)))
     coloured = photos.render_scene(model, scene, size=64)
     grey = photos.render_scene(model, scene, size=64, grey=True)
     on_face = np.asarray(coloured.mask) > 0
@@ -231,11 +232,11 @@ def test_online_batches_show_the_crop_that_serving_would_cut_out(model):
     config = SynthesisConfig.paper(image_size=256)
     noise = PhiloxNoise(9, range(3))
     inner = NOISE.select(landmarks.INNER_51)
-    online = photos.online_batch(model, config, noise, inner, size=200)
-    scene = photos.draw_scene(model, config, noise)
+    online = online_batch(model, config, noise, inner, size=200)
+    scene = draw_scene(model, config, noise)
     rendering = photos.render_scene(model, scene, size=256)
     true = np.asarray(rendering.landmarks)[:, np.asarray(landmarks.INNER_51)]
-    detected, sigma_px = photos.detect(true, scene.pose.scale, config, noise, inner)
+    detected, sigma_px = detector.detect(true, scene.pose.scale, config, noise, inner)
     crop_from_image = crop_around(model.geometry, detected)
     expected = transforms.apply_similarity(crop_from_image, detected)
     np.testing.assert_allclose(online.landmarks, expected, atol=0.02)
@@ -254,9 +255,9 @@ def test_online_batches_show_the_crop_that_serving_would_cut_out(model):
 
 
 def test_detected_landmarks_have_the_stated_error(model, config):
-    scene = photos.draw_scene(model, config, PhiloxNoise(4, range(50)))
+    scene = draw_scene(model, config, PhiloxNoise(4, range(50)))
     true = np.zeros((50, 478, 2), np.float32)
-    detected, sigma_px = photos.detect(
+    detected, sigma_px = detector.detect(
         true, scene.pose.scale, config, PhiloxNoise(4, range(50)), NOISE
     )
     np.testing.assert_allclose(np.asarray(detected).std((1, 2)), sigma_px, rtol=0.12)
@@ -270,7 +271,7 @@ def test_online_batches_compile_with_device_noise(model):
 
     @tf.function(autograph=False)
     def step(seed):
-        return photos.online_batch(model, config, DeviceNoise(seed, 2), inner, size=48)
+        return online_batch(model, config, DeviceNoise(seed, 2), inner, size=48)
 
     first, again, other = (step(tf.constant([3, k], tf.uint32)) for k in (1, 1, 2))
     np.testing.assert_allclose(first.grey, again.grey, atol=1e-6)
@@ -329,7 +330,7 @@ def test_impossible_configs_are_an_error_that_names_the_field(changes, message):
 
 
 def test_paper_recipe_has_no_effects_and_no_perspective(model):
-    scene = photos.draw_scene(model, SynthesisConfig.paper(), PhiloxNoise(0, [0]))
+    scene = draw_scene(model, SynthesisConfig.paper(), PhiloxNoise(0, [0]))
     assert scene.effects.hair is scene.effects.occluder is scene.effects.grain is None
     assert scene.effects.blotches == ()
     assert not np.asarray(scene.inverse_distance).any()
@@ -338,16 +339,22 @@ def test_paper_recipe_has_no_effects_and_no_perspective(model):
 
 RENDER = """
 import sys, keras, numpy as np
-from facemodel.synthesis import photos as s
+from facemodel.morphable.landmark_noise import LandmarkNoise
 from facemodel.morphable.model import MorphableModel
-model = s.SceneModel.create(MorphableModel.tiny())
-config = s.SynthesisConfig.lifelike(image_size=64, relative_scale=s.Normal(0.3, 0.02, 0.25, 0.35))
-noise = s.PhiloxNoise(11, range(4))
-measured = s.LandmarkNoise.isotropic(1.0, count=51)
+from facemodel.synthesis.distributions import Normal
+from facemodel.synthesis.noise import PhiloxNoise
+from facemodel.synthesis.online import online_batch
+from facemodel.synthesis.photos import render_scene
+from facemodel.synthesis.recipes import SynthesisConfig
+from facemodel.synthesis.scenes import SceneModel, draw_scene
+model = SceneModel.create(MorphableModel.tiny())
+config = SynthesisConfig.lifelike(image_size=64, relative_scale=Normal(0.3, 0.02, 0.25, 0.35))
+noise = PhiloxNoise(11, range(4))
+measured = LandmarkNoise.isotropic(1.0, count=51)
 
 def draw():
-    rendering = s.render_scene(model, s.draw_scene(model, config, noise), size=64)
-    online = s.online_batch(model, config, noise, measured, size=64)
+    rendering = render_scene(model, draw_scene(model, config, noise), size=64)
+    online = online_batch(model, config, noise, measured, size=64)
     return {**rendering._asdict(), **online._asdict()}
 
 if keras.backend.backend() == "jax":

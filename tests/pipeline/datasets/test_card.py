@@ -15,9 +15,9 @@ from facemodel.morphable.model import MorphableModel
 from facemodel.synthesis import samples, slices
 from facemodel.synthesis.distributions import Normal
 from facemodel.synthesis.noise import PhiloxNoise
-from facemodel.synthesis.photos import SceneModel, render_scene
+from facemodel.synthesis.photos import render_scene
 from facemodel.synthesis.recipes import SynthesisConfig
-from facemodel.synthesis.scenes import draw_scene
+from facemodel.synthesis.scenes import SceneModel, draw_scene
 from pipeline import cli
 from pipeline.datasets import card as dataset_card
 from pipeline.datasets import plan as dataset_plan

@@ -7,11 +7,12 @@ import pytest
 
 from facemodel.evaluation import metrics
 from facemodel.morphable.geometry import FaceGeometry
+from facemodel.morphable.landmark_noise import LandmarkNoise
 from facemodel.morphable.landmarks import INNER_51
 from facemodel.morphable.model import MorphableModel
 from facemodel.network.regressor import IterativeRegressor, build_network
 from facemodel.synthesis.noise import PhiloxNoise
-from facemodel.synthesis.photos import LandmarkNoise, SynthesisConfig
+from facemodel.synthesis.recipes import SynthesisConfig
 from facemodel.synthesis.scenes import SceneModel
 from pipeline.evaluation import error_table
 from pipeline.evaluation import held_out as evaluation

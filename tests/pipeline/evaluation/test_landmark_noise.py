@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from facemodel.morphable import landmarks
-from facemodel.morphable.landmark_noise import LandmarkNoise, draw_landmark_noise
+from facemodel.morphable.landmark_noise import LandmarkNoise
+from facemodel.synthesis.detector import draw_landmark_noise
 from facemodel.synthesis.noise import PhiloxNoise
 from pipeline.evaluation import landmark_noise
 

@@ -13,6 +13,7 @@ from facemodel.saved_model.metadata import METADATA
 from pipeline import cli
 from pipeline.runs import history
 from pipeline.runs.lineage import LineageError, lineage
+from pipeline.runs.places import Places
 
 FACTS = {
     "model_name": "faces",
@@ -130,7 +131,7 @@ def test_a_root_that_does_not_know_a_model_says_so(tmp_path):
     other = write_model(tmp_path / "other", FACTS)
     found = lineage(other, made.places)
     assert found["made in run"] == f"unknown: {made.places.root} does not know this model"
-    none = history.Places(tmp_path / "none")
+    none = Places(tmp_path / "none")
     found = lineage(other, none)
     assert found["made in run"] == f"unknown: {none.root} holds no runs of the pipeline"
     registry.push(other, tmp_path / "served", source="minio://bucket/model")

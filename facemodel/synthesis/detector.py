@@ -1,0 +1,38 @@
+"""An imitation of the landmark detector: how its landmarks err, drawn at random."""
+
+from __future__ import annotations
+
+from keras import ops
+
+from facemodel.morphable.landmark_noise import LandmarkNoise
+from facemodel.synthesis.noise import Noise
+from facemodel.synthesis.recipes import SynthesisConfig
+
+
+def draw_landmark_noise(measured: LandmarkNoise, noise: Noise):
+    """Draws errors of detected landmarks: [B, L, 2] mm."""
+    count, _, shared = measured.factor.shape
+    errors = measured.mean + measured.rest_sd * noise.normal("landmarks/rest", (count, 2))
+    if shared:
+        weights = noise.normal("landmarks/shared", (shared,))
+        directions = measured.factor.reshape(count * 2, shared)
+        errors = errors + ops.reshape(ops.einsum("bk,lk->bl", weights, directions), (-1, count, 2))
+    return errors
+
+
+def detect(landmarks, scale, config: SynthesisConfig, noise: Noise, measured: LandmarkNoise):
+    """Imitates a detector.
+
+    Args:
+      landmarks: [B, L, 2] px, true.
+      scale: [B] px/mm of the faces.
+      config: says how much stronger or weaker than measured the noise may be.
+      noise: raw random numbers.
+      measured: how the real detector errs at these L landmarks.
+
+    Returns:
+      [B, L, 2] px as detected, and [B] px, the standard deviation of the error.
+    """
+    strength = scale * config.landmark_noise.of(noise.uniform("landmarks/strength"))
+    errors = draw_landmark_noise(measured, noise)
+    return landmarks + strength[:, None, None] * errors, strength * measured.sigma_mm

@@ -1,0 +1,70 @@
+"""Faces made on the fly, straight into the crop that serving would cut out: for training."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from facemodel import camera, transforms
+from facemodel.fitting.alignment import crop_around
+from facemodel.morphable.geometry import decode_landmarks
+from facemodel.morphable.landmark_noise import LandmarkNoise
+from facemodel.synthesis.detector import detect
+from facemodel.synthesis.noise import Noise
+from facemodel.synthesis.photos import render_scene
+from facemodel.synthesis.recipes import SynthesisConfig
+from facemodel.synthesis.scenes import (
+    SceneModel,
+    draw_scene,
+)
+
+
+class OnlineBatch(NamedTuple):
+    """What training sees.
+
+    Attributes:
+      grey: [B, S, S] in [0, 1].
+      landmarks: [B, 51, 2] px in the crop, as a detector gives them.
+      coefficients: [B, n] true.
+      sigma_px: [B] standard deviation of the landmarks' errors, px.
+    """
+
+    grey: Any
+    landmarks: Any
+    coefficients: Any
+    sigma_px: Any
+
+
+def online_batch(
+    model: SceneModel,
+    config: SynthesisConfig,
+    noise: Noise,
+    measured: LandmarkNoise,
+    *,
+    size: int = camera.CROP_SIZE,
+) -> OnlineBatch:
+    """Draws faces and renders them straight into the crop that serving would cut out.
+
+    Works inside a compiled step on any backend; all shapes are known beforehand.
+
+    Args:
+      model: from which faces are drawn.
+      config: the ranges.
+      noise: raw random numbers; decides the batch's size.
+      measured: noise of the 51 inner landmarks, LandmarkNoise.load().select(INNER_51).
+      size: px, side of the crop.
+
+    Source: paper section 5.1 (crop) and 6.1 (data).
+    """
+    scene = draw_scene(model, config, noise, size=size)
+    points = decode_landmarks(model.geometry, scene.coefficients)
+    true = camera.project(points, scene.pose, inverse_distance=scene.inverse_distance)[..., :2]
+    landmarks, sigma_px = detect(true, scene.pose.scale, config, noise, measured)
+    crop_from_image = crop_around(model.geometry, landmarks, size=size)
+    pose = camera.transform_pose(scene.pose, crop_from_image)
+    rendering = render_scene(model, scene, size=size, pose=pose, grey=True)
+    return OnlineBatch(
+        grey=rendering.image[..., 0],
+        landmarks=transforms.apply_similarity(crop_from_image, landmarks),
+        coefficients=scene.coefficients,
+        sigma_px=sigma_px * transforms.similarity_scale(crop_from_image),
+    )
