@@ -139,7 +139,7 @@ def _share_of_device() -> tuple:
 def _resume(trainer: RegressorTrainer, folder: pathlib.Path) -> int:
     """Puts the newest checkpoint in and returns its step; 0 if there is none."""
     if found := checkpoints.restore_newest(trainer, folder):
-        os.utime(folder)  # in use: runs.clean goes by it
+        os.utime(folder)  # in use: pipeline.runs.cleaning goes by it
         _log.info("going on from %s", found)
     return trainer.steps_done
 

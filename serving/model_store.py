@@ -14,6 +14,7 @@ from facemodel.files import file_digest, files_digest
 from facemodel.morphable.landmarks import IBUG_68
 from facemodel.saved_model.metadata import ARRAYS as ARRAYS_FILE
 from facemodel.saved_model.metadata import ExportError, read_facts
+from facemodel.saved_model.versions import newest_model
 
 ARRAYS = (
     "mean",
@@ -58,13 +59,9 @@ def read_saved_model(path: str | os.PathLike[str]) -> SavedFaceModel:
     Raises:
       ModelStoreError: if it is missing or not of this project.
     """
-    path = pathlib.Path(path)
-    folder = path
-    if not (path / "saved_model.pb").is_file():
-        versions = [entry for entry in path.glob("*") if entry.name.isdecimal()]
-        if not versions:
-            raise ModelStoreError(f"{path}: no SavedModel in this folder")
-        folder = max(versions, key=lambda entry: int(entry.name))
+    folder = newest_model(path)
+    if folder is None:
+        raise ModelStoreError(f"{pathlib.Path(path)}: no SavedModel in this folder")
     try:
         facts = read_facts(folder)
         with np.load(folder / ARRAYS_FILE) as archive:

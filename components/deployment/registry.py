@@ -15,8 +15,8 @@ import time
 
 from facemodel.files import file_digest
 from facemodel.saved_model.metadata import EXTRA, METADATA, read_facts
+from facemodel.saved_model.versions import SAVED_MODEL, find_versions
 
-SAVED_MODEL = "saved_model.pb"
 SOURCE_FILE = EXTRA / "pushed_from"
 """Says of which artifact a version is a copy."""
 CANDIDATE = "candidate"
@@ -34,13 +34,7 @@ class ServedModelsError(ValueError):
 
 def versions(folder: str | os.PathLike[str]) -> dict[int, pathlib.Path]:
     """The complete versions in a folder, oldest first; none if there is no such folder."""
-    places = pathlib.Path(folder).glob("*/" + SAVED_MODEL)
-    numbered = {
-        int(place.parent.name): place.parent
-        for place in places
-        if place.parent.name.isascii() and place.parent.name.isdecimal()
-    }
-    return dict(sorted(numbered.items()))
+    return find_versions(folder) if os.path.isdir(folder) else {}
 
 
 def withdrawn(folder: str | os.PathLike[str]) -> list[pathlib.Path]:

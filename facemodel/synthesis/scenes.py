@@ -124,7 +124,7 @@ class Scene(NamedTuple):
     ambient_gradient: Any
     environment: Any
     shadow: Any
-    photograph: Effects
+    effects: Effects
 
 
 def draw_scene(

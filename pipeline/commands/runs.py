@@ -30,7 +30,7 @@ def command(
     """
     from rich.console import Console
 
-    from pipeline.runs import history
+    from pipeline.runs import cleaning, history
     from pipeline.runs.places import Places
 
     places = Places(root)
@@ -38,7 +38,7 @@ def command(
         if keep is not None and not clean:
             raise history.RunsError("--keep needs --clean")
         if clean:
-            removed = history.clean(places, keep=keep or _KEPT)
+            removed = cleaning.clean(places, keep=keep or _KEPT)
             for path in removed:
                 typer.echo(f"removed {path}")
         Console().print(_table(history.list_runs(places), steps=steps))

@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterable, Sequence
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
 
-from serving.images import ImageError, find_photos, read_photo, unique_names
+from pipeline.inference.photo_files import find_photos, unique_names
+from serving.images import ImageError, read_photo
 from serving.quiet import without_notices
 
 MESH_FORMATS = ("obj", "ply", "glb")

@@ -10,6 +10,8 @@ from components.deployment import registry
 from components.deployment.registry import CANDIDATE
 from facemodel.saved_model import metadata
 from facemodel.saved_model.metadata import METADATA
+from facemodel.saved_model.versions import newest_model
+from pipeline.runs.history import list_runs, open_store
 from pipeline.runs.places import Places
 
 _VERDICTS = {"ModelBlessing": "blessed", "InfraBlessing": "blessed", "PushedModel": "pushed"}
@@ -33,9 +35,7 @@ def _version_folder(model: str | os.PathLike[str]) -> pathlib.Path:
     path = pathlib.Path(model)
     if not path.is_dir():
         raise LineageError(f"{model}: no such folder")
-    present = registry.versions(path)
-    if present:
-        path = present[max(present)]
+    path = newest_model(path) or path
     if not (path / METADATA).is_file():
         below = ", ".join(_models_below(path))
         hint = f"; look into: {below}" if below else ""
@@ -110,8 +110,6 @@ def _marked(uri: str) -> str:
 
 def _recorded(places: Places, uri: str) -> dict[str, Any]:
     """What ML Metadata knows about the model artifact with that URI."""
-    from pipeline.runs.history import list_runs, open_store
-
     if not places.metadata.is_file():
         return {"made in run": f"unknown: {places.root} holds no runs of the pipeline"}
     store = open_store(places)

@@ -15,18 +15,17 @@ from collections.abc import Callable, Iterator, Mapping
 
 import grpc
 
+from facemodel.saved_model.versions import SAVED_MODEL, find_versions, is_version
 from serving.server.status import ServingError, State, VersionStatus, from_error, invalid
 
 log = logging.getLogger(__name__)
-MODEL_FILE = "saved_model.pb"
 
 
-def find_versions(folder: pathlib.Path) -> dict[int, pathlib.Path]:
+def served_versions(folder: pathlib.Path) -> dict[int, pathlib.Path]:
     """Finds the versions of a model.
 
     Args:
-      folder: that holds folders named by numbers, or itself a SavedModel, which then is the only
-        version.
+      folder: Folder of numbered versions, or itself a SavedModel, which then is the only version.
 
     Returns:
       Folders with a saved_model.pb, by number.
@@ -34,15 +33,10 @@ def find_versions(folder: pathlib.Path) -> dict[int, pathlib.Path]:
     Raises:
       OSError: if the folder cannot be read.
     """
-    if (folder / MODEL_FILE).is_file():
+    if (folder / SAVED_MODEL).is_file():
         name = folder.resolve().name
-        return {int(name) if _is_number(name) else 1: folder}
-    children = sorted(entry for entry in folder.iterdir() if _is_number(entry.name))
-    return {int(entry.name): entry for entry in children if (entry / MODEL_FILE).is_file()}
-
-
-def _is_number(name: str) -> bool:
-    return name.isascii() and name.isdecimal()
+        return {int(name) if is_version(name) else 1: folder}
+    return find_versions(folder)
 
 
 def _fingerprint(folder: pathlib.Path) -> frozenset:
@@ -103,7 +97,7 @@ class Versions:
             still be being copied.
         """
         try:
-            found = find_versions(self.folder)
+            found = served_versions(self.folder)
         except OSError as error:
             log.warning("%s cannot be read: %s", self.folder, error.strerror or error)
             return

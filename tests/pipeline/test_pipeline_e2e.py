@@ -16,7 +16,7 @@ from components.deployment import registry
 from components.record_schema import SCHEMA_FILE
 from facemodel.network.checkpoints import checkpoint_steps
 from pipeline import cli
-from pipeline.runs import history
+from pipeline.runs import cleaning, history
 from pipeline.runs.places import Places
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
@@ -260,7 +260,7 @@ def test_cleaning_keeps_what_the_newest_run_needs_and_what_is_served(pipeline):
     runs_before = len(history.list_runs(pipeline.places))
     pipeline.run()
     needed = set(pipeline.places.artifacts.glob("Trainer/model/*"))
-    removed = history.clean(pipeline.places, keep=1)
+    removed = cleaning.clean(pipeline.places, keep=1)
     assert removed
     assert set(pipeline.places.artifacts.glob("Trainer/model/*")) < needed
     assert pipeline.served() == served

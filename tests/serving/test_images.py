@@ -2,13 +2,12 @@
 
 import io
 import os
-import pathlib
 
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from serving.images import ImageError, find_photos, read_photo, unique_names
+from serving.images import ImageError, read_photo
 
 
 def picture(height=40, width=60):
@@ -139,85 +138,6 @@ def secret(tmp_path):
 def test_unreadable_files(secret, ordinary_user):
     with pytest.raises(ImageError, match="Permission denied"):
         read_photo(secret)
-
-
-@pytest.fixture
-def closed(tmp_path, monkeypatch):
-    """The working folder: its subfolder lets nobody in."""
-    RGB.save(tmp_path / "a.png")
-    (tmp_path / "closed").mkdir(mode=0)
-    tmp_path.chmod(0o755)
-    monkeypatch.chdir(tmp_path)
-    return pathlib.Path("closed")
-
-
-def test_closed_folders_are_listed_and_then_refused_by_name(closed, ordinary_user):
-    found = find_photos(["."])
-    assert found == [pathlib.Path("a.png"), closed]
-    with pytest.raises(ImageError, match=r"closed: cannot be read \(Permission denied\)"):
-        read_photo(closed)
-    (inside,) = find_photos([closed / "b.jpg"])
-    with pytest.raises(ImageError, match=r"b.jpg: cannot be read \(Permission denied\)"):
-        read_photo(inside)
-
-
-@pytest.mark.parametrize("name", ["loop.jpg", "a" * 300 + ".jpg"])
-def test_impossible_paths_are_listed_and_then_refused_by_name(tmp_path, name):
-    (tmp_path / "loop.jpg").symlink_to("loop.jpg")
-    found = find_photos([tmp_path / name])
-    assert found == [tmp_path / name]
-    assert len(unique_names(found)) == 1
-    with pytest.raises(ImageError, match=f"{name}: cannot be read"):
-        read_photo(found[0])
-
-
-@pytest.fixture
-def folder(tmp_path):
-    """A folder with photos, other files, hidden ones, a subfolder, results and a link to itself."""
-    names = [
-        "b.jpg",
-        "a.PNG",
-        "notes.txt",
-        ".hidden.jpg",
-        "sub/c.webp",
-        ".cache/d.jpg",
-        "out/e.png",
-    ]
-    for name in names:
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_bytes(b"x")
-    (tmp_path / "loop").symlink_to(tmp_path)
-    return tmp_path
-
-
-def test_a_folder_stands_for_its_photos(folder):
-    found = find_photos([folder], leave_out=folder / "out")
-    assert [str(path.relative_to(folder)) for path in found] == ["a.PNG", "b.jpg", "sub/c.webp"]
-
-
-def test_files_named_themselves_are_always_taken_but_only_once(folder):
-    named = [folder / "notes.txt", folder / "out" / "e.png", folder / "b.jpg"]
-    found = find_photos([*named, folder, folder / "sub" / ".." / "b.jpg"], leave_out=folder / "out")
-    assert found[:3] == named
-    assert [path.name for path in found[3:]] == ["a.PNG", "c.webp"]
-
-
-@pytest.mark.parametrize(
-    ("paths", "names"),
-    [
-        (["a.jpg", "b.png"], ["a", "b"]),
-        (["a.jpg", "a.png", "b.png"], ["a_jpg", "a_png", "b"]),
-        (["x/a.jpg", "y/a.jpg", "a.gif"], ["x_a_jpg", "y_a_jpg", "a_gif"]),
-        (["x/a.jpg", "z/x/a.jpg"], ["x_a_jpg_2", "x_a_jpg_3"]),
-        (["A.jpg", "a.jpg"], ["A_jpg_2", "a_jpg_3"]),
-        (["a.jpg", "a.png", "a_jpg.gif"], ["a_jpg_2", "a_png", "a_jpg"]),
-    ],
-)
-def test_names_differ(paths, names):
-    found = unique_names([pathlib.Path("/photos") / path for path in paths])
-    assert len({name.lower() for name in found}) == len(paths)
-    if "A.jpg" not in paths and "a_jpg.gif" not in paths:
-        assert found == names
 
 
 def swapped_profile():

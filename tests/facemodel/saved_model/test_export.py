@@ -166,7 +166,7 @@ def test_signatures_follow_the_contract(signatures):
 
 def ops_in(folder):
     """Names of all ops in a SavedModel's graph and its functions."""
-    saved = saved_model_pb2.SavedModel.FromString((folder / "pb").read_bytes())
+    saved = saved_model_pb2.SavedModel.FromString((folder / "saved_model.pb").read_bytes())
     (meta_graph,) = saved.meta_graphs
     nodes = list(meta_graph.graph_def.node)
     for function in meta_graph.graph_def.library.function:
@@ -393,14 +393,14 @@ def test_big_arrays_are_stored_once(folder):
     variables = sum(file.stat().st_size for file in (folder / "variables").iterdir())
     network = 4 * sum(weight.size for weight in build_network(COUNT).get_weights())
     assert variables < 1.1 * (network + 4 * TINY.basis.size)
-    assert (folder / "pb").stat().st_size < 6e6
+    assert (folder / "saved_model.pb").stat().st_size < 6e6
 
 
 def test_an_existing_version_is_left_alone(regressor, folder):
-    before = (folder / "pb").read_bytes()
+    before = (folder / "saved_model.pb").read_bytes()
     with pytest.raises(ExportError, match="exists already"):
         export.export_saved_model(TINY, regressor, folder.parent)
-    assert (folder / "pb").read_bytes() == before
+    assert (folder / "saved_model.pb").read_bytes() == before
 
 
 def test_nothing_is_left_of_an_export_that_failed(tmp_path):

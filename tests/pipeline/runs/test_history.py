@@ -10,7 +10,7 @@ from ml_metadata.proto import metadata_store_pb2 as pb
 from typer.testing import CliRunner
 
 from pipeline import cli, local_runner
-from pipeline.runs import history
+from pipeline.runs import cleaning, history
 from pipeline.runs.places import Places, RunError, finished_mark, is_running, lock
 
 DONE, CACHED, FAILED, RUNNING = (
@@ -110,7 +110,7 @@ def test_a_run_is_failed_interrupted_or_running(recorder):
         newest = history.list_runs(recorder.places)[0]
         assert (newest.state, newest.of("running")) == ("running", ["A"])
         with pytest.raises(history.RunsError, match="a run is going on"):
-            history.clean(recorder.places, keep=1)
+            cleaning.clean(recorder.places, keep=1)
         with pytest.raises(RunError, match="another run is going on"), lock(recorder.places):
             pass
     assert not is_running(recorder.places)
@@ -132,7 +132,7 @@ def test_an_interrupted_run_stays_so_when_its_files_were_cleaned(recorder):
     recorder.run("2", [("A", DONE, None)], finished=False)
     recorder.places.new_config(history.newest_number(recorder.places)).touch()  # never began
     recorder.run("3", [("A", DONE, None)])
-    history.clean(recorder.places, keep=1)
+    cleaning.clean(recorder.places, keep=1)
     states = [run.state for run in history.list_runs(recorder.places)]
     assert states == ["complete", "interrupted", "complete"]
 
@@ -176,7 +176,7 @@ def test_cleaning_removes_what_only_old_runs_have(two_runs):
     served = recorder.places.serving / "facerelief" / "1"
     served.mkdir(parents=True)
     assert len(folders(recorder)) == 3
-    removed = history.clean(recorder.places, keep=1)
+    removed = cleaning.clean(recorder.places, keep=1)
     kept = {second["A"].uri, second["B"].uri}
     assert folders(recorder) == {uri.removeprefix(f"{recorder.places.artifacts}/") for uri in kept}
     assert first["A"].uri in kept  # the newest run took it from the cache
@@ -185,7 +185,7 @@ def test_cleaning_removes_what_only_old_runs_have(two_runs):
     assert [*recorder.places.configs.glob("*.yaml")] == [
         history.list_runs(recorder.places)[0].config
     ]
-    assert history.clean(recorder.places, keep=1) == []
+    assert cleaning.clean(recorder.places, keep=1) == []
     assert [run.state for run in history.list_runs(recorder.places)] == ["complete", "complete"]
 
 
@@ -194,7 +194,7 @@ def test_cleaning_a_folder_that_was_moved_keeps_what_the_newest_run_needs(two_ru
     recorder, first, second = two_runs
     recorder.places.root.rename(tmp_path / "moved")
     places = Places(tmp_path / "moved")
-    history.clean(places, keep=1)
+    cleaning.clean(places, keep=1)
     left = {path.name for path in places.artifacts.glob("*/*/*")}
     assert left == {found.uri.split("/")[-1] for found in (first["A"], second["B"])}
 
@@ -202,7 +202,7 @@ def test_cleaning_a_folder_that_was_moved_keeps_what_the_newest_run_needs(two_ru
 def test_cleaning_removes_what_failed_steps_left(recorder):
     recorder.run("2026-01-01", [("A", FAILED, None)], finished=False)
     recorder.run("2026-01-02", [("A", DONE, None)])
-    history.clean(recorder.places, keep=1)
+    cleaning.clean(recorder.places, keep=1)
     assert folders(recorder) == {"A/out/2"}
 
 
@@ -214,7 +214,7 @@ def test_cleaning_leaves_checkpoints_from_which_a_kept_run_can_go_on(recorder):
         folder = recorder.places.checkpoints / name
         folder.mkdir(parents=True)
         os.utime(folder, (moment, moment))
-    history.clean(recorder.places, keep=1)
+    cleaning.clean(recorder.places, keep=1)
     assert [path.name for path in recorder.places.checkpoints.iterdir()] == ["new"]
 
 

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from components.deployment import registry
 from facemodel.saved_model.metadata import METADATA
 from pipeline import cli
-from pipeline.runs import history
+from pipeline.runs import cleaning, history
 from pipeline.runs.lineage import LineageError, lineage
 from pipeline.runs.places import Places
 
@@ -116,7 +116,7 @@ def test_a_pushed_model_names_what_was_cleaned_away(tmp_path):
     registry.push(made.folder / "Format-Serving", served, source=str(made.folder))
     assert lineage(served, made.places)["pushed from"] == str(made.folder)
     made.run("2026-10-26", [("Trainer", DONE, None)])
-    history.clean(made.places, keep=1)
+    cleaning.clean(made.places, keep=1)
     found = lineage(served, made.places)
     assert found["pushed from"] == f"{made.folder} (removed)"
     assert found["made in run"] == "2026-10-25T02:30"

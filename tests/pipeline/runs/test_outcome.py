@@ -4,7 +4,7 @@ import pytest
 from ml_metadata.proto import metadata_store_pb2 as pb
 from test_history import CACHED, DONE, Recorder
 
-from pipeline.runs import history, outcome
+from pipeline.runs import cleaning, history, outcome
 
 OUTPUTS = {
     "Evaluator": {"blessing": "BLESSED", "evaluation": "metrics"},
@@ -72,7 +72,7 @@ def test_a_run_without_these_steps_says_so(recorder):
 def test_a_run_whose_folders_were_cleaned_claims_nothing(recorder):
     recorder.put("1", DONE, {"result.txt": "pushed: /served/7\n"})
     recorder.put("2", DONE, {"result.txt": "pushed: /served/8\n"})
-    history.clean(recorder.places, keep=1)
+    cleaning.clean(recorder.places, keep=1)
     found = outcome.outcome(recorder.places, history.list_runs(recorder.places)[-1])
     assert (found.evaluation, found.infra_validation) == ("none", "none")
     assert found.push == "pushed or not: the files that say so were cleaned away"

@@ -7,7 +7,7 @@ import pytest
 from model_servers import NAME, predict_request
 
 from serving.server.status import ServingError, State
-from serving.server.versions import Versions, find_versions
+from serving.server.versions import Versions, served_versions
 
 CODE = grpc.StatusCode
 
@@ -68,9 +68,9 @@ def test_only_folders_named_by_numbers_with_a_model_count(folder):
         put_version(folder, name)
     (folder / "9").mkdir()
     (folder / "10").write_text("a file")
-    assert sorted(find_versions(folder)) == [1, 2]
-    assert find_versions(folder / "02") == {2: folder / "02"}
-    assert find_versions(folder / "x") == {1: folder / "x"}
+    assert sorted(served_versions(folder)) == [1, 2]
+    assert served_versions(folder / "02") == {2: folder / "02"}
+    assert served_versions(folder / "x") == {1: folder / "x"}
 
 
 def test_the_newest_is_served_and_a_new_one_replaces_it(unlabelled, folder):
