@@ -4,6 +4,7 @@ Every rule is a small function that is also given something that breaks it.
 """
 
 import ast
+import graphlib
 import json
 import os
 import pathlib
@@ -23,6 +24,17 @@ MAY_IMPORT = {
     "kubeflow": {"components", "facemodel", "pipeline", "serving"},
 }
 """Which of the project's folders a folder may import, besides itself (tests import all)."""
+
+FLOORS = (
+    {"backend", "camera", "colour", "files", "transforms"},
+    {"morphable"},
+    {"default_model", "evaluation", "fitting", "records", "rendering"},
+    {"detail", "synthesis", "texture"},
+    {"network"},
+    {"saved_model"},
+)
+"""The rooms of facemodel; a room may import itself and the floors below it, and the modules of the
+ground floor each other."""
 
 TENSORFLOW_ONLY_IN = {
     "facemodel/records.py",
@@ -87,6 +99,44 @@ def violations(path, source):
             if f"{name}.".startswith("facemodel.default_model.") and inner != ["default_model"]:
                 found.append(f"{path}: only facemodel.default_model knows {name}")
     return found
+
+
+def floor_of(room):
+    """The number of a room's floor, the ground floor first."""
+    return next(number for number, rooms in enumerate(FLOORS) if room in rooms)
+
+
+def climbs(path, source):
+    """What a module of facemodel imports from its own floor or from above."""
+    room = path.removesuffix(".py").split("/")[1]
+    known = {name for rooms in FLOORS for name in rooms}
+    names = [name.split(".") for name in modules_imported(source) if name.startswith("facemodel.")]
+    others = {parts[1] for parts in names if parts[1] in known} - {room}
+    floor = floor_of(room)
+    return sorted(name for name in others if floor_of(name) >= max(floor, 1))
+
+
+def import_graph(sources):
+    """Which modules each module imports: module names -> sets of module names.
+
+    Args:
+      sources: The text of each module by its full name.
+    """
+    graph = {}
+    for name, source in sources.items():
+        names = modules_imported(source)
+        whole = {wanted if wanted in sources else wanted.rpartition(".")[0] for wanted in names}
+        graph[name] = {wanted for wanted in whole if wanted in sources} - {name}
+    return graph
+
+
+def circle(sources):
+    """The first circle of imports, as a list of module names; empty if there is none."""
+    try:
+        graphlib.TopologicalSorter(import_graph(sources)).prepare()
+    except graphlib.CycleError as error:
+        return error.args[1]
+    return []
 
 
 def python_files(*folders):
@@ -199,6 +249,52 @@ def test_a_forbidden_import_is_seen(path, source):
 )
 def test_an_allowed_import_passes(path, source):
     assert violations(path, source) == []
+
+
+@pytest.mark.parametrize("path", [path for path in python_files("facemodel") if "/__" not in path])
+def test_rooms_import_the_floors_below_them(path):
+    assert climbs(path, (ROOT / path).read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "source", "found"),
+    [
+        ("facemodel/camera.py", "from facemodel.morphable import landmarks", ["morphable"]),
+        ("facemodel/morphable/a.py", "import facemodel.rendering.shading", ["rendering"]),
+        ("facemodel/fitting/a.py", "from facemodel.rendering import tfg", ["rendering"]),
+        ("facemodel/synthesis/effects/a.py", "from facemodel.network import losses", ["network"]),
+        (
+            "facemodel/network/a.py",
+            "def f():\n    from facemodel import saved_model",
+            ["saved_model"],
+        ),
+        ("facemodel/camera.py", "from facemodel.transforms import compose", []),
+        ("facemodel/network/a.py", "from facemodel.synthesis import online, scenes", []),
+    ],
+)
+def test_a_climbing_import_is_seen(path, source, found):
+    assert climbs(path, source) == found
+
+
+def test_no_imports_go_in_circles():
+    sources = {
+        module_name(path): (ROOT / path).read_text(encoding="utf-8")
+        for path in python_files(*MAY_IMPORT)
+    }
+    assert circle(sources) == []
+
+
+@pytest.mark.parametrize(
+    "sources",
+    [
+        {"p.a": "from p import b", "p.b": "import p.a"},
+        {"p.a": "from p.b import f", "p.b": "def f():\n    from p.c import g", "p.c": "import p.a"},
+    ],
+)
+def test_a_circle_is_seen(sources):
+    assert set(circle(sources)) == set(sources)
+    sources.popitem()
+    assert circle(sources) == []
 
 
 def test_facemodel_works_without_tensorflow():
