@@ -16,8 +16,8 @@ from tfx.types.standard_artifacts import Examples
 
 from components.face_models import load_face_model
 from components.records import synthesis
-from components.records.beam_runs import attended
-from components.records.shards import forget_halves, split_ranges, split_shards
+from components.records.beam_runs import raise_on_lost_worker
+from components.records.shards import remove_partial_files, split_ranges, split_shards
 from components.settings import SPLITS, DataSettings
 from facemodel.synthesis.recipes import SynthesisConfig
 
@@ -59,7 +59,7 @@ def FaceExampleGen(
     load_face_model(settings.face_model)  # a bad file is found before any worker starts
     examples.split_names = artifact_utils.encode_split_names(list(SPLITS))
     examples_utils.set_payload_format(examples, tfx.proto.PayloadFormat.FORMAT_TF_EXAMPLE)
-    with attended(beam_pipeline), beam_pipeline as pipeline:
+    with raise_on_lost_worker(beam_pipeline), beam_pipeline as pipeline:
         write_splits(pipeline, settings, examples)
     for split in SPLITS:
-        forget_halves(artifact_utils.get_split_uri([examples], split))
+        remove_partial_files(artifact_utils.get_split_uri([examples], split))

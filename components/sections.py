@@ -22,7 +22,7 @@ class SettingsError(ValueError):
         self.field, self.problem = field, problem
 
 
-def knob(default: Any, **limits: Any) -> Any:
+def setting(default: Any, **limits: Any) -> Any:
     """A field with its default and its limits: low and high of numbers, or the choices there are.
 
     A tuple's limits are those of its items.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from components.sections import Section, SettingsError, knob
+from components.sections import Section, SettingsError, setting
 from facemodel.network.training_config import LIMITS, PRECISIONS, TrainingConfig
 
 __all__ = [
@@ -39,20 +39,20 @@ class DataSettings(Section):
     """
 
     face_model: str = "default"
-    recipe: str = knob("paper", choices=("paper", "lifelike"))
-    seed: int = knob(1, low=0, high=2**32 - 1)
-    train: int = knob(256, low=1, high=1e9)
-    eval: int = knob(64, low=1, high=1e9)
-    test: int = knob(32, low=1, high=1e9)
-    image_size: int = knob(256, low=32, high=4096)
-    shard_samples: int = knob(512, low=8, high=1e6)
+    recipe: str = setting("paper", choices=("paper", "lifelike"))
+    seed: int = setting(1, low=0, high=2**32 - 1)
+    train: int = setting(256, low=1, high=1e9)
+    eval: int = setting(64, low=1, high=1e9)
+    test: int = setting(32, low=1, high=1e9)
+    image_size: int = setting(256, low=32, high=4096)
+    shard_samples: int = setting(512, low=8, high=1e6)
 
 
 def _training(name: str, default: float | None = None) -> Any:
     """A field of TrainingConfig with its limits, and its default unless another one is given."""
     low, high = LIMITS[name]
     default = getattr(TrainingConfig, name) if default is None else default
-    return knob(default, low=low, high=high)
+    return setting(default, low=low, high=high)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,12 +80,12 @@ class TrainerSettings(Section):
     landmark_fit_starts: float = _training("landmark_fit_starts")
     zero_starts: float = _training("zero_starts")
     seed: int = _training("seed")
-    level: int = knob(1, low=0, high=2)
+    level: int = setting(1, low=0, high=2)
     init: str = "shipped"
-    precision: str = knob("float32", choices=PRECISIONS)
-    strategy: str = knob("none", choices=("none", "mirrored"))
-    steps_per_round: int = knob(10, low=1, high=1e6)
-    checkpoint_seconds: float = knob(120.0, low=0.0, high=86400.0)
+    precision: str = setting("float32", choices=PRECISIONS)
+    strategy: str = setting("none", choices=("none", "mirrored"))
+    steps_per_round: int = setting(10, low=1, high=1e6)
+    checkpoint_seconds: float = setting(120.0, low=0.0, high=86400.0)
 
     def __post_init__(self):
         super().__post_init__()
@@ -104,10 +104,10 @@ class ExportSettings(Section):
       warmup_requests: faces in the warm-up requests, from the eval split; 0 for none.
     """
 
-    level: int = knob(1, low=0, high=2)
-    start: str = knob("landmark_fit", choices=("landmark_fit", "zero"))
-    landmark_noise_mm: float = knob(3.0, low=1e-3, high=1e3)
-    warmup_requests: int = knob(2, low=0, high=100)
+    level: int = setting(1, low=0, high=2)
+    start: str = setting("landmark_fit", choices=("landmark_fit", "zero"))
+    landmark_noise_mm: float = setting(3.0, low=1e-3, high=1e3)
+    warmup_requests: int = setting(2, low=0, high=100)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,11 +122,11 @@ class EvaluatorSettings(Section):
       max_slice_worsening_mm: the same for each slice, some of which have few faces.
     """
 
-    split: str = knob("eval", choices=SPLITS)
-    slices: tuple[str, ...] = knob(SLICES, choices=SLICES)
-    max_error_mm: float = knob(2.5, low=0.0, high=1e6)
-    max_worsening_mm: float = knob(0.05, low=0.0, high=1e6)
-    max_slice_worsening_mm: float = knob(0.5, low=0.0, high=1e6)
+    split: str = setting("eval", choices=SPLITS)
+    slices: tuple[str, ...] = setting(SLICES, choices=SLICES)
+    max_error_mm: float = setting(2.5, low=0.0, high=1e6)
+    max_worsening_mm: float = setting(0.05, low=0.0, high=1e6)
+    max_slice_worsening_mm: float = setting(0.5, low=0.0, high=1e6)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,9 +139,9 @@ class InfraValidatorSettings(Section):
       request_seconds: within which it has to answer each.
     """
 
-    requests: int = knob(4, low=1, high=1000)
-    start_seconds: float = knob(300.0, low=1.0, high=86400.0)
-    request_seconds: float = knob(60.0, low=1.0, high=3600.0)
+    requests: int = setting(4, low=1, high=1000)
+    start_seconds: float = setting(300.0, low=1.0, high=86400.0)
+    request_seconds: float = setting(60.0, low=1.0, high=3600.0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,9 +154,9 @@ class ReportSettings(Section):
       shown: how many of the best and of the worst are drawn.
     """
 
-    split: str = knob("test", choices=SPLITS)
-    faces: int = knob(32, low=1, high=1e6)
-    shown: int = knob(4, low=1, high=100)
+    split: str = setting("test", choices=SPLITS)
+    faces: int = setting(32, low=1, high=1e6)
+    shown: int = setting(4, low=1, high=100)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -170,5 +170,5 @@ class ReconstructionSettings(Section):
     """
 
     enabled: bool = False
-    split: str = knob("test", choices=SPLITS)
-    batch_size: int = knob(8, low=1, high=1e4)
+    split: str = setting("test", choices=SPLITS)
+    batch_size: int = setting(8, low=1, high=1e4)

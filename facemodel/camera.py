@@ -84,7 +84,7 @@ def fit_pose(points, pixels, *, weights=None) -> Pose:
     mean_target = ops.sum(share * target, 1, keepdims=True)
     root = ops.sqrt(weights)
     affine = _least_squares(root * (points - mean_point), root * (target - mean_target))
-    rows, scale = _orthonormal_rows(affine)
+    rows, scale = _nearest_orthonormal_rows(affine)
     rotation = ops.stack([rows[:, 0], rows[:, 1], _cross(rows[:, 0], rows[:, 1])], 1)
     offset = mean_target[:, 0] - scale[:, None] * ops.sum(rows * mean_point, -1)
     return Pose(rotation, scale, offset * flip)
@@ -117,7 +117,7 @@ def _symmetric_inverse(matrix):
     return ops.reshape(ops.stack([xx, xy, xz, xy, yy, yz, xz, yz, zz], -1), (-1, 3, 3))
 
 
-def _orthonormal_rows(affine):
+def _nearest_orthonormal_rows(affine):
     """Nearest [B, 2, 3] orthonormal rows to an affine camera, and its scale [B]."""
     first, second = affine[:, 0], affine[:, 1]
     a, b = ops.sum(first * first, -1), ops.sum(first * second, -1)

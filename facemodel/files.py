@@ -13,7 +13,7 @@ DATA = pathlib.Path(__file__).parent / "data"
 
 
 @contextlib.contextmanager
-def appearing(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
+def atomic_path(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
     """Gives the body a temporary name beside a file; renames it when the body is done.
 
     If the body raises, the temporary file goes and an older file of that name stays as it was.
@@ -32,7 +32,7 @@ def appearing(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
 
 def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
     """Writes a file that is either complete or as it was before."""
-    with appearing(path) as temporary:
+    with atomic_path(path) as temporary:
         temporary.write_bytes(content)
 
 

@@ -47,7 +47,7 @@ def image_schema_file() -> str:
 
 
 @dataclasses.dataclass(frozen=True)
-class Places:
+class StepPaths:
     """Paths as the steps see them.
 
     Attributes:
@@ -64,7 +64,7 @@ class Places:
     claims: Mapping[str, str]
 
     @classmethod
-    def cluster(cls, config: PipelineConfig) -> Places:
+    def cluster(cls, config: PipelineConfig) -> StepPaths:
         """In kubeflow/Dockerfile's image, with the claims of kubeflow/manifests.
 
         Raises:
@@ -82,14 +82,16 @@ class Places:
         return cls(models, checkpoints, image_schema_file(), claims)
 
     @classmethod
-    def here(cls, root: pathlib.Path, config: PipelineConfig) -> Places:
+    def here(cls, root: pathlib.Path, config: PipelineConfig) -> StepPaths:
         """On this machine, below a folder; for kubeflow/run_ir_locally.py."""
-        places = local_runner.Places(root.resolve())
+        places = local_runner.PipelinePaths(root.resolve())
         schema = local_runner.write_schema(config, places)
         return cls(str(places.serving), str(places.checkpoints), str(schema), {})
 
 
-def compile_pipeline(config: PipelineConfig, *, image: str, places: Places) -> list[dict[str, Any]]:
+def compile_pipeline(
+    config: PipelineConfig, *, image: str, places: StepPaths
+) -> list[dict[str, Any]]:
     """Makes the pipeline's YAML documents: KFP's, and what only Kubernetes knows.
 
     Args:
@@ -224,9 +226,9 @@ def main(
     try:
         loaded = configuration.load(profile=profile, file=config, overrides=settings or [])
         with without_notices():
-            places = Places.cluster(loaded) if here is None else None
+            places = StepPaths.cluster(loaded) if here is None else None
             loaded = checked(loaded)
-            places = places or Places.here(here, loaded)
+            places = places or StepPaths.here(here, loaded)
             documents = compile_pipeline(loaded, image=image, places=places)
             check(documents)
         write(documents, loaded, out)

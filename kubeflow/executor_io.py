@@ -18,7 +18,7 @@ from typing import Any
 from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2 as pb
 
-from kubeflow.ir import IrError, Step
+from kubeflow.ir import IrError, IrStep
 from pipeline.kfp_entrypoint import LOGS, staged_path
 
 BUCKET = "minio://mlpipeline/v2/artifacts"
@@ -29,7 +29,7 @@ class StepFailed(RuntimeError):
 
 
 @dataclasses.dataclass(frozen=True)
-class Run:
+class StepRun:
     """One run of a pipeline.
 
     Attributes:
@@ -57,7 +57,9 @@ class Run:
         return self.root / "runs" / self.run_id / step
 
 
-def executor_input(step: Step, run: Run, done: Mapping[str, pb.ExecutorOutput]) -> pb.ExecutorInput:
+def executor_input(
+    step: IrStep, run: StepRun, done: Mapping[str, pb.ExecutorOutput]
+) -> pb.ExecutorInput:
     """What KFP's driver tells a step.
 
     Args:
@@ -93,10 +95,10 @@ def executor_input(step: Step, run: Run, done: Mapping[str, pb.ExecutorOutput]) 
 
 
 def _parameter(
-    step: Step,
+    step: IrStep,
     key: str,
     selector: pb.TaskInputsSpec.InputParameterSpec,
-    run: Run,
+    run: StepRun,
     done: Mapping[str, pb.ExecutorOutput],
 ) -> Any:
     """The value of a step's parameter."""
@@ -119,7 +121,7 @@ def _parameter(
     return value
 
 
-def cache_key(step: Step, message: pb.ExecutorInput) -> str:
+def cache_key(step: IrStep, message: pb.ExecutorInput) -> str:
     """The same for steps that do the same with the same inputs (in another run, too)."""
     container = step.executor.container
     content = {
@@ -130,7 +132,7 @@ def cache_key(step: Step, message: pb.ExecutorInput) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def command_line(step: Step, message: pb.ExecutorInput, staging: pathlib.Path) -> list[str]:
+def command_line(step: IrStep, message: pb.ExecutorInput, staging: pathlib.Path) -> list[str]:
     """Command and arguments with values in place of KFP's placeholders."""
     values = {"{{$}}": json_format.MessageToJson(message, indent=None)}
     for side, box in (("inputs", message.inputs), ("outputs", message.outputs)):
@@ -156,7 +158,7 @@ def command_line(step: Step, message: pb.ExecutorInput, staging: pathlib.Path) -
 
 
 def import_artifact(
-    step: Step, run: Run, done: Mapping[str, pb.ExecutorOutput]
+    step: IrStep, run: StepRun, done: Mapping[str, pb.ExecutorOutput]
 ) -> pb.ExecutorOutput:
     """Makes an artifact of something that exists already."""
     importer = step.executor.importer
@@ -173,7 +175,7 @@ def import_artifact(
     return output
 
 
-def collect(step: Step, message: pb.ExecutorInput) -> pb.ExecutorOutput:
+def collect(step: IrStep, message: pb.ExecutorInput) -> pb.ExecutorOutput:
     """What the driver knew of the outputs, with what the step says of them."""
     path = pathlib.Path(message.outputs.output_file)
     said = pb.ExecutorOutput()
@@ -206,7 +208,7 @@ def collect(step: Step, message: pb.ExecutorInput) -> pb.ExecutorOutput:
     return output
 
 
-def _check_metadata(step: Step, key: str, artifact: pb.RuntimeArtifact) -> None:
+def _check_metadata(step: IrStep, key: str, artifact: pb.RuntimeArtifact) -> None:
     for name, value in artifact.metadata.fields.items():
         if value.WhichOneof("kind") in (None, "null_value"):
             raise StepFailed(f"{step.name}: KFP cannot store {name!r} of {key!r} without a value")

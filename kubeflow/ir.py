@@ -22,7 +22,7 @@ class IrError(ValueError):
 
 
 @dataclasses.dataclass(frozen=True)
-class Step:
+class IrStep:
     """One task with all that belongs to it.
 
     Attributes:
@@ -49,7 +49,7 @@ class Program:
     """
 
     name: str
-    steps: tuple[Step, ...]
+    steps: tuple[IrStep, ...]
     parameters: Mapping[str, Any]
 
 
@@ -171,7 +171,7 @@ def _step(
     task: pb.PipelineTaskSpec,
     spec: pb.PipelineSpec,
     deployment: pb.PipelineDeploymentConfig,
-) -> Step:
+) -> IrStep:
     if task.trigger_policy.condition or task.trigger_policy.strategy:
         raise IrError(f"{name}: conditions and exit handlers are not supported")
     if task.WhichOneof("iterator"):
@@ -187,4 +187,4 @@ def _step(
         raise IrError(f"{name}: open-source KFP runs no {kind}")
     if executor.container.HasField("lifecycle"):
         raise IrError(f"{name}: open-source KFP runs no driver hooks (FileBasedExampleGen)")
-    return Step(name, task, component, executor)
+    return IrStep(name, task, component, executor)

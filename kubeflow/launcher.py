@@ -16,17 +16,17 @@ import subprocess
 from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2 as pb
 
-from components.deployment.child_process import bound
+from components.deployment.child_process import die_with_parent
 from kubeflow import executor_io
-from kubeflow.executor_io import BUCKET, Run, StepFailed, artifacts_of
-from kubeflow.ir import Step
+from kubeflow.executor_io import BUCKET, StepFailed, StepRun, artifacts_of
+from kubeflow.ir import IrStep
 from pipeline.kfp_entrypoint import STAGING_ROOT, staged_path
 
 ENDING_S = 20
 """How long an interrupted step may take to end."""
 
 
-def run_container(step: Step, run: Run, message: pb.ExecutorInput) -> pb.ExecutorOutput:
+def run_container(step: IrStep, run: StepRun, message: pb.ExecutorInput) -> pb.ExecutorOutput:
     """Starts a step's command as a process and takes over what it leaves.
 
     Raises:
@@ -51,7 +51,7 @@ def run_container(step: Step, run: Run, message: pb.ExecutorInput) -> pb.Executo
 
 
 def _prepare(
-    run: Run, message: pb.ExecutorInput, folder: pathlib.Path, staging: pathlib.Path
+    run: StepRun, message: pb.ExecutorInput, folder: pathlib.Path, staging: pathlib.Path
 ) -> None:
     """Makes a step's folders, with its inputs in them and nothing of an earlier attempt."""
     for leftover in (staging, folder / "kfp_outputs"):
@@ -91,7 +91,7 @@ def _run_process(
     """
     with log.open("ab") as stream:
         process = subprocess.Popen(
-            bound(words),
+            die_with_parent(words),
             cwd=folder,
             env=environment,
             stdin=subprocess.DEVNULL,

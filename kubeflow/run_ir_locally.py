@@ -28,9 +28,9 @@ from rich.console import Console
 
 from facemodel.files import write_bytes
 from kubeflow import executor_io, ir, launcher
-from kubeflow.executor_io import Run, StepFailed
+from kubeflow.executor_io import StepFailed, StepRun
 from pipeline.cli import run_alone
-from pipeline.local_runner import end_at_sigterm
+from pipeline.local_runner import exit_on_sigterm
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Done:
 
 def execute(
     program: ir.Program,
-    run: Run,
+    run: StepRun,
     *,
     cache: bool = True,
     retries: int | None = None,
@@ -89,8 +89,8 @@ def execute(
 
 
 def _run_step(
-    step: ir.Step,
-    run: Run,
+    step: ir.IrStep,
+    run: StepRun,
     outputs: Mapping[str, pb.ExecutorOutput],
     *,
     cache: bool,
@@ -117,7 +117,7 @@ def _run_step(
     return "ran", output
 
 
-def read_cache(entry: pathlib.Path, run: Run) -> pb.ExecutorOutput | None:
+def read_cache(entry: pathlib.Path, run: StepRun) -> pb.ExecutorOutput | None:
     """What a step left, if it is known and all of it is still there."""
     if not entry.is_file():
         return None
@@ -127,7 +127,7 @@ def read_cache(entry: pathlib.Path, run: Run) -> pb.ExecutorOutput | None:
     return json_format.ParseDict(content["output"], pb.ExecutorOutput())
 
 
-def write_cache(entry: pathlib.Path, run: Run, output: pb.ExecutorOutput) -> None:
+def write_cache(entry: pathlib.Path, run: StepRun, output: pb.ExecutorOutput) -> None:
     """Remembers what a step left."""
     uris = [artifact.uri for artifact in executor_io.artifacts_of(output)]
     content = {
@@ -138,11 +138,11 @@ def write_cache(entry: pathlib.Path, run: Run, output: pb.ExecutorOutput) -> Non
     write_bytes(entry, json.dumps(content).encode())
 
 
-def new_run(program: ir.Program, root: pathlib.Path, parameters: dict[str, Any]) -> Run:
+def new_run(program: ir.Program, root: pathlib.Path, parameters: dict[str, Any]) -> StepRun:
     """A run with a name of its own."""
     run_id = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
     known = {**program.parameters, **parameters}
-    return Run(root.resolve(), program.name, run_id, known)
+    return StepRun(root.resolve(), program.name, run_id, known)
 
 
 def read_parameters(texts: list[str]) -> dict[str, Any]:
@@ -186,7 +186,7 @@ def main(
     Example: python -m kubeflow.run_ir_locally out/kubeflow/pipeline.yaml --root out/kubeflow/run
     """
     console = Console(highlight=False, soft_wrap=True)
-    end_at_sigterm()
+    exit_on_sigterm()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's & ignores it
     try:
         program = ir.load_to_run_here(file)
@@ -202,7 +202,7 @@ def main(
     console.print(f"done; artifacts in {run.root / 'objects'}", markup=False)
 
 
-def _show(console: Console, program: ir.Program, run: Run, **options: Any) -> None:
+def _show(console: Console, program: ir.Program, run: StepRun, **options: Any) -> None:
     """Runs all steps, and says which one is running and how each ended."""
     count = itertools.count(1)
     with console.status("") as status:

@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from components.sections import Section, SettingsError, knob
+from components.sections import Section, SettingsError, setting
 from components.settings import (
     DataSettings,
     EvaluatorSettings,
@@ -58,11 +58,11 @@ class StepResources(Section):
       retries: how often a failed step is started again.
     """
 
-    cpu: float = knob(1.0, low=0.1, high=1024.0)
-    memory_gib: float = knob(4.0, low=0.1, high=65536.0)
-    gpus: int = knob(0, low=0, high=64)
+    cpu: float = setting(1.0, low=0.1, high=1024.0)
+    memory_gib: float = setting(4.0, low=0.1, high=65536.0)
+    gpus: int = setting(0, low=0, high=64)
     gpu_type: str = "nvidia.com/gpu"
-    retries: int = knob(2, low=0, high=20)
+    retries: int = setting(2, low=0, high=20)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +80,7 @@ class ResourcesSettings(Section):
     example_gen: StepResources = StepResources(cpu=2.0, memory_gib=8.0)
     trainer: StepResources = StepResources(cpu=2.0, memory_gib=8.0)
     evaluator: StepResources = StepResources(cpu=2.0, memory_gib=8.0)
-    beam_workers: int = knob(1, low=1, high=1024)
+    beam_workers: int = setting(1, low=1, high=1024)
     beam_args: tuple[str, ...] = ()
 
     def __post_init__(self):
@@ -100,7 +100,7 @@ class PipelineConfig(Section):
         sections, see there.
     """
 
-    profile: str = knob("small", choices=("small", "paper"))
+    profile: str = setting("small", choices=("small", "paper"))
     cache: bool = True
     data: DataSettings = DataSettings()
     trainer: TrainerSettings = TrainerSettings()

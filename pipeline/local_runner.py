@@ -28,7 +28,7 @@ if __name__ == "__main__":
 from components.sections import SettingsError
 from facemodel.files import write_bytes
 from pipeline import config as configuration
-from pipeline.runs.places import DEFAULT_ROOT, Places, RunError, finished_mark, lock
+from pipeline.runs.places import DEFAULT_ROOT, PipelinePaths, RunError, finished_mark, lock
 from serving.quiet import without_notices
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ _ADVICE = re.compile(r"Instructions for updating:|Couldn't find python-snappy")
 _log = logging.getLogger("pipeline.local_runner")
 
 
-def write_schema(config: configuration.PipelineConfig, places: Places) -> pathlib.Path:
+def write_schema(config: configuration.PipelineConfig, places: PipelinePaths) -> pathlib.Path:
     """Writes the curated schema for the face model, under a name that changes with its content."""
     from components.face_models import load_face_model
     from components.record_schema import curated_schema
@@ -64,7 +64,7 @@ def write_schema(config: configuration.PipelineConfig, places: Places) -> pathli
     return path
 
 
-def create(config: configuration.PipelineConfig, places: Places, *, name: str = NAME):
+def create(config: configuration.PipelineConfig, places: PipelinePaths, *, name: str = NAME):
     """The pipeline with the paths of a root."""
     from tfx import v1 as tfx
 
@@ -110,14 +110,14 @@ def run(
     """
     _check_root(pathlib.Path(root))
     with without_notices():
-        from components.deployment.server_process import named_server
+        from components.deployment.server_process import server_binary
         from pipeline.named_files import checked
         from pipeline.runs.history import list_runs, newest_number
 
-        config, places = checked(config), Places(pathlib.Path(root))
-        named_server()
+        config, places = checked(config), PipelinePaths(pathlib.Path(root))
+        server_binary()
         if config.resources.beam_workers == 1:
-            _wake_compiler()
+            _warm_up_xla()
     _log.info("configuration:\n%s", config.to_yaml())
     with lock(places, patience_s=1.0):
         pipeline = create(config, places, name=name)
@@ -134,7 +134,7 @@ def run(
     return next(found for found in list_runs(places) if found.context == number)
 
 
-def _wake_compiler() -> None:
+def _warm_up_xla() -> None:
     """Has XLA compile something, as its first work in a process is what it logs notices of.
 
     Only where records are made in this process, too: other processes may need the GPU's memory.
@@ -151,7 +151,7 @@ def _check_root(root: pathlib.Path) -> None:
         raise RunError(f"{existing} is not a folder")
 
 
-def _run_steps(pipeline, places: Places, before: int) -> None:
+def _run_steps(pipeline, places: PipelinePaths, before: int) -> None:
     """Raises RunError, naming the step, for whatever a step of a run after a number raises."""
     from tfx import v1 as tfx
 
@@ -173,13 +173,13 @@ def show_log() -> None:
     """Writes to standard error which step runs, what this project logs and what goes wrong."""
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
-    handler.addFilter(_concerns_people)
+    handler.addFilter(_is_user_facing)
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     for name in ("absl", "components", "pipeline"):
         logging.getLogger(name).setLevel(logging.INFO)
 
 
-def _concerns_people(record: logging.LogRecord) -> bool:
+def _is_user_facing(record: logging.LogRecord) -> bool:
     """Of what TFX logs, only the steps and errors; no advice to the authors of programs."""
     if record.levelno >= logging.ERROR:
         return True
@@ -188,7 +188,7 @@ def _concerns_people(record: logging.LogRecord) -> bool:
     return not _ADVICE.search(record.getMessage())
 
 
-def end_at_sigterm() -> None:
+def exit_on_sigterm() -> None:
     """Lets SIGTERM end this process as Ctrl-C does, so that processes of its steps end with it."""
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
 
@@ -196,7 +196,7 @@ def end_at_sigterm() -> None:
 def main() -> None:
     """Runs with the options of the environment; FACERELIEF_SET is split as a shell would."""
     show_log()
-    end_at_sigterm()
+    exit_on_sigterm()
     try:
         config = configuration.load(
             file=os.environ.get("FACERELIEF_CONFIG") or None,
@@ -206,7 +206,7 @@ def main() -> None:
         if found := run(config, root):
             from pipeline.runs.outcome import summary
 
-            text = summary(Places(pathlib.Path(root)), found, model_name=config.pusher.name)
+            text = summary(PipelinePaths(pathlib.Path(root)), found, model_name=config.pusher.name)
             _log.info("%s", text)
     except (SettingsError, RunError) as error:
         sys.exit(f"error: {error}")

@@ -14,7 +14,7 @@ from components import face_metrics
 from components.anomaly_gate import AnomalyGate
 from components.baseline import LastBlessedModel
 from components.code_digest import code_digest
-from components.deployment.server_process import server_name
+from components.deployment.server_process import server_label
 from components.face_example_gen import FaceExampleGen
 from components.infra_validator import FaceInfraValidator
 from components.pusher import FacePusher
@@ -104,7 +104,7 @@ def model_steps(config: PipelineConfig, data: dict, *, served: str, checkpoint_d
         examples=examples,
         settings=config.infra_validator.to_json(),
         model_name=config.pusher.name,
-        server=server_name(),
+        server=server_label(),
         code=code_digest("components.infra_validator", SERVER_MODULE),
     )
     pusher = FacePusher(

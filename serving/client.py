@@ -33,7 +33,7 @@ ARRAYS = ("mean", "triangles", "albedo_mean", "regions")
 LANDMARK_ARRAYS = ("landmark_triangles", "landmark_barycentric")
 
 
-class ServerError(ConnectionError):
+class RemoteModelError(ConnectionError):
     """A server that cannot be reached or does not answer as it should; one line with HOST:PORT.
 
     Attributes:
@@ -114,12 +114,12 @@ class RemoteModel:
             outputs = self._outputs(response, OUTPUTS)
             try:
                 self._last = self._model_of(response)
-            except ServerError as error:
+            except RemoteModelError as error:
                 if error.code is not grpc.StatusCode.NOT_FOUND:
                     raise
             else:
                 return outputs, self._last
-        raise ServerError(self.address, "the served version changes with every call")
+        raise RemoteModelError(self.address, "the served version changes with every call")
 
     def _model_of(self, response) -> SavedFaceModel:
         """What is known of the version that made a response; asks for it if it is a new one."""
@@ -138,7 +138,9 @@ class RemoteModel:
         try:
             facts = json.loads(outputs.pop("description"))
         except ValueError:
-            raise ServerError(self.address, f"model {self._name} has damaged metadata") from None
+            raise RemoteModelError(
+                self.address, f"model {self._name} has damaged metadata"
+            ) from None
         saved = SavedFaceModel(None, facts, outputs)
         self._models[response.model_spec.version.value] = saved
         return saved
@@ -162,7 +164,7 @@ class RemoteModel:
 
         missing = sorted(set(names) - set(response.outputs))
         if missing:
-            raise ServerError(
+            raise RemoteModelError(
                 self.address,
                 f"model {self._name} does not give {', '.join(missing)}: "
                 "not a SavedModel of this version of facerelief",
@@ -182,7 +184,7 @@ class RemoteModel:
                     raise self._explained(error) from None
                 time.sleep(pause)
 
-    def _explained(self, error) -> ServerError:
+    def _explained(self, error) -> RemoteModelError:
         code, details = error.code(), " ".join((error.details() or "").split())
         say: Mapping[grpc.StatusCode, Callable[[], str]] = {
             grpc.StatusCode.UNAVAILABLE: lambda: f"cannot be reached ({details})",
@@ -191,7 +193,7 @@ class RemoteModel:
             grpc.StatusCode.RESOURCE_EXHAUSTED: lambda: f"too much for one message ({details})",
         }
         text = say.get(code, lambda: f"refused the request: {code.name}: {details}")()
-        return ServerError(self.address, text, code)
+        return RemoteModelError(self.address, text, code)
 
 
 def _check_address(address: str) -> None:

@@ -27,7 +27,7 @@ JAW_POINTS = 17
 """Of the 68 iBUG points, the first; the other 51 are the inner ones."""
 
 
-class FaceModel(Protocol):
+class Predictor(Protocol):
     """A SavedModel in this process (LocalModel) or behind a server (client.RemoteModel)."""
 
     @property
@@ -124,7 +124,7 @@ class Reconstructor:
         self,
         model_dir: str | os.PathLike[str] | None = None,
         *,
-        face_model: FaceModel | None = None,
+        face_model: Predictor | None = None,
         detector: FaceDetector | None = None,
     ):
         self._stack = contextlib.ExitStack()

@@ -16,7 +16,7 @@ _PR_SET_PDEATHSIG = 1
 _NO_SUCH_PROGRAM = 127
 
 
-def bound(command: Sequence[str]) -> list[str]:
+def die_with_parent(command: Sequence[str]) -> list[str]:
     """The command that does the same, and ends with this process.
 
     Start it from the main thread: Linux takes the end of the starting thread for that of its

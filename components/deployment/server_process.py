@@ -20,7 +20,7 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from components.deployment.child_process import bound
+from components.deployment.child_process import die_with_parent
 from components.sections import SettingsError
 
 SERVER_VARIABLE = "TF_SERVING_BIN"
@@ -38,7 +38,7 @@ class ServerBusy(RuntimeError):
     """A model server that was late, killed or without its port: says nothing of the model."""
 
 
-def named_server() -> str | None:
+def server_binary() -> str | None:
     """The program that SERVER_VARIABLE names; None if it is empty or not set.
 
     Raises:
@@ -50,7 +50,7 @@ def named_server() -> str | None:
     return binary or None
 
 
-def server_name() -> str:
+def server_label() -> str:
     """What is asked here, for the cache: the program of SERVER_VARIABLE, or this project's."""
     return os.environ.get(SERVER_VARIABLE) or "facerelief serve"
 
@@ -64,9 +64,9 @@ def server_command(base: str, *, name: str, port: int) -> list[str]:
       port: for gRPC.
 
     Raises:
-      SettingsError: as named_server.
+      SettingsError: as server_binary.
     """
-    if binary := named_server():
+    if binary := server_binary():
         return [
             binary,
             f"--port={port}",
@@ -99,7 +99,7 @@ def running_server(
     """
     port = _free_port()
     with tempfile.TemporaryFile() as log:
-        command = bound(server_command(base, name=name, port=port))
+        command = die_with_parent(server_command(base, name=name, port=port))
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
         try:
             options = [("grpc.max_receive_message_length", -1), ("grpc.enable_http_proxy", 0)]

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
-from facemodel.files import appearing
+from facemodel.files import atomic_path
 from facemodel.records import decode_images, parse_request
 from facemodel.saved_model.metadata import WARMUP_REQUESTS
 
@@ -60,7 +60,7 @@ def write_requests(
     """
     file = pathlib.Path(path, WARMUP_REQUESTS)
     file.parent.mkdir(exist_ok=True)
-    with appearing(file) as temporary, tf.io.TFRecordWriter(os.fspath(temporary)) as writer:
+    with atomic_path(file) as temporary, tf.io.TFRecordWriter(os.fspath(temporary)) as writer:
         for request in requests:
             log = prediction_log_pb2.PredictionLog()
             log.predict_log.request.CopyFrom(request)

@@ -13,11 +13,10 @@ import tensorflow as tf
 from facemodel import transforms
 from facemodel.fitting.alignment import crop_around
 from facemodel.fitting.crop import grey_crop
-from facemodel.morphable.geometry import FaceGeometry
+from facemodel.morphable.geometry import FaceGeometry, inner_landmarks
 from facemodel.morphable.model import MorphableModel
 from facemodel.network.training_config import TrainingConfig
 from facemodel.records import parse_records
-from facemodel.synthesis.scenes import inner_landmarks
 
 SHUFFLE = 2048
 """Records among which the next one is chosen."""

@@ -37,7 +37,7 @@ def run_to_end(pipeline: beam.Pipeline) -> dict[str, int]:
     Raises:
       WorkerLost: if a local worker process was killed.
     """
-    with attended(pipeline):
+    with raise_on_lost_worker(pipeline):
         result = pipeline.run()
         try:
             result.wait_until_finish()
@@ -49,14 +49,14 @@ def run_to_end(pipeline: beam.Pipeline) -> dict[str, int]:
 
 
 @contextlib.contextmanager
-def attended(pipeline: beam.Pipeline) -> Iterator[None]:
+def raise_on_lost_worker(pipeline: beam.Pipeline) -> Iterator[None]:
     """For a body that runs a pipeline: it is contained, and raises WorkerLost."""
-    with contained(pipeline), _lost_workers_noticed():
+    with loopback_only(pipeline), _lost_workers_noticed():
         yield
 
 
 @contextlib.contextmanager
-def contained(pipeline: beam.Pipeline | None = None) -> Iterator[None]:
+def loopback_only(pipeline: beam.Pipeline | None = None) -> Iterator[None]:
     """Until the body ends, Beam listens on the loopback address only; its temporary files go then.
 
     It would listen on all interfaces, and leave a copy of Spark's jar for each job. Everything

@@ -104,7 +104,7 @@ def write_atomically(path: str, records: Iterator[bytes]) -> None:
             tf.io.gfile.remove(temporary)
 
 
-def forget_halves(directory: str) -> None:
+def remove_partial_files(directory: str) -> None:
     """Removes what workers that were lost have begun; whole files stay."""
     import tensorflow as tf
 

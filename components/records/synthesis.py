@@ -93,14 +93,14 @@ class Synthesizer:
         from components.records.compiled_steps import run_compiled
         from facemodel.rendering import tfg
         from facemodel.synthesis import photos
-        from facemodel.synthesis.noise import TableNoise
-        from facemodel.synthesis.samples import plan_noise, sample_columns
+        from facemodel.synthesis.samples import plan_streams, sample_columns
+        from facemodel.synthesis.streams import TableStreams
 
         self._job = job
         model = SceneModel.create(job.load_model())
         self._version = model.version
         asked = (model, job.config, LandmarkNoise.load())
-        self._plan = plan_noise(*asked)
+        self._plan = plan_streams(*asked)
 
         def render(scene):
             return photos.render_scene(
@@ -113,18 +113,18 @@ class Synthesizer:
 
         @tf.function(autograph=False)
         def columns(table):
-            return sample_columns(*asked, TableNoise(table), render=render)
+            return sample_columns(*asked, TableStreams(table), render=render)
 
         self._compiled = [columns]
         weakref.finalize(self, self._compiled.clear)  # also at exit, before TensorFlow goes
 
     def samples(self, batch: int) -> list[dict]:
         """The samples of a batch that belong to the job, as examples.encode takes them."""
-        from facemodel.synthesis.noise import PhiloxNoise
         from facemodel.synthesis.samples import aligned_indices, as_samples
+        from facemodel.synthesis.streams import PhiloxStreams
 
         seed, indices = self._job.seed, aligned_indices(batch)
-        columns = self._compiled[0](self._plan.draw(PhiloxNoise(seed, indices)))
+        columns = self._compiled[0](self._plan.draw(PhiloxStreams(seed, indices)))
         samples = as_samples(columns, seed=seed, indices=indices, version=self._version)
         return [sample for sample in samples if sample["sample/index"] in self._job.indices]
 

@@ -62,14 +62,14 @@ def identity_basis(
       vectors: K, vectors kept.
       seed: of the random people.
     """
-    people = draw_people(head, used, control.origin, count=count, gain=gain, seed=seed)
+    people = sample_people(head, used, control.origin, count=count, gain=gain, seed=seed)
     _LOG.info("drew %d people", count)
     people = align(people, mesh.operator[mesh.regions == regions.SKIN])
     measured = mesh.operator[np.isin(mesh.regions, _MEASURED_REGIONS)]
     return principal_components(people, measured, vectors=vectors)
 
 
-def draw_people(
+def sample_people(
     head: makehuman.Head,
     used: np.ndarray,
     origin: np.ndarray,
@@ -85,7 +85,7 @@ def draw_people(
     weights = np.zeros((count, len(rows)), np.float32)
     sizes = np.empty(count)
     for person in range(count):
-        for name, weight in population.draw(rng, controls, gain=gain).items():
+        for name, weight in population.sample_sliders(rng, controls, gain=gain).items():
             if name in rows:
                 weights[person, rows[name]] += weight
         sizes[person] = np.clip(rng.normal(1, SIZE_SPREAD), *SIZE_LIMITS)

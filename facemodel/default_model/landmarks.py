@@ -77,7 +77,9 @@ def locate(
     """
     views, points = [], []
     for yaw, pitch in views_deg:
-        picture = portrait.draw(vertices, triangles, draw_colours(), yaw=yaw, pitch=pitch)
+        picture = portrait.render_portrait(
+            vertices, triangles, draw_colours(), yaw=yaw, pitch=pitch
+        )
         found = detect(picture.image)
         if found is not None:
             views.append(zbuffer.rotation_deg(yaw, pitch)[2])

@@ -169,7 +169,9 @@ def shape(head: makehuman.Head, person: Person) -> np.ndarray:
     return vertices
 
 
-def draw(rng: np.random.Generator, controls: Controls, *, gain: float) -> dict[str, float]:
+def sample_sliders(
+    rng: np.random.Generator, controls: Controls, *, gain: float
+) -> dict[str, float]:
     """Draws one person.
 
     Args:
@@ -180,7 +182,7 @@ def draw(rng: np.random.Generator, controls: Controls, *, gain: float) -> dict[s
     Returns:
       target name -> weight; names that no target has are macro blends that change nothing.
     """
-    weights = macro_weights(_draw_person(rng))
+    weights = macro_weights(_sample_person(rng))
     _add_sliders(rng, weights, controls.sliders, gain)
     shares = rng.dirichlet([0.5] * len(controls.head_shapes)) * rng.uniform(0, 0.8) * gain
     weights.update(zip(controls.head_shapes, shares.tolist(), strict=True))
@@ -192,7 +194,7 @@ def draw(rng: np.random.Generator, controls: Controls, *, gain: float) -> dict[s
     return weights
 
 
-def _draw_person(rng: np.random.Generator) -> Person:
+def _sample_person(rng: np.random.Generator) -> Person:
     races = rng.dirichlet([0.45] * len(_RACES))
     gender = rng.beta(0.5, 0.5)
     grown = rng.random() > _CHILD_SHARE

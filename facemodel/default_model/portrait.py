@@ -31,7 +31,7 @@ class Portrait:
     mm_per_px: float
 
 
-def draw(
+def render_portrait(
     vertices: np.ndarray,
     triangles: np.ndarray,
     colours: np.ndarray,

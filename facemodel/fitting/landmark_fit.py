@@ -47,7 +47,7 @@ def landmark_fit(geometry: FaceGeometry, pixels, sigma_px, *, rounds: int = ROUN
             ops.matmul(rows, ops.transpose(geometry.landmark_whitening))
             for rows in (free, jacobian, residual[:, None, :])
         )
-        free = _orthonormal_rows(free)
+        free = _orthonormal_basis(free)
         jacobian, residual = _without(free, jacobian), _without(free, residual)[:, 0]
         coefficients = geometry.prior_mean + _posterior(jacobian, variance, residual, sigma_px)
     return coefficients
@@ -73,7 +73,7 @@ def pose_directions(points, pose: Pose):
     return ops.reshape(stacked, (-1, len(moves), 2 * points.shape[1]))
 
 
-def _orthonormal_rows(rows):
+def _orthonormal_basis(rows):
     """Gram-Schmidt by Cholesky: rows [B, K, L] -> an orthonormal basis of their span."""
     rows = rows / (ops.norm(rows, axis=-1, keepdims=True) + 1e-6)
     gram = ops.matmul(rows, ops.swapaxes(rows, -1, -2)) + 1e-6 * ops.eye(rows.shape[1])

@@ -10,6 +10,7 @@ from keras import ops
 
 from facemodel.morphable import landmarks
 from facemodel.morphable.landmark_noise import LandmarkNoise
+from facemodel.morphable.landmarks import INNER_51
 from facemodel.morphable.model import MorphableModel
 
 IDENTITY_SD = 1.0
@@ -87,10 +88,10 @@ class FaceGeometry(NamedTuple):
             landmark_basis=landmarks.embedded_points(model.basis, *at).reshape(
                 model.coefficient_count, -1
             ),
-            landmark_weights=landmark_weights(errors),
-            landmark_whitening=landmark_whitening(errors),
+            landmark_weights=compute_landmark_weights(errors),
+            landmark_whitening=compute_landmark_whitening(errors),
             centre=(model.mean.min(0) + model.mean.max(0)) / 2,
-            gram_factor=gram_factor(model.basis),
+            gram_factor=compute_gram_factor(model.basis),
             prior_mean=prior_mean,
             prior_sd=prior_sd,
         )
@@ -98,7 +99,7 @@ class FaceGeometry(NamedTuple):
 
 
 def _surface(mean: np.ndarray, basis: np.ndarray, triangles: np.ndarray) -> Surface:
-    around = vertex_triangles(triangles, len(mean))
+    around = compute_vertex_triangles(triangles, len(mean))
     return Surface(mean, basis.reshape(len(basis), -1), triangles, around)
 
 
@@ -109,7 +110,7 @@ def _prior(model: MorphableModel) -> tuple[np.ndarray, np.ndarray]:
     return mean.astype(np.float32), deviation.astype(np.float32)
 
 
-def vertex_triangles(triangles: np.ndarray, vertex_count: int) -> np.ndarray:
+def compute_vertex_triangles(triangles: np.ndarray, vertex_count: int) -> np.ndarray:
     """Lists the triangles around each vertex: [T, 3] -> [V, D] int32, padded with T."""
     corners = triangles.ravel()
     order = np.argsort(corners, kind="stable")
@@ -120,19 +121,19 @@ def vertex_triangles(triangles: np.ndarray, vertex_count: int) -> np.ndarray:
     return table
 
 
-def landmark_weights(errors: LandmarkNoise) -> np.ndarray:
+def compute_landmark_weights(errors: LandmarkNoise) -> np.ndarray:
     """[L] one over each landmark's mean squared error, scaled to mean 1."""
     precision = 1.0 / (errors.landmark_sigma_mm.astype(np.float64) ** 2).mean(-1)
     return (precision / precision.mean()).astype(np.float32)
 
 
-def landmark_whitening(errors: LandmarkNoise) -> np.ndarray:
+def compute_landmark_whitening(errors: LandmarkNoise) -> np.ndarray:
     """W [2 L, 2 L] with W M W^T = I for the second moment M of errors of root mean square 1."""
     factor = np.linalg.cholesky(errors.second_moment / errors.sigma_mm**2)
     return np.linalg.inv(factor).astype(np.float32)
 
 
-def gram_factor(basis: np.ndarray) -> np.ndarray:
+def compute_gram_factor(basis: np.ndarray) -> np.ndarray:
     """Factors the mean Gram matrix: basis [n, V, 3] mm -> F [n, n] with F F^T = A A^T / V.
 
     Source: paper section 5.2, eq. 3, without a tensor of V vertices.
@@ -152,3 +153,8 @@ def decode_landmarks(geometry: FaceGeometry, coefficients):
     """The 51 inner landmarks on faces: [B, n] coefficients -> [B, 51, 3] mm, model space."""
     offsets = ops.matmul(coefficients, geometry.landmark_basis)
     return geometry.landmark_mean + ops.reshape(offsets, (-1, *geometry.landmark_mean.shape))
+
+
+def inner_landmarks(landmarks):
+    """The 51 of 478 landmarks [B, 478, 2] that poses and fits use."""
+    return ops.take(landmarks, np.asarray(INNER_51), axis=1)

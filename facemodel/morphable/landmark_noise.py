@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from facemodel.files import DATA, appearing
+from facemodel.files import DATA, atomic_path
 from facemodel.morphable.landmarks import MEDIAPIPE_COUNT
 
 MEASURED = DATA / "landmark_noise.npz"
@@ -35,7 +35,7 @@ class LandmarkNoise(NamedTuple):
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes a file for load; it appears complete or not at all."""
-        with appearing(path) as temporary, open(temporary, "wb") as file:
+        with atomic_path(path) as temporary, open(temporary, "wb") as file:
             np.savez_compressed(file, **self._asdict())
 
     @classmethod

@@ -16,7 +16,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from facemodel.files import appearing
+from facemodel.files import atomic_path
 from facemodel.network.training import RegressorTrainer
 
 _PATTERN = re.compile(r"step-(\d{8})\.npz")
@@ -53,7 +53,7 @@ def save_checkpoint(
     path = directory / f"step-{trainer.steps_done:08d}.npz"
     arrays = {name: keras.ops.convert_to_numpy(value) for name, value in _state(trainer).items()}
     arrays[_CONFIG] = np.array(json.dumps(dataclasses.asdict(trainer.config), sort_keys=True))
-    with appearing(path) as temporary, open(temporary, "wb") as file:
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
         np.savez(file, **arrays)
         file.flush()
         os.fsync(file.fileno())
@@ -183,7 +183,7 @@ class WriteCurve(keras.callbacks.Callback):
         row |= {name: f"{float(value):.4f}" for name, value in (logs or {}).items()}
         self._rows.append(row)
         self._step = step
-        with appearing(self._path) as temporary, open(temporary, "w", newline="") as file:
+        with atomic_path(self._path) as temporary, open(temporary, "w", newline="") as file:
             writer = csv.DictWriter(file, fieldnames=list(row))
             writer.writeheader()
             writer.writerows(self._rows)

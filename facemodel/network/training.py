@@ -23,22 +23,22 @@ from facemodel.morphable.geometry import FaceGeometry
 from facemodel.network.losses import geometry_loss
 from facemodel.network.regressor import IterativeRegressor
 from facemodel.network.training_config import TrainingConfig, TrainingConfigError
-from facemodel.synthesis.noise import DeviceNoise, Noise
 from facemodel.synthesis.online import OnlineBatch
+from facemodel.synthesis.streams import DeviceStreams, RandomStreams
 
 MIN_SIGMA_MM = 0.3
 """The landmark fit never trusts landmarks more than this."""
 
 
-def draw_starts(
-    geometry: FaceGeometry, batch: OnlineBatch, noise: Noise, config: TrainingConfig
+def sample_starts(
+    geometry: FaceGeometry, batch: OnlineBatch, rng: RandomStreams, config: TrainingConfig
 ) -> Any:
     """Chooses where the loop starts for each face of a batch.
 
     Args:
       geometry: of the face model.
       batch: of faces.
-      noise: raw random numbers for as many faces.
+      rng: Random streams for as many faces.
       config: with the shares of the three kinds of start.
 
     Returns:
@@ -50,8 +50,8 @@ def draw_starts(
     least = MIN_SIGMA_MM * camera.CROP_SCALE * config.size / camera.CROP_SIZE
     fit = landmark_fit(geometry, batch.landmarks, ops.maximum(batch.sigma_px, least))
     truth, other = batch.coefficients, ops.roll(batch.coefficients, 1, axis=0)
-    mixture = other + noise.uniform("start/share", (1,)) * (truth - other)
-    kind = noise.uniform("start/kind", (1,))
+    mixture = other + rng.uniform("start/share", (1,)) * (truth - other)
+    kind = rng.uniform("start/kind", (1,))
     started = ops.where(kind < config.landmark_fit_starts + config.zero_starts, 0.0, mixture)
     return ops.where(kind < config.landmark_fit_starts, fit, started)
 
@@ -76,7 +76,7 @@ class RegressorTrainer(keras.Model):
         regressor: IterativeRegressor,
         config: TrainingConfig,
         *,
-        draw: Callable[[Noise], OnlineBatch] | None = None,
+        draw: Callable[[RandomStreams], OnlineBatch] | None = None,
         share: Callable[[], tuple[Any, int]] = lambda: (0, 1),
     ):
         super().__init__(name="regressor_trainer", dtype="float32")
@@ -91,7 +91,7 @@ class RegressorTrainer(keras.Model):
         """Runs the loop on a batch.
 
         Returns the mean squared vertex distances [K + 1] mm^2 of its start and its K estimates.
-        While training, the loop starts where draw_starts says, otherwise at the mean face.
+        While training, the loop starts where sample_starts says, otherwise at the mean face.
         """
         noise = self._noise()
         given = self.draw is None or "grey" in inputs
@@ -100,7 +100,7 @@ class RegressorTrainer(keras.Model):
         geometry = self.regressor.geometry
         start = ops.zeros_like(batch.coefficients)
         if training:
-            start = ops.stop_gradient(draw_starts(geometry, batch, noise, self.config))
+            start = ops.stop_gradient(sample_starts(geometry, batch, noise, self.config))
             self.step.assign(self.step + 1)
         loop = {"grey": batch.grey, "landmarks": batch.landmarks, "start": start}
         estimates = self.regressor(loop, training=training)
@@ -112,11 +112,11 @@ class RegressorTrainer(keras.Model):
         """How many steps were trained."""
         return int(ops.convert_to_numpy(self.step))
 
-    def _noise(self) -> Noise:
+    def _noise(self) -> RandomStreams:
         number, count = self._share()
         step = ops.cast(self.step, "uint32") * count + ops.cast(number, "uint32")
         key = ops.stack([ops.cast(self.config.seed, "uint32"), step])
-        return DeviceNoise(key, self.config.batch_size // count)
+        return DeviceStreams(key, self.config.batch_size // count)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """The mean over the K estimates of eq. 3, mm^2."""
@@ -145,7 +145,7 @@ def create_trainer(
     regressor: IterativeRegressor,
     config: TrainingConfig,
     *,
-    draw: Callable[[Noise], OnlineBatch] | None = None,
+    draw: Callable[[RandomStreams], OnlineBatch] | None = None,
     share: Callable[[], tuple[Any, int]] = lambda: (0, 1),
 ) -> RegressorTrainer:
     """Builds a trainer with its optimizer, ready for train().

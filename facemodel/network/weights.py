@@ -13,7 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from facemodel.files import DATA, appearing
+from facemodel.files import DATA, atomic_path
 
 DEFAULT_WEIGHTS = DATA / "regressor_float16.npz"
 _META = "meta"
@@ -67,7 +67,7 @@ def save_weights(
         if not np.isfinite(arrays[name]).all():
             raise WeightsError(f"{path}: {name} holds values that float16 cannot")
     arrays[_META] = np.array(json.dumps(meta, sort_keys=True))
-    with appearing(path) as temporary, open(temporary, "wb") as file:
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
         np.savez(file, **arrays)
 
 

@@ -48,7 +48,7 @@ def harmonics(normals):
     return ops.stack(values, -1)
 
 
-def unshaded(vertices, centre, direction, strength):
+def light_visibility(vertices, centre, direction, strength):
     """How much of a directional light the face itself leaves, at its vertices.
 
     Looks from each vertex along the way to the light whether the face, as a map of heights above

@@ -18,7 +18,7 @@ _LEVEL = np.float32(1e-20)
 _HALF, _ONE = np.float32(0.5), np.float32(1.0)
 
 
-def find_pixels(
+def rasterize_numpy(
     screen: np.ndarray, triangles: np.ndarray, *, height: int, width: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Finds the nearest front-facing triangle at each pixel centre.

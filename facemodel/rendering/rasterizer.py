@@ -52,7 +52,7 @@ def rasterize_corners(corners, *, height: int, width: int):
     """The same from triangle_corners of the screen, for those who need these corners anyway."""
     corners = [ops.stop_gradient(corner) for corner in corners]
     dynamic = keras.backend.backend() == "tensorflow"
-    draw = scanlines.draw_at_once if dynamic else scanlines.draw_in_pieces
+    draw = scanlines.rasterize_static if dynamic else scanlines.rasterize_dynamic
     nearest = ops.maximum(draw(corners, height, width), BACKGROUND)
     return ops.reshape(nearest, (ops.shape(corners[0])[0], height, width))
 

@@ -58,7 +58,7 @@ class _Rows(NamedTuple):
     triangle: Any
 
 
-def draw_at_once(corners, height, width):
+def rasterize_static(corners, height, width):
     """Finds the nearest triangle with shapes that depend on the data.
 
     Args:
@@ -77,7 +77,7 @@ def draw_at_once(corners, height, width):
     return ops.segment_max(candidate, pixel, num_segments=pixels)
 
 
-def draw_in_pieces(corners, height, width):
+def rasterize_dynamic(corners, height, width):
     """The same with fixed shapes: tests as many candidates at a time as there are pixels."""
     pictures, count, _ = ops.shape(corners[0])
     pixels = pictures * height * width

@@ -147,7 +147,7 @@ def render_photo(
       width: px.
       inverse_distance: [B] 1/mm, one over the camera's distance; None for weak perspective.
       environment: [B, 9, 3] spherical harmonics of the ambient light's irradiance, from
-        surround.draw_environment; None = 1 everywhere.
+        scenes.sample_environment; None = 1 everywhere.
       lit: [B, V] factor of the directional light; None = 1 everywhere.
 
     Returns:

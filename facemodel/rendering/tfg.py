@@ -158,7 +158,7 @@ def _rasterize(screen, triangles, height, width):
       int32, one more than a pixel's place in the list, 0 at the background.
     """
     found = [
-        numpy_rasterizer.find_pixels(each, triangles, height=int(height), width=int(width))
+        numpy_rasterizer.rasterize_numpy(each, triangles, height=int(height), width=int(width))
         for each in screen
     ]
     counts = [len(pixel) for pixel, _ in found]

@@ -5,34 +5,36 @@ from __future__ import annotations
 from keras import ops
 
 from facemodel.morphable.landmark_noise import LandmarkNoise
-from facemodel.synthesis.noise import Noise
 from facemodel.synthesis.recipes import SynthesisConfig
+from facemodel.synthesis.streams import RandomStreams
 
 
-def draw_landmark_noise(measured: LandmarkNoise, noise: Noise):
+def sample_landmark_noise(measured: LandmarkNoise, rng: RandomStreams):
     """Draws errors of detected landmarks: [B, L, 2] mm."""
     count, _, shared = measured.factor.shape
-    errors = measured.mean + measured.rest_sd * noise.normal("landmarks/rest", (count, 2))
+    errors = measured.mean + measured.rest_sd * rng.normal("landmarks/rest", (count, 2))
     if shared:
-        weights = noise.normal("landmarks/shared", (shared,))
+        weights = rng.normal("landmarks/shared", (shared,))
         directions = measured.factor.reshape(count * 2, shared)
         errors = errors + ops.reshape(ops.einsum("bk,lk->bl", weights, directions), (-1, count, 2))
     return errors
 
 
-def detect(landmarks, scale, config: SynthesisConfig, noise: Noise, measured: LandmarkNoise):
+def simulate_detection(
+    landmarks, scale, config: SynthesisConfig, rng: RandomStreams, measured: LandmarkNoise
+):
     """Imitates a detector.
 
     Args:
       landmarks: [B, L, 2] px, true.
       scale: [B] px/mm of the faces.
       config: says how much stronger or weaker than measured the noise may be.
-      noise: raw random numbers.
+      rng: Random streams.
       measured: how the real detector errs at these L landmarks.
 
     Returns:
       [B, L, 2] px as detected, and [B] px, the standard deviation of the error.
     """
-    strength = scale * config.landmark_noise.of(noise.uniform("landmarks/strength"))
-    errors = draw_landmark_noise(measured, noise)
+    strength = scale * config.landmark_noise.of(rng.uniform("landmarks/strength"))
+    errors = sample_landmark_noise(measured, rng)
     return landmarks + strength[:, None, None] * errors, strength * measured.sigma_mm

@@ -42,7 +42,7 @@ class Normal(NamedTuple):
 _DISTRIBUTIONS: dict[Any, Any] = {"Range": Range, "Normal": Normal}
 
 
-def typed(name: str, kind: Any, value):
+def parse_field(name: str, kind: Any, value):
     """What JSON holds as a field's type: a list becomes a Range or a Normal."""
     if kind not in _DISTRIBUTIONS:
         return value
@@ -53,7 +53,7 @@ def typed(name: str, kind: Any, value):
         raise ConfigError(f"{name} should be [{fields}], got {value!r}") from None
 
 
-def check(name: str, kind: Any, value, limits: Limits) -> None:
+def validate_field(name: str, kind: Any, value, limits: Limits) -> None:
     """Raises ConfigError unless a field's value has its type and lies within its limits.
 
     Args:

@@ -9,8 +9,8 @@ import numpy as np
 from keras import ops
 
 from facemodel.synthesis.distributions import Range
-from facemodel.synthesis.noise import Noise
 from facemodel.synthesis.recipes import SynthesisConfig
+from facemodel.synthesis.streams import RandomStreams
 
 _SIDE = re.compile(r"Left|Right|-left(?=-|$)|-right(?=-|$)")
 _JAW_OPEN, _MOUTH_CLOSE = "jawOpen", "mouthClose"
@@ -56,42 +56,42 @@ class ExpressionUnits:
         return len(self.group)
 
 
-def draw_expression(units: ExpressionUnits, config: SynthesisConfig, noise: Noise):
+def sample_expression(units: ExpressionUnits, config: SynthesisConfig, rng: RandomStreams):
     """Draws weights [B, E] in [0, 1]; the lips never close further than the jaw is open."""
     draw = _natural if config.natural_expressions else _independent
-    weights = draw(units, config, noise)
-    neutral = noise.uniform("expression/neutral", (1,)) < config.neutral_fraction
+    weights = draw(units, config, rng)
+    neutral = rng.uniform("expression/neutral", (1,)) < config.neutral_fraction
     return ops.where(neutral, 0.0, _close_mouth(units, weights))
 
 
-def _independent(units: ExpressionUnits, config: SynthesisConfig, noise: Noise):
+def _independent(units: ExpressionUnits, config: SynthesisConfig, rng: RandomStreams):
     """A few units of any strength, in half of the faces at most 0.6."""
-    active = _choose(units.count, config, noise)
-    most = ops.where(noise.uniform("expression/most", (1,)) < 0.5, 1.0, 0.6)
-    return active * most * noise.uniform("expression/strength", (units.count,))
+    active = _choose(units.count, config, rng)
+    most = ops.where(rng.uniform("expression/most", (1,)) < 0.5, 1.0, 0.6)
+    return active * most * rng.uniform("expression/strength", (units.count,))
 
 
-def _natural(units: ExpressionUnits, config: SynthesisConfig, noise: Noise):
+def _natural(units: ExpressionUnits, config: SynthesisConfig, rng: RandomStreams):
     """A few units or pairs, strong ones rarer, and in some faces an open jaw."""
     groups = int(units.group.max()) + 1
-    strength = _humped(noise.uniform("expression/strength", (groups,)), 1.2, 1.6)
-    strength = _choose(groups, config, noise) * strength
-    side = noise.uniform("expression/side", (units.count,)) < _BOTH_SIDES
-    share = _SIDE_STRENGTH.of(noise.uniform("expression/share", (units.count,)))
+    strength = _humped(rng.uniform("expression/strength", (groups,)), 1.2, 1.6)
+    strength = _choose(groups, config, rng) * strength
+    side = rng.uniform("expression/side", (units.count,)) < _BOTH_SIDES
+    share = _SIDE_STRENGTH.of(rng.uniform("expression/share", (units.count,)))
     weights = ops.take(strength, units.group, axis=1) * ops.where(side, share, 0.0)
-    opens = noise.uniform("expression/opens", (1,)) < _OPEN_FRACTION
-    opening = ops.where(opens, _humped(noise.uniform("expression/opening", (1,)), 1.0, 2.0), 0.0)
+    opens = rng.uniform("expression/opens", (1,)) < _OPEN_FRACTION
+    opening = ops.where(opens, _humped(rng.uniform("expression/opening", (1,)), 1.0, 2.0), 0.0)
     weights = ops.maximum(weights, opening * units.jaw_open)
     tension = ops.sum(weights * units.mouth, -1, keepdims=True)
     relaxed = ops.minimum(1.0, _TENSION_LIMIT / ops.maximum(tension, 1e-6))
     return weights * (1.0 - units.mouth * (1.0 - relaxed))
 
 
-def _choose(count: int, config: SynthesisConfig, noise: Noise):
+def _choose(count: int, config: SynthesisConfig, rng: RandomStreams):
     """[B, count] 1 for as many random entries as the recipe's active_units says."""
     low, high = config.active_units
-    active = ops.floor(low + (high - low + 1) * noise.uniform("expression/active", (1,)))
-    order = ops.argsort(noise.uniform("expression/choice", (count,)), axis=-1)
+    active = ops.floor(low + (high - low + 1) * rng.uniform("expression/active", (1,)))
+    order = ops.argsort(rng.uniform("expression/choice", (count,)), axis=-1)
     rank = ops.argsort(order, axis=-1)
     return ops.cast(ops.cast(rank, "float32") < active, "float32")
 

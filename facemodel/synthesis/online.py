@@ -8,14 +8,14 @@ from facemodel import camera, transforms
 from facemodel.fitting.alignment import crop_around
 from facemodel.morphable.geometry import decode_landmarks
 from facemodel.morphable.landmark_noise import LandmarkNoise
-from facemodel.synthesis.detector import detect
-from facemodel.synthesis.noise import Noise
+from facemodel.synthesis.detector import simulate_detection
 from facemodel.synthesis.photos import render_scene
 from facemodel.synthesis.recipes import SynthesisConfig
 from facemodel.synthesis.scenes import (
     SceneModel,
-    draw_scene,
+    sample_scene,
 )
+from facemodel.synthesis.streams import RandomStreams
 
 
 class OnlineBatch(NamedTuple):
@@ -37,7 +37,7 @@ class OnlineBatch(NamedTuple):
 def online_batch(
     model: SceneModel,
     config: SynthesisConfig,
-    noise: Noise,
+    rng: RandomStreams,
     measured: LandmarkNoise,
     *,
     size: int = camera.CROP_SIZE,
@@ -49,16 +49,16 @@ def online_batch(
     Args:
       model: from which faces are drawn.
       config: the ranges.
-      noise: raw random numbers; decides the batch's size.
+      rng: Random streams; they set the batch size.
       measured: noise of the 51 inner landmarks, LandmarkNoise.load().select(INNER_51).
       size: px, side of the crop.
 
     Source: paper section 5.1 (crop) and 6.1 (data).
     """
-    scene = draw_scene(model, config, noise, size=size)
+    scene = sample_scene(model, config, rng, size=size)
     points = decode_landmarks(model.geometry, scene.coefficients)
     true = camera.project(points, scene.pose, inverse_distance=scene.inverse_distance)[..., :2]
-    landmarks, sigma_px = detect(true, scene.pose.scale, config, noise, measured)
+    landmarks, sigma_px = simulate_detection(true, scene.pose.scale, config, rng, measured)
     crop_from_image = crop_around(model.geometry, landmarks, size=size)
     pose = camera.transform_pose(scene.pose, crop_from_image)
     rendering = render_scene(model, scene, size=size, pose=pose, grey=True)

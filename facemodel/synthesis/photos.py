@@ -12,12 +12,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from keras import ops
 
-from facemodel import camera, colour
+from facemodel import camera
 from facemodel.camera import Pose
+from facemodel.colour import luma
 from facemodel.morphable.landmarks import IRISES
-from facemodel.rendering.lighting import unshaded
+from facemodel.rendering.lighting import light_visibility
 from facemodel.rendering.shading import render_photo
-from facemodel.synthesis.effects.overlays import Place
+from facemodel.synthesis.effects.overlays import FacePlacement
 from facemodel.synthesis.effects.photograph import Effects, call, photograph
 from facemodel.synthesis.scenes import (
     Scene,
@@ -72,31 +73,31 @@ def render_scene(
     )
     environment = scene.environment
     if grey:
-        colours, effects = colour.luma(colours)[..., None], _grey_effects(effects)
-        environment = None if environment is None else colour.luma(environment)[..., None]
+        colours, effects = luma(colours)[..., None], _grey_effects(effects)
+        environment = None if environment is None else luma(environment)[..., None]
     face, mask = render(
         model.geometry, vertices, colours, pose, scene.light,
         height=size, width=size, inverse_distance=scene.inverse_distance,
-        environment=environment, lit=_lit(model, scene, vertices, run),
+        environment=environment, lit=_light_attributes(model, scene, vertices, run),
     )  # fmt: skip
     landmarks = scene_landmarks(model, vertices, pose, scene.inverse_distance)
     middle = camera.project(ops.reshape(model.geometry.centre, (1, 1, 3)), pose)[:, 0, :2]
     eyes = ops.take(landmarks, np.asarray(IRISES), axis=1)
-    place = Place(middle, pose.scale, pose.rotation, eyes)
+    place = FacePlacement(middle, pose.scale, pose.rotation, eyes)
     return Rendering(photograph(face, mask, effects, place, run=run), mask, landmarks)
 
 
-def _lit(model: SceneModel, scene: Scene, vertices, run: Callable):
+def _light_attributes(model: SceneModel, scene: Scene, vertices, run: Callable):
     """[B, V] how much of the light reaches the vertices; None if the recipe has no shadows."""
     if scene.shadow is None:
         return None
     direction = ops.einsum("bij,bi->bj", scene.pose.rotation, scene.light.direction)
-    return run(unshaded, vertices, model.geometry.centre, direction, scene.shadow)
+    return run(light_visibility, vertices, model.geometry.centre, direction, scene.shadow)
 
 
 def _grey_effects(effects: Effects) -> Effects:
     def grey(colours):
-        return colour.luma(colours)[..., None]
+        return luma(colours)[..., None]
 
     def overlay(value):
         return value and value._replace(colour=grey(value.colour))

@@ -5,7 +5,14 @@ from __future__ import annotations
 import dataclasses
 import json
 
-from facemodel.synthesis.distributions import ANY, ConfigError, Normal, Range, check, typed
+from facemodel.synthesis.distributions import (
+    ANY,
+    ConfigError,
+    Normal,
+    Range,
+    parse_field,
+    validate_field,
+)
 
 _FRACTIONS = (
     "even_yaw_fraction",
@@ -128,7 +135,7 @@ class SynthesisConfig:
     def __post_init__(self):
         for field in dataclasses.fields(self):
             limits = _LIMITS.get(field.name, ANY)
-            check(field.name, field.type, getattr(self, field.name), limits)
+            validate_field(field.name, field.type, getattr(self, field.name), limits)
 
     @classmethod
     def paper(cls, **changes) -> SynthesisConfig:
@@ -164,7 +171,7 @@ class SynthesisConfig:
         types = {field.name: field.type for field in dataclasses.fields(cls)}
         if unknown := sorted(set(values) - set(types)):
             raise ConfigError(f"unknown field of SynthesisConfig: {', '.join(unknown)}")
-        changes = {name: typed(name, types[name], value) for name, value in values.items()}
+        changes = {name: parse_field(name, types[name], value) for name, value in values.items()}
         return dataclasses.replace(base or cls(), **changes)
 
 

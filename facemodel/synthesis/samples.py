@@ -11,12 +11,12 @@ from keras import ops
 from facemodel.morphable.landmark_noise import LandmarkNoise
 from facemodel.morphable.landmarks import MEDIAPIPE_COUNT
 from facemodel.synthesis import slices
-from facemodel.synthesis.detector import detect
+from facemodel.synthesis.detector import simulate_detection
 from facemodel.synthesis.effects import jpeg
-from facemodel.synthesis.noise import Noise, NoisePlan, PhiloxNoise
 from facemodel.synthesis.photos import Rendering
 from facemodel.synthesis.recipes import SynthesisConfig
-from facemodel.synthesis.scenes import Scene, SceneModel, draw_scene
+from facemodel.synthesis.scenes import Scene, SceneModel, sample_scene
+from facemodel.synthesis.streams import PhiloxStreams, RandomStreams, StreamPlan
 
 BATCH = 8
 """Samples are always drawn in full batches of this size, aligned to the index: the last bits of a
@@ -29,7 +29,7 @@ def aligned_indices(batch: int) -> range:
     return range(batch * BATCH, (batch + 1) * BATCH)
 
 
-def draw_samples(
+def make_samples(
     model: SceneModel,
     config: SynthesisConfig,
     measured: LandmarkNoise,
@@ -51,8 +51,8 @@ def draw_samples(
     Returns:
       One dict for each index, as facemodel.records.encode takes it.
     """
-    noise = PhiloxNoise(seed, indices)
-    columns = sample_columns(model, config, measured, noise, render=render)
+    rng = PhiloxStreams(seed, indices)
+    columns = sample_columns(model, config, measured, rng, render=render)
     return as_samples(columns, seed=seed, indices=indices, version=model.version)
 
 
@@ -60,16 +60,18 @@ def sample_columns(
     model: SceneModel,
     config: SynthesisConfig,
     measured: LandmarkNoise,
-    noise: Noise,
+    rng: RandomStreams,
     *,
     render: Callable[[Scene], Rendering],
 ) -> dict[str, Any]:
     """Draws and renders samples, as columns: [B, ...] by feature, works in compiled code."""
-    scene = draw_scene(model, config, noise)
+    scene = sample_scene(model, config, rng)
     rendering = render(scene)
-    detected, sigma_px = detect(rendering.landmarks, scene.pose.scale, config, noise, measured)
+    detected, sigma_px = simulate_detection(
+        rendering.landmarks, scene.pose.scale, config, rng, measured
+    )
     return {
-        **_jpeg(config, noise),
+        **_jpeg(config, rng),
         "image": to_uint8(rendering.image),
         "face/landmarks_true": rendering.landmarks,
         "face/landmarks": detected,
@@ -78,20 +80,20 @@ def sample_columns(
     }
 
 
-def _jpeg(config: SynthesisConfig, noise: Noise) -> dict[str, Any]:
-    return {_QUALITY: jpeg.draw_quality(config, noise)} if config.jpeg_fraction else {}
+def _jpeg(config: SynthesisConfig, rng: RandomStreams) -> dict[str, Any]:
+    return {_QUALITY: jpeg.sample_quality(config, rng)} if config.jpeg_fraction else {}
 
 
-def plan_noise(model: SceneModel, config: SynthesisConfig, measured: LandmarkNoise) -> NoisePlan:
+def plan_streams(model: SceneModel, config: SynthesisConfig, measured: LandmarkNoise) -> StreamPlan:
     """What sample_columns asks of its noise."""
 
-    def ask(noise: Noise):
-        scene = draw_scene(model, config, noise)
+    def ask(rng: RandomStreams):
+        scene = sample_scene(model, config, rng)
         nowhere = np.zeros((1, MEDIAPIPE_COUNT, 2), np.float32)
-        detect(nowhere, scene.pose.scale, config, noise, measured)
-        _jpeg(config, noise)
+        simulate_detection(nowhere, scene.pose.scale, config, rng, measured)
+        _jpeg(config, rng)
 
-    return NoisePlan(ask)
+    return StreamPlan(ask)
 
 
 def as_samples(
@@ -100,7 +102,7 @@ def as_samples(
     """Columns as one dict for each index, as facemodel.records.encode takes it."""
     arrays = {name: ops.convert_to_numpy(values) for name, values in columns.items()}
     if (quality := arrays.pop(_QUALITY, None)) is not None:
-        arrays["image"] = [jpeg.through(*each) for each in zip(arrays["image"], quality)]
+        arrays["image"] = [jpeg.jpeg_roundtrip(*each) for each in zip(arrays["image"], quality)]
     return [
         {
             **{name: values[row] for name, values in arrays.items()},

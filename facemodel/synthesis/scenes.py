@@ -11,16 +11,15 @@ from keras import ops
 from facemodel import camera, transforms
 from facemodel.camera import Pose
 from facemodel.morphable.geometry import FaceGeometry, decode
-from facemodel.morphable.landmarks import INNER_51
 from facemodel.morphable.model import MorphableModel
 from facemodel.rendering.shading import Light
 from facemodel.synthesis import slices
 from facemodel.synthesis.distributions import Range
 from facemodel.synthesis.effects import photograph
 from facemodel.synthesis.effects.photograph import Effects
-from facemodel.synthesis.expressions import ExpressionUnits, draw_expression
-from facemodel.synthesis.noise import Noise
+from facemodel.synthesis.expressions import ExpressionUnits, sample_expression
 from facemodel.synthesis.recipes import SynthesisConfig
+from facemodel.synthesis.streams import RandomStreams
 
 _PIXEL_SCALE = camera.CROP_SCALE
 
@@ -127,89 +126,89 @@ class Scene(NamedTuple):
     effects: Effects
 
 
-def draw_scene(
-    model: SceneModel, config: SynthesisConfig, noise: Noise, *, size: int | None = None
+def sample_scene(
+    model: SceneModel, config: SynthesisConfig, rng: RandomStreams, *, size: int | None = None
 ) -> Scene:
     """Draws random scenes.
 
     Args:
       model: from which faces are drawn.
       config: the ranges.
-      noise: raw random numbers; decides how many scenes there are.
+      rng: Random streams; their batch size sets the number of scenes.
       size: px, side of the pictures that will be rendered; config.image_size if None.
 
     Source: paper section 6.1.
     """
-    gradient = config.ambient_gradient.of(noise.normal("light/gradient", (3,)))
+    gradient = config.ambient_gradient.of(rng.normal("light/gradient", (3,)))
     return Scene(
-        coefficients=draw_coefficients(model, config, noise),
-        albedo_coefficients=_draw_albedo(model, config, noise),
-        pose=_draw_pose(model, config, noise),
-        inverse_distance=config.inverse_distance.of(noise.uniform("camera/inverse_distance")),
-        light=_draw_light(config, noise),
+        coefficients=sample_coefficients(model, config, rng),
+        albedo_coefficients=_sample_albedo(model, config, rng),
+        pose=_sample_pose(model, config, rng),
+        inverse_distance=config.inverse_distance.of(rng.uniform("camera/inverse_distance")),
+        light=_sample_light(config, rng),
         ambient_gradient=gradient,
-        environment=draw_environment(config, noise) if config.environment.high > 0 else None,
-        shadow=config.shadow.of(noise.uniform("light/shadow")) if config.shadow.high > 0 else None,
-        effects=photograph.draw_effects(config, noise, size=size or config.image_size),
+        environment=sample_environment(config, rng) if config.environment.high > 0 else None,
+        shadow=config.shadow.of(rng.uniform("light/shadow")) if config.shadow.high > 0 else None,
+        effects=photograph.sample_effects(config, rng, size=size or config.image_size),
     )
 
 
-def draw_coefficients(model: SceneModel, config: SynthesisConfig, noise: Noise):
+def sample_coefficients(model: SceneModel, config: SynthesisConfig, rng: RandomStreams):
     """Draws faces: [B, n], identity N(0, 1), expression weights in [0, 1]."""
-    identity = noise.normal("identity", (model.identity_count,))
-    return ops.concatenate([identity, draw_expression(model.units, config, noise)], -1)
+    identity = rng.normal("identity", (model.identity_count,))
+    return ops.concatenate([identity, sample_expression(model.units, config, rng)], -1)
 
 
-def _draw_albedo(model: SceneModel, config: SynthesisConfig, noise: Noise):
+def _sample_albedo(model: SceneModel, config: SynthesisConfig, rng: RandomStreams):
     """[B, A] coefficients: mixtures of two stored textures look like skin, Gaussians less so."""
-    jitter = noise.normal("albedo/jitter", (model.albedo_count,))
+    jitter = rng.normal("albedo/jitter", (model.albedo_count,))
     if not config.mixed_albedo:
         return jitter
-    chosen = _choose_textures(model, config, noise)
+    chosen = _choose_textures(model, config, rng)
     first, second = (ops.take(model.albedo_scores, chosen[:, k], axis=0) for k in range(2))
-    share = noise.uniform("albedo/share", (1,))
+    share = rng.uniform("albedo/share", (1,))
     return share * first + (1.0 - share) * second + config.albedo_jitter * jitter
 
 
-def _choose_textures(model: SceneModel, config: SynthesisConfig, noise: Noise):
+def _choose_textures(model: SceneModel, config: SynthesisConfig, rng: RandomStreams):
     """[B, 2] which stored textures are mixed."""
     begin, size = 0, model.albedo_scores.shape[0]
     if config.even_skin_tones:
         count = len(model.tone_sizes)
-        group = ops.cast(ops.floor(noise.uniform("albedo/tone", (1,)) * count), "int32")
+        group = ops.cast(ops.floor(rng.uniform("albedo/tone", (1,)) * count), "int32")
         begins = np.int32(np.cumsum(model.tone_sizes)) - model.tone_sizes
         begin, size = (ops.take(table, group) for table in (begins, model.tone_sizes))
-    share = noise.uniform("albedo/chosen", (2,))
+    share = rng.uniform("albedo/chosen", (2,))
     place = begin + ops.cast(ops.floor(share * ops.cast(size, "float32")), "int32")
     return ops.take(model.tone_order, place) if config.even_skin_tones else place
 
 
-def _draw_pose(model: SceneModel, config: SynthesisConfig, noise: Noise) -> Pose:
-    turns = noise.normal("pose/angles", (3,))
+def _sample_pose(model: SceneModel, config: SynthesisConfig, rng: RandomStreams) -> Pose:
+    turns = rng.normal("pose/angles", (3,))
     spreads = (config.yaw_deg, config.pitch_deg, config.roll_deg)
     degrees = [spread.of(turns[:, k]) for k, spread in enumerate(spreads)]
     if config.even_yaw_fraction:
-        even = Range(config.yaw_deg.low, config.yaw_deg.high).of(noise.uniform("pose/even_yaw"))
-        chosen = noise.uniform("pose/evenly") < config.even_yaw_fraction
+        even = Range(config.yaw_deg.low, config.yaw_deg.high).of(rng.uniform("pose/even_yaw"))
+        chosen = rng.uniform("pose/evenly") < config.even_yaw_fraction
         degrees[0] = ops.where(chosen, even, degrees[0])
     yaw, pitch, roll = (np.pi / 180 * angle for angle in degrees)
     rotation = transforms.euler_rotation(yaw, pitch, roll)
-    scale = _PIXEL_SCALE * config.relative_scale.of(noise.normal("pose/scale"))
-    shift_mm = config.shift_mm.of(noise.normal("pose/shift", (2,)))
+    scale = _PIXEL_SCALE * config.relative_scale.of(rng.normal("pose/scale"))
+    shift_mm = config.shift_mm.of(rng.normal("pose/shift", (2,)))
     turned = ops.einsum("bij,j->bi", rotation, model.geometry.centre)[:, :2]
     flip = np.array([1.0, -1.0], np.float32)
     translation = config.image_size / 2.0 + scale[:, None] * (shift_mm - turned * flip)
     return Pose(rotation, scale, translation)
 
 
-def _draw_light(config: SynthesisConfig, noise: Noise) -> Light:
+def _sample_light(config: SynthesisConfig, rng: RandomStreams) -> Light:
     """Directions uniform on the part of the sphere within light_angle_deg of the view."""
     cosine = [float(np.cos(np.deg2rad(angle))) for angle in config.light_angle_deg]
-    z = cosine[0] + (cosine[1] - cosine[0]) * noise.uniform("light/angle")
-    around = 2 * np.pi * noise.uniform("light/around")
+    z = cosine[0] + (cosine[1] - cosine[0]) * rng.uniform("light/angle")
+    around = 2 * np.pi * rng.uniform("light/around")
     across = ops.sqrt(ops.maximum(1.0 - z * z, 0.0))
     direction = ops.stack([across * ops.cos(around), across * ops.sin(around), z], -1)
-    strengths = noise.normal("light/strengths", (3,))
+    strengths = rng.normal("light/strengths", (3,))
     kinds = (config.ambient, config.diffuse, config.specular)
     ambient, diffuse, specular = (kind.of(strengths[:, k]) for k, kind in enumerate(kinds))
     return Light(ambient, diffuse, specular, direction)
@@ -236,11 +235,6 @@ def scene_landmarks(model: SceneModel, vertices, pose: Pose, inverse_distance):
     return camera.project(points, pose, inverse_distance=inverse_distance)[..., :2]
 
 
-def inner_landmarks(landmarks):
-    """The 51 of 478 landmarks [B, 478, 2] that poses and fits use."""
-    return ops.take(landmarks, np.asarray(INNER_51), axis=1)
-
-
 _HARMONIC_MEAN = 2.0 * float(np.sqrt(np.pi))
 """Coefficient of the first spherical harmonic whose irradiance is 1 everywhere."""
 _BAND_SHARE = np.array([0, 1, 1, 1, 0.4, 0.4, 0.4, 0.4, 0.4], np.float32)[:, None]
@@ -248,11 +242,11 @@ _BAND_SHARE = np.array([0, 1, 1, 1, 0.4, 0.4, 0.4, 0.4, 0.4], np.float32)[:, Non
 _COLOUR_SHARE = 0.15
 
 
-def draw_environment(config: SynthesisConfig, noise: Noise):
+def sample_environment(config: SynthesisConfig, rng: RandomStreams):
     """[B, 9, 3] coefficients of the irradiance of coloured surroundings, 1 in the mean."""
-    strength = config.environment.of(noise.uniform("environment/strength", (1, 1)))
-    grey = noise.normal("environment/grey", (9, 1))
-    colour = _COLOUR_SHARE * noise.normal("environment/colour", (9, 3))
+    strength = config.environment.of(rng.uniform("environment/strength", (1, 1)))
+    grey = rng.normal("environment/grey", (9, 1))
+    colour = _COLOUR_SHARE * rng.normal("environment/colour", (9, 3))
     mean = np.zeros((9, 1), np.float32)
     mean[0] = _HARMONIC_MEAN
     return mean + strength * _BAND_SHARE * (grey + colour) / 0.4886

@@ -34,7 +34,9 @@ def command(
     from pipeline.training import adopt
 
     try:
-        change = adopt.adopt(geometry, weights, output, model_path=model, provenance=provenance)
+        change = adopt.rebase_weights(
+            geometry, weights, output, model_path=model, provenance=provenance
+        )
     except (ValueError, OSError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from None

@@ -26,10 +26,10 @@ def command(
     import yaml
 
     from pipeline.runs import lineage
-    from pipeline.runs.places import Places
+    from pipeline.runs.places import PipelinePaths
 
     try:
-        found = lineage.lineage(model, Places(root))
+        found = lineage.lineage(model, PipelinePaths(root))
     except (ValueError, OSError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from None

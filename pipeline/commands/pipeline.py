@@ -44,7 +44,7 @@ def command(
             from pipeline import local_runner
             from pipeline.runs import outcome
         local_runner.show_log()
-        local_runner.end_at_sigterm()
+        local_runner.exit_on_sigterm()
         found = local_runner.run(chosen, root)
     except (ValueError, OSError, RuntimeError) as error:
         typer.echo(f"error: {error}", err=True)
@@ -53,5 +53,5 @@ def command(
         typer.echo("error: interrupted; the same command goes on from here", err=True)
         raise typer.Exit(130) from None
     if found:
-        places = local_runner.Places(root)
+        places = local_runner.PipelinePaths(root)
         typer.echo(outcome.summary(places, found, model_name=chosen.pusher.name))

@@ -31,9 +31,9 @@ def command(
     from rich.console import Console
 
     from pipeline.runs import cleaning, history
-    from pipeline.runs.places import Places
+    from pipeline.runs.places import PipelinePaths
 
-    places = Places(root)
+    places = PipelinePaths(root)
     try:
         if keep is not None and not clean:
             raise history.RunsError("--keep needs --clean")

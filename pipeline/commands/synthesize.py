@@ -87,7 +87,7 @@ def command(
             beam_args=beam or (),
         )
         if index is not None:
-            _draw_one(plan.job, index, out, overwrite=overwrite)
+            _write_one(plan.job, index, out, overwrite=overwrite)
         else:
             _write(plan, out, overwrite=overwrite, resume=resume)
     except (ConfigError, ModelError, OSError, write.DatasetError) as error:
@@ -106,13 +106,13 @@ def _config(recipe: str, changes: pathlib.Path | None):
         raise ConfigError(f"{changes}: {error}") from None
 
 
-def _draw_one(job, index: int, path: pathlib.Path, *, overwrite: bool) -> None:
+def _write_one(job, index: int, path: pathlib.Path, *, overwrite: bool) -> None:
     from pipeline.datasets import write
     from pipeline.datasets.contact_sheet import write_png
 
     if path.exists() and not overwrite:
         raise write.DatasetError(f"{path}: exists already; --overwrite replaces it")
-    write_png(path, write.draw_one(job, index)["image"])
+    write_png(path, write.make_one(job, index)["image"])
     typer.echo(f"{path}: sample {index} of seed {job.seed}")
 
 

@@ -12,7 +12,7 @@ import pathlib
 import shutil
 from collections.abc import Iterator
 
-from components.records.shards import Shard, forget_halves
+from components.records.shards import Shard, remove_partial_files
 from facemodel.files import write_bytes
 from pipeline.runs.places import try_to_hold
 
@@ -29,14 +29,14 @@ def _place(folder: pathlib.Path) -> pathlib.Path:
     return folder.with_name(f".{folder.name}.unfinished")
 
 
-def size(folder: pathlib.Path) -> int:
+def bytes_written(folder: pathlib.Path) -> int:
     """Bytes that an interrupted run has already written for this data set."""
     place = _place(folder)
     return sum(path.stat().st_size for path in place.iterdir()) if place.is_dir() else 0
 
 
 @contextlib.contextmanager
-def opened(
+def open_staging(
     folder: pathlib.Path, description: dict, *, resume: bool, overwrite: bool
 ) -> Iterator[pathlib.Path]:
     """Makes or continues the unfinished folder of a data set, for one process at a time.
@@ -60,7 +60,7 @@ def opened(
         try:
             yield place
         except BaseException:
-            forget_halves(str(place))
+            remove_partial_files(str(place))
             if not any(place.glob("*.tfrecord")):
                 shutil.rmtree(place, ignore_errors=True)
             raise
@@ -86,7 +86,7 @@ def _settle(
     note = place / _NOTE
     if note.exists() and resume:
         _check_same(json.loads(note.read_text()), description, folder)
-        forget_halves(str(place))
+        remove_partial_files(str(place))
     elif note.exists() and not overwrite and any(place.glob("*.tfrecord")):
         raise DatasetError(
             f"{folder}: an interrupted run is there; --resume continues it, --overwrite starts anew"

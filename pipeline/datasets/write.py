@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 
 from components.records import synthesis
-from components.records.shards import Shard, forget_halves
+from components.records.shards import Shard, remove_partial_files
 from facemodel.synthesis import samples
 from pipeline.datasets import unfinished
 from pipeline.datasets.contact_sheet import PICTURES, contact_sheet, first_images, write_png
@@ -47,7 +47,7 @@ def write(
         is neither to be resumed (or was another one) nor overwritten.
     """
     check_target(folder, target.size, overwrite=overwrite)
-    with unfinished.opened(
+    with unfinished.open_staging(
         folder, target.description(), resume=resume, overwrite=overwrite
     ) as temporary:
         with _watch(temporary, progress):
@@ -63,7 +63,7 @@ def check_target(folder: pathlib.Path, size: int, *, overwrite: bool) -> None:
     if folder.exists() and not (folder / DESCRIPTION).exists():
         raise DatasetError(f"{folder}: holds no data set, so it is not overwritten")
     existing = next(parent for parent in folder.absolute().parents if parent.exists())
-    free = shutil.disk_usage(existing).free + unfinished.size(folder)
+    free = shutil.disk_usage(existing).free + unfinished.bytes_written(folder)
     if free < size:
         raise DatasetError(
             f"{folder}: about {size / 1e6:.0f} MB are needed, {free / 1e6:.0f} MB are free"
@@ -75,7 +75,7 @@ def _fill(target: Plan, folder: pathlib.Path) -> dict:
     by_split = target.shards(folder.absolute())  # other machines have other working directories
     shards = [shard for split in by_split.values() for shard in split]
     if missing := _missing(target, shards):
-        counters = _draw(target, missing)
+        counters = _synthesize(target, missing)
         _check_all_there(target, missing, counters)
     images = first_images([shard.path for shard in shards], PICTURES)
     write_png(folder / CONTACT_SHEET, contact_sheet(images))
@@ -90,7 +90,7 @@ def _missing(target: Plan, shards: list[Shard]) -> list[Shard]:
     return [shard for shard in shards if not unfinished.is_complete(shard, **about)]
 
 
-def _draw(target: Plan, shards: list[Shard]) -> dict[str, int]:
+def _synthesize(target: Plan, shards: list[Shard]) -> dict[str, int]:
     try:
         return synthesis.write_shards(
             target.job, shards, workers=target.workers, beam_args=target.beam_args
@@ -122,7 +122,7 @@ def _check_all_there(target: Plan, drawn: list[Shard], counters: dict[str, int])
 
 def _publish(temporary: pathlib.Path, folder: pathlib.Path) -> None:
     """Puts a finished folder in its place, the old one aside until then."""
-    forget_halves(str(temporary))
+    remove_partial_files(str(temporary))
     for name in unfinished.OWN_FILES:
         (temporary / name).unlink()
     old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
@@ -154,7 +154,7 @@ def _watch(folder: pathlib.Path, progress: Callable[[int], None] | None) -> Iter
         thread.join()
 
 
-def draw_one(job: synthesis.SynthesisJob, index: int) -> dict:
+def make_one(job: synthesis.SynthesisJob, index: int) -> dict:
     """One sample of a data set, exactly as in its records."""
     batch, row = divmod(index, samples.BATCH)
     whole = dataclasses.replace(job, first=batch * samples.BATCH, count=samples.BATCH)

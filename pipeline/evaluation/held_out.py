@@ -22,9 +22,9 @@ from facemodel.morphable.model import MorphableModel
 from facemodel.network.regressor import IterativeRegressor
 from facemodel.synthesis import detector, online, photos
 from facemodel.synthesis.distributions import Range
-from facemodel.synthesis.noise import Noise, PhiloxNoise
 from facemodel.synthesis.recipes import SynthesisConfig
-from facemodel.synthesis.scenes import SceneModel, draw_scene
+from facemodel.synthesis.scenes import SceneModel, sample_scene
+from facemodel.synthesis.streams import PhiloxStreams, RandomStreams
 from pipeline.evaluation.error_table import Evaluation, merge_errors, summarise
 
 HELD_OUT_SEED = 20_161_025
@@ -58,24 +58,29 @@ class HeldOut:
     coefficients: np.ndarray
 
 
-def draw_held_out(
-    model: SceneModel, config: SynthesisConfig, noise: Noise, measured: LandmarkNoise, *, size: int
+def sample_held_out(
+    model: SceneModel,
+    config: SynthesisConfig,
+    rng: RandomStreams,
+    measured: LandmarkNoise,
+    *,
+    size: int,
 ) -> HeldOut:
     """Draws a batch of faces in their crops, with the landmarks both as detected and exact.
 
     Args:
       model: from which faces are drawn.
       config: the ranges.
-      noise: raw random numbers; decides the batch's size.
+      rng: Random streams; they set the batch size.
       measured: noise of the 51 inner landmarks.
       size: px, side of the crop.
     """
-    batch = online.online_batch(model, config, noise, measured, size=size)
+    batch = online.online_batch(model, config, rng, measured, size=size)
     # The same noise gives the same scene again, so its exact landmarks go into the same crop.
-    scene = draw_scene(model, config, noise, size=size)
+    scene = sample_scene(model, config, rng, size=size)
     points = photos.decode_landmarks(model.geometry, scene.coefficients)
     exact = camera.project(points, scene.pose, inverse_distance=scene.inverse_distance)[..., :2]
-    detected, _ = detector.detect(exact, scene.pose.scale, config, noise, measured)
+    detected, _ = detector.simulate_detection(exact, scene.pose.scale, config, rng, measured)
     crop_from_image = crop_around(model.geometry, detected, size=size)
     return HeldOut(
         grey=batch.grey,
@@ -165,8 +170,8 @@ def evaluate(
     scenes, inner = SceneModel.create(model), measured.select(INNER_51)
     evaluator = Evaluator(model, regressor)
     for first in range(0, count, batch_size):
-        noise = PhiloxNoise(seed, range(first, first + batch_size))
-        batch = draw_held_out(scenes, config, noise, inner, size=size)
+        rng = PhiloxStreams(seed, range(first, first + batch_size))
+        batch = sample_held_out(scenes, config, rng, inner, size=size)
         arrays = {field: np.asarray(value) for field, value in vars(batch).items()}
         errors = evaluator.errors(HeldOut(**arrays))
         yield {method: values[: count - first] for method, values in errors.items()}

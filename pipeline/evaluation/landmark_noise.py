@@ -13,7 +13,7 @@ from facemodel.morphable.landmark_noise import LandmarkNoise
 from facemodel.morphable.model import MorphableModel
 from facemodel.synthesis import photos, slices
 from facemodel.synthesis.recipes import SynthesisConfig
-from facemodel.synthesis.samples import BATCH, aligned_indices, draw_samples
+from facemodel.synthesis.samples import BATCH, aligned_indices, make_samples
 from facemodel.synthesis.scenes import SceneModel
 
 SHARED_COUNT = 24
@@ -80,7 +80,7 @@ def _samples(model, config: SynthesisConfig, *, count: int, seed: int) -> Iterat
     exact = LandmarkNoise.isotropic(0.0)
     for batch in range(-(-count // BATCH)):
         indices = aligned_indices(batch)
-        samples = draw_samples(
+        samples = make_samples(
             scene_model, config, exact, seed=seed, indices=indices, render=render
         )
         yield from samples[: count - indices[0]]
@@ -138,7 +138,7 @@ class Summary:
     sd_aligned: float
 
 
-def summarize(residuals: Residuals) -> list[Summary]:
+def summarise(residuals: Residuals) -> list[Summary]:
     """All faces together, then by yaw."""
     groups = [("all", np.ones(len(residuals.yaw_bin), bool))]
     edges = (-np.inf, *slices.YAW_EDGES_DEG, np.inf)
@@ -230,7 +230,7 @@ def as_markdown(residuals: Residuals) -> str:
         f"| {s.group} | {s.faces} | {100 * s.detected / s.faces:.0f} % | {s.bias:.2f} | {s.sd:.2f} "
         f"| {s.total:.2f} | {s.shift[0]:.2f}, {s.shift[1]:.2f} | {s.scale_percent:.2f} "
         f"| {s.roll_deg:.2f} | {s.sd_aligned:.2f} |"
-        for s in summarize(residuals)
+        for s in summarise(residuals)
     ]
     parts = [
         f"| {p.part} | {p.bias[0]:.2f}, {p.bias[1]:.2f} | {p.sd[0]:.2f}, {p.sd[1]:.2f} |"

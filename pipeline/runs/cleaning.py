@@ -11,10 +11,10 @@ from ml_metadata.proto import metadata_store_pb2 as pb
 from facemodel.saved_model.metadata import read_facts
 from facemodel.saved_model.versions import newest_model
 from pipeline.runs.history import Run, RunsError, list_runs, open_store
-from pipeline.runs.places import Places, is_running
+from pipeline.runs.places import PipelinePaths, is_running
 
 
-def clean(places: Places, *, keep: int) -> list[pathlib.Path]:
+def clean(places: PipelinePaths, *, keep: int) -> list[pathlib.Path]:
     """Removes what only old runs have: artifacts, checkpoints and configurations.
 
     What newer runs took from the cache stays, and so do pushed models. A later run makes what it
@@ -58,7 +58,7 @@ def _number(uri: str) -> int:
     return int(pathlib.PurePosixPath(uri).name)
 
 
-def _execution_folders(places: Places, numbers: set[int]) -> list[pathlib.Path]:
+def _execution_folders(places: PipelinePaths, numbers: set[int]) -> list[pathlib.Path]:
     """What executions wrote, also those that failed: artifacts/<node>/<output>/<number>."""
     return [
         path
@@ -68,7 +68,7 @@ def _execution_folders(places: Places, numbers: set[int]) -> list[pathlib.Path]:
     ]
 
 
-def _stale_checkpoints(places: Places, needed: set[str], since: float) -> list[pathlib.Path]:
+def _stale_checkpoints(places: PipelinePaths, needed: set[str], since: float) -> list[pathlib.Path]:
     """Checkpoints of which no kept model was made, and from which no kept run could go on."""
     models = [newest_model(pathlib.Path(uri, "Format-Serving")) for uri in needed]
     facts = [read_facts(model) for model in models if model]

@@ -8,7 +8,7 @@ import pathlib
 import ml_metadata
 from ml_metadata.proto import metadata_store_pb2 as pb
 
-from pipeline.runs.places import Places, finished_mark, is_running
+from pipeline.runs.places import PipelinePaths, finished_mark, is_running
 
 _STATES = {
     pb.Execution.COMPLETE: "done",
@@ -75,7 +75,7 @@ class Run:
         return [step.node for step in self.steps if step.state == state]
 
 
-def open_store(places: Places) -> ml_metadata.MetadataStore:
+def open_store(places: PipelinePaths) -> ml_metadata.MetadataStore:
     """Opens ML Metadata; raises RunsError if there is none, or its file is no such database."""
     if not places.metadata.is_file():
         raise RunsError(f"{places.root}: holds no runs of the pipeline")
@@ -90,7 +90,7 @@ def open_store(places: Places) -> ml_metadata.MetadataStore:
         raise RunsError(f"{places.metadata}: cannot be read as ML Metadata ({reason})") from None
 
 
-def list_runs(places: Places) -> list[Run]:
+def list_runs(places: PipelinePaths) -> list[Run]:
     """All runs, newest first.
 
     Raises:
@@ -106,7 +106,7 @@ def list_runs(places: Places) -> list[Run]:
     ]
 
 
-def newest_number(places: Places) -> int:
+def newest_number(places: PipelinePaths) -> int:
     """The newest run's number in ML Metadata; 0 if there is none."""
     if not places.metadata.is_file():
         return 0

@@ -12,7 +12,7 @@ from facemodel.saved_model import metadata
 from facemodel.saved_model.metadata import METADATA
 from facemodel.saved_model.versions import newest_model
 from pipeline.runs.history import list_runs, open_store
-from pipeline.runs.places import Places
+from pipeline.runs.places import PipelinePaths
 
 _VERDICTS = {"ModelBlessing": "blessed", "InfraBlessing": "blessed", "PushedModel": "pushed"}
 """The property that says it, by the artifact's type."""
@@ -52,7 +52,7 @@ def _models_below(folder: pathlib.Path) -> list[str]:
     )
 
 
-def lineage(model: str | os.PathLike[str], places: Places | None = None) -> dict[str, Any]:
+def lineage(model: str | os.PathLike[str], places: PipelinePaths | None = None) -> dict[str, Any]:
     """Says what made a model.
 
     Args:
@@ -108,7 +108,7 @@ def _marked(uri: str) -> str:
     return f"{uri} (removed)" if lost else uri
 
 
-def _recorded(places: Places, uri: str) -> dict[str, Any]:
+def _recorded(places: PipelinePaths, uri: str) -> dict[str, Any]:
     """What ML Metadata knows about the model artifact with that URI."""
     if not places.metadata.is_file():
         return {"made in run": f"unknown: {places.root} holds no runs of the pipeline"}

@@ -8,7 +8,7 @@ import pathlib
 from ml_metadata.proto import metadata_store_pb2 as pb
 
 from pipeline.runs.history import Run, open_store
-from pipeline.runs.places import Places
+from pipeline.runs.places import PipelinePaths
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Outcome:
         )
 
 
-def outcome(places: Places, run: Run) -> Outcome:
+def outcome(places: PipelinePaths, run: Run) -> Outcome:
     """Reads from ML Metadata, and from what its steps wrote, what a run came to."""
     store = open_store(places)
     found = {step.node: _outputs(store, step.execution) for step in run.steps}
@@ -54,7 +54,7 @@ def outcome(places: Places, run: Run) -> Outcome:
     )
 
 
-def summary(places: Places, run: Run, *, model_name: str) -> str:
+def summary(places: PipelinePaths, run: Run, *, model_name: str) -> str:
     """What a run did, what became of its model, and what is served now."""
     from components.deployment import registry
 

@@ -24,7 +24,7 @@ class RunError(RuntimeError):
 
 
 @dataclasses.dataclass(frozen=True)
-class Places:
+class PipelinePaths:
     """Folders and files of one pipeline.
 
     Attributes:
@@ -91,7 +91,7 @@ def finished_mark(config: pathlib.Path) -> pathlib.Path:
 
 
 @contextlib.contextmanager
-def lock(places: Places, *, patience_s: float = 0.0) -> Iterator[None]:
+def lock(places: PipelinePaths, *, patience_s: float = 0.0) -> Iterator[None]:
     """Holds a root against other runs.
 
     Args:
@@ -129,6 +129,6 @@ def is_held(path: pathlib.Path) -> bool:
     return struct.unpack(_FLOCK, answer)[0] != fcntl.F_UNLCK
 
 
-def is_running(places: Places) -> bool:
+def is_running(places: PipelinePaths) -> bool:
     """Whether a run holds the root."""
     return is_held(places.lock_file)

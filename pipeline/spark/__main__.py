@@ -17,7 +17,7 @@ from typing import Annotated
 import typer
 
 from pipeline import cli
-from pipeline.local_runner import end_at_sigterm
+from pipeline.local_runner import exit_on_sigterm
 from pipeline.spark import cluster, tools
 
 app = typer.Typer(
@@ -72,10 +72,10 @@ def _run(context: typer.Context, options) -> None:
     """Runs a command of facerelief with more options; says what the cluster knows of errors."""
     _end_as_asked()
     with cluster.running(executors=context.obj) as spark:
-        from components.records.beam_runs import contained
+        from components.records.beam_runs import loopback_only
 
         try:
-            with contained():
+            with loopback_only():
                 cli.make_app()([context.command.name, *context.args, *options(spark)], "facerelief")
         except SystemExit as ending:
             cause = spark.cause() if ending.code == 2 else None
@@ -88,7 +88,7 @@ def _run(context: typer.Context, options) -> None:
 def _end_as_asked() -> None:
     """Ctrl-C and SIGTERM end this process by exceptions, so that the cluster ends with it."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's & ignores it
-    end_at_sigterm()
+    exit_on_sigterm()
 
 
 def main() -> None:

@@ -154,7 +154,7 @@ def adopt_weights(
     return network
 
 
-def adopt(
+def rebase_weights(
     geometry_path: str | os.PathLike[str],
     weights_path: str | os.PathLike[str],
     output_path: str | os.PathLike[str],

@@ -21,10 +21,10 @@ from facemodel.network.pretrained import load_pretrained, weights_meta
 from facemodel.network.regressor import IterativeRegressor
 from facemodel.network.training_config import TrainingConfig
 from facemodel.network.weights import DEFAULT_WEIGHTS, read_weights, save_weights
-from facemodel.synthesis.noise import DeviceNoise
 from facemodel.synthesis.online import online_batch
 from facemodel.synthesis.recipes import SynthesisConfig
 from facemodel.synthesis.scenes import SceneModel
+from facemodel.synthesis.streams import DeviceStreams
 
 
 class RefitError(ValueError):
@@ -135,9 +135,9 @@ def _make_step(scenes: SceneModel, regressor, recipe: str, noise: LandmarkNoise,
     config, visit = SynthesisConfig.named(recipe), last_layer.make_visitor(regressor)
 
     def step(key):
-        drawn = DeviceNoise(key, options.config.batch_size)
+        drawn = DeviceStreams(key, options.config.batch_size)
         batch = online_batch(scenes, config, drawn, noise, size=options.config.size)
-        start = training.draw_starts(scenes.geometry, batch, drawn, options.config)
+        start = training.sample_starts(scenes.geometry, batch, drawn, options.config)
         return visit(batch, start)
 
     return compiled(step)

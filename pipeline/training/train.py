@@ -137,7 +137,7 @@ def build_trainer(model: MorphableModel, options: TrainOptions) -> RegressorTrai
         arrays = read_weights_for(model, weights=options.init, model_path=options.model)
         put_weights(network, arrays, options.init)
     regressor = IterativeRegressor(scenes.geometry, network, iterations=options.config.iterations)
-    draw = None if options.data else _drawing(scenes, options)
+    draw = None if options.data else _sampler(scenes, options)
     trainer = training.create_trainer(regressor, options.config, draw=draw)
     if options.resume:
         found = checkpoints.restore_newest(trainer, options.checkpoint_folder)
@@ -154,10 +154,10 @@ def prepare_backend() -> None:
             jax.spmd_mode = contextlib.nullcontext
 
 
-def _drawing(scenes: SceneModel, options: TrainOptions) -> Callable:
+def _sampler(scenes: SceneModel, options: TrainOptions) -> Callable:
     recipe = SynthesisConfig.named(options.recipe)
     measured, size = LandmarkNoise.load().select(INNER_51), options.config.size
-    return lambda noise: online_batch(scenes, recipe, noise, measured, size=size)
+    return lambda rng: online_batch(scenes, recipe, rng, measured, size=size)
 
 
 def _callbacks(options: TrainOptions) -> list[keras.callbacks.Callback]:

@@ -15,7 +15,7 @@ from facemodel.files import write_bytes
 from facemodel.morphable.landmarks import IBUG_68
 from facemodel.texture.visible import photo_colours
 from serving.output.mesh_io import FORMATS, FaceMesh, encode_mesh
-from serving.output.overview import draw_overview
+from serving.output.overview import render_overview
 from serving.reconstructor import Reconstruction
 
 SUFFIXES = (*FORMATS, "json", "png")
@@ -57,7 +57,7 @@ def encode_face(
     description = describe(face, photo_name=photo_name, photo_size=photo.shape[:2])
     files["json"] = (json.dumps(description, indent=1) + "\n").encode()
     picture = io.BytesIO()
-    Image.fromarray(draw_overview(photo, face, mesh)).save(picture, "PNG")
+    Image.fromarray(render_overview(photo, face, mesh)).save(picture, "PNG")
     files["png"] = picture.getvalue()
     return files
 

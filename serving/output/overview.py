@@ -18,7 +18,7 @@ PAPER, INK, FAINT, ACCENT = (250, 249, 247), (38, 38, 42), (125, 124, 122), (228
 BACKDROP_TOP, BACKDROP_BOTTOM = (0.955, 0.950, 0.940), (0.825, 0.820, 0.815)
 
 
-def draw_overview(photo: np.ndarray, face: Reconstruction, mesh: FaceMesh) -> np.ndarray:
+def render_overview(photo: np.ndarray, face: Reconstruction, mesh: FaceMesh) -> np.ndarray:
     """Draws the overview of one face.
 
     Args:
@@ -74,7 +74,7 @@ def _overlay_panel(photo: np.ndarray, face: Reconstruction) -> np.ndarray:
     shift = np.array([PANEL_WIDTH, PANEL_HEIGHT]) / 2 - zoom * (low + high) / 2
     background = _zoomed(photo, zoom, shift)
     normals = pictures.camera_normals(face.vertices, face.triangles, face.rotation)
-    drawn, cover = pictures.draw(
+    drawn, cover = pictures.render_attributes(
         face.vertices,
         face.triangles,
         normals,
@@ -128,7 +128,7 @@ def _centred(vertices, triangles, attributes, rotation):
     centre = (vertices.min(0) + vertices.max(0)) / 2
     scale = 0.80 * PANEL_HEIGHT / np.ptp(vertices, axis=0).max()
     shift = (rotation @ centre)[:2] * (scale, -scale)
-    return pictures.draw(
+    return pictures.render_attributes(
         vertices,
         triangles,
         attributes,

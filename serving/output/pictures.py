@@ -12,7 +12,7 @@ SUPERSAMPLE = 2
 CLAY = (0.97, 0.95, 0.92)
 
 
-def draw(
+def render_attributes(
     vertices: np.ndarray,
     triangles: np.ndarray,
     attributes: np.ndarray,

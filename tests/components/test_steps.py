@@ -61,7 +61,7 @@ from facemodel.network.checkpoints import checkpoint_steps
 from facemodel.network.weights import WeightsError
 from facemodel.saved_model.metadata import METADATA, read_facts
 from pipeline import config, local_runner, pipeline
-from pipeline.runs.places import Places
+from pipeline.runs.places import PipelinePaths
 
 pytestmark = pytest.mark.e2e  # importing TFX alone takes longer than a fast test may
 
@@ -311,7 +311,7 @@ def test_more_beam_processes_change_nothing_that_the_cache_looks_at(tmp_path):
     compiled, found = [], []
     for workers in (1, 2):
         settings = config.load(overrides=[f"resources.beam_workers={workers}"])
-        made = local_runner.create(settings, Places(tmp_path))
+        made = local_runner.create(settings, PipelinePaths(tmp_path))
         steps = {step.id: step for step in made.components}
         compiled.append(text_format.MessageToString(compiler.Compiler().compile(made)))
         found.append(beam_arguments_of(steps["StatisticsGen"]))
@@ -323,7 +323,7 @@ def test_another_model_server_changes_infra_validation_and_nothing_else(tmp_path
     properties = []
     for program in ("", "/bin/false"):
         monkeypatch.setenv("TF_SERVING_BIN", program)
-        made = local_runner.create(config.PAPER, Places(tmp_path))
+        made = local_runner.create(config.PAPER, PipelinePaths(tmp_path))
         properties.append({step.id: step.exec_properties for step in made.components})
     own, other = properties
     assert [name for name in own if own[name] != other[name]] == ["FaceInfraValidator"]

@@ -2,12 +2,12 @@ import contextlib
 
 import pytest
 
-from facemodel.files import appearing, check_folder, file_digest, write_bytes
+from facemodel.files import atomic_path, check_folder, file_digest, write_bytes
 
 
 def test_a_file_appears_when_it_is_complete(tmp_path):
     path = tmp_path / "out.txt"
-    with appearing(path) as temporary:
+    with atomic_path(path) as temporary:
         temporary.write_text("new")
         assert not path.exists() and temporary.parent == tmp_path
     assert path.read_text() == "new" and list(tmp_path.iterdir()) == [path]
@@ -16,7 +16,7 @@ def test_a_file_appears_when_it_is_complete(tmp_path):
 def test_an_older_file_stays_if_writing_fails(tmp_path):
     path = tmp_path / "out.txt"
     write_bytes(path, b"old")
-    with contextlib.suppress(ZeroDivisionError), appearing(path) as temporary:
+    with contextlib.suppress(ZeroDivisionError), atomic_path(path) as temporary:
         temporary.write_text("half")
         1 / 0  # noqa: B018
     assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]

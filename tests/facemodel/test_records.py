@@ -20,7 +20,7 @@ from facemodel.records import (
 from facemodel.synthesis import photos
 from facemodel.synthesis.distributions import Normal
 from facemodel.synthesis.recipes import SynthesisConfig
-from facemodel.synthesis.samples import aligned_indices, draw_samples
+from facemodel.synthesis.samples import aligned_indices, make_samples
 from facemodel.synthesis.scenes import SceneModel
 
 CONFIG = SynthesisConfig.lifelike(image_size=64, relative_scale=Normal(0.3, 0.02, 0.25, 0.35))
@@ -35,7 +35,7 @@ def model():
 
 @pytest.fixture(scope="module")
 def samples(model):
-    return draw_samples(
+    return make_samples(
         model,
         CONFIG,
         LandmarkNoise.isotropic(1.0),
@@ -99,7 +99,7 @@ def test_labels_are_exact_when_the_stored_record_is_drawn_again(model, samples):
         name: value[0].numpy()
         for name, value in parse_records([encode_record(samples[5])], **COUNTS).items()
     }
-    (again,) = draw_samples(
+    (again,) = make_samples(
         model,
         CONFIG,
         LandmarkNoise.isotropic(1.0),
@@ -115,7 +115,7 @@ def test_labels_are_exact_when_the_stored_record_is_drawn_again(model, samples):
 def test_labels_alone_explain_the_picture(model, samples):
     """A face rendered from the labels alone has the same colours inside its outline."""
     plain = SynthesisConfig.paper(image_size=64, relative_scale=CONFIG.relative_scale)
-    sample = draw_samples(
+    sample = make_samples(
         model, plain, LandmarkNoise.isotropic(1.0), seed=4, indices=[0],
         render=lambda scene: photos.render_scene(model, scene, size=64),
     )[0]  # fmt: skip

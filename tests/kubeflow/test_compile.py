@@ -23,7 +23,7 @@ IMAGE = "registry.example.com/facerelief:7"
 
 def compiled(config=PAPER, **changes):
     config = dataclasses.replace(config, **changes)
-    places = kubeflow_compile.Places.cluster(config)
+    places = kubeflow_compile.StepPaths.cluster(config)
     return kubeflow_compile.compile_pipeline(config, image=IMAGE, places=places)
 
 
@@ -152,7 +152,7 @@ def test_paths_of_this_machine_stay_here(documents, tmp_path):
     checkout = str(pathlib.Path(__file__).resolve().parents[2])
     assert checkout not in yaml.safe_dump_all(documents)
     config = configuration.load(profile="small", overrides=["data.face_model=tiny"])
-    places = kubeflow_compile.Places.here(tmp_path, config)
+    places = kubeflow_compile.StepPaths.here(tmp_path, config)
     [spec] = kubeflow_compile.compile_pipeline(config, image=IMAGE, places=places)
     assert str(tmp_path / "serving") in yaml.safe_dump(spec)
     assert pathlib.Path(places.schema).is_file()

@@ -152,7 +152,7 @@ def test_names_agree():
     claims = {
         one["metadata"]["name"] for one in resources if one["kind"] == "PersistentVolumeClaim"
     }
-    assert claims == set(kubeflow_compile.Places.cluster(PAPER).claims.values())
+    assert claims == set(kubeflow_compile.StepPaths.cluster(PAPER).claims.values())
     assert volumes[0]["persistentVolumeClaim"]["claimName"] in claims
 
 

@@ -18,7 +18,7 @@ from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2 as pb
 
 from kubeflow import executor_io, ir, run_ir_locally
-from kubeflow.executor_io import Run, StepFailed
+from kubeflow.executor_io import StepFailed, StepRun
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 TEXT = {"instanceSchema": "title: tfx.Examples\ntype: object\n"}
@@ -290,7 +290,7 @@ def test_placeholders_are_filled_in(tmp_path):
         "{{$.outputs.artifacts['data'].uri}}",
     ]
     step = ir.parse(content).steps[1]
-    run = Run(tmp_path, "faces", "r1", {})
+    run = StepRun(tmp_path, "faces", "r1", {})
     output = pb.ExecutorOutput()
     output.artifacts["data"].artifacts.add(uri="minio://b/make")
     message = executor_io.executor_input(step, run, {"make": output})
@@ -417,7 +417,7 @@ def test_an_interrupted_run_leaves_no_process(tmp_path, number):
 
 def test_outputs_keep_the_type_and_the_place_that_they_are_given(tmp_path):
     step = ir.parse(document(task("make"))).steps[0]
-    run = Run(tmp_path, "faces", "r1", {})
+    run = StepRun(tmp_path, "faces", "r1", {})
     message = executor_io.executor_input(step, run, {})
     path = pathlib.Path(message.outputs.output_file)
     path.parent.mkdir(parents=True)

@@ -8,7 +8,7 @@ import pytest
 from model_files import write_model
 from typer.testing import CliRunner
 
-from components.deployment.server_process import SERVER_VARIABLE, named_server
+from components.deployment.server_process import SERVER_VARIABLE, server_binary
 from components.sections import SettingsError
 from facemodel.morphable.model import MorphableModel
 from facemodel.network.regressor import build_network
@@ -83,7 +83,7 @@ def test_the_command_says_so_before_it_makes_anything(folder):
 def test_a_server_that_is_no_program_is_named(monkeypatch, tmp_path):
     for value, program in (("", None), ("sh", "sh")):
         monkeypatch.setenv(SERVER_VARIABLE, value)
-        assert named_server() == program
+        assert server_binary() == program
     monkeypatch.setenv(SERVER_VARIABLE, str(tmp_path / "none"))
     with pytest.raises(SettingsError, match="TF_SERVING_BIN: should name a program"):
-        named_server()
+        server_binary()

@@ -17,7 +17,7 @@ from components.record_schema import SCHEMA_FILE
 from facemodel.network.checkpoints import checkpoint_steps
 from pipeline import cli
 from pipeline.runs import cleaning, history
-from pipeline.runs.places import Places
+from pipeline.runs.places import PipelinePaths
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -47,7 +47,7 @@ class Pipeline:
     """One root, with commands that run there."""
 
     def __init__(self, folder):
-        self.places = Places(folder / "root")
+        self.places = PipelinePaths(folder / "root")
         self.config = folder / "config.yaml"
         self.config.write_text(SETTINGS)
 

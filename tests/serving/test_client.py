@@ -20,7 +20,7 @@ from facemodel.morphable.landmarks import IBUG_68
 from facemodel.morphable.model import MorphableModel
 from pipeline.cli import make_app
 from serving import client
-from serving.client import RemoteModel, ServerError
+from serving.client import RemoteModel, RemoteModelError
 from serving.images import read_photo
 from serving.local_model import LocalModel
 from serving.reconstructor import Reconstructor
@@ -91,7 +91,7 @@ def test_an_unavailable_server_is_asked_again(remote, servicer):
 
 def test_it_is_not_asked_for_ever(remote, servicer):
     servicer.script = [CODE.UNAVAILABLE] * 100
-    with pytest.raises(ServerError, match="cannot be reached") as caught:
+    with pytest.raises(RemoteModelError, match="cannot be reached") as caught:
         remote.run(**FACE)
     assert len(servicer.calls) == 1 + client.ATTEMPTS
     assert caught.value.code is CODE.UNAVAILABLE
@@ -109,7 +109,7 @@ def test_it_is_not_asked_for_ever(remote, servicer):
 )
 def test_nothing_else_is_tried_again(remote, servicer, address, code, message):
     servicer.script = [code]
-    with pytest.raises(ServerError, match=message) as caught:
+    with pytest.raises(RemoteModelError, match=message) as caught:
         remote.run(**FACE)
     assert str(caught.value).startswith(f"{address}: ")
     assert caught.value.code is code and len(servicer.calls) == 2
@@ -141,7 +141,7 @@ def test_a_label_is_passed_on(address, servicer):
 
 def test_a_message_that_is_too_large_is_not_sent(address, servicer):
     remote = RemoteModel(address, name="scripted", max_message_bytes=20_000)
-    with remote, pytest.raises(ServerError, match="too much for one message"):
+    with remote, pytest.raises(RemoteModelError, match="too much for one message"):
         remote.run(**FACE)
     assert len(servicer.calls) == 1
 
@@ -149,7 +149,7 @@ def test_a_message_that_is_too_large_is_not_sent(address, servicer):
 @pytest.mark.parametrize("missing", ["vertices", "description"])
 def test_a_model_of_another_kind_is_noticed(address, servicer, monkeypatch, missing):
     monkeypatch.delitem(METADATA if missing in METADATA else OUTPUTS, missing)
-    with pytest.raises(ServerError, match=f"does not give {missing}"):
+    with pytest.raises(RemoteModelError, match=f"does not give {missing}"):
         RemoteModel(address, name="scripted").run(**FACE)
 
 
@@ -157,7 +157,7 @@ def test_a_server_that_is_not_there_is_named():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
-        with pytest.raises(ServerError, match=f"{address}: cannot be reached"):
+        with pytest.raises(RemoteModelError, match=f"{address}: cannot be reached"):
             RemoteModel(address, attempts=2)
 
 
@@ -166,7 +166,7 @@ def test_a_server_that_does_not_answer_is_given_up(tmp_path):
         silent.bind(("127.0.0.1", 0))
         silent.listen()
         address = f"127.0.0.1:{silent.getsockname()[1]}"
-        with pytest.raises(ServerError, match=f"{address}: no answer within 0.3 s"):
+        with pytest.raises(RemoteModelError, match=f"{address}: no answer within 0.3 s"):
             RemoteModel(address, timeout_s=0.3)
 
 

@@ -8,9 +8,9 @@ import numpy as np
 from keras import ops
 
 from facemodel.synthesis.distributions import Range
-from facemodel.synthesis.effects.overlays import Place, millimetres, present
-from facemodel.synthesis.noise import Noise
+from facemodel.synthesis.effects.overlays import FacePlacement, millimetres, present
 from facemodel.synthesis.recipes import SynthesisConfig
+from facemodel.synthesis.streams import RandomStreams
 
 _HALF_WIDTH_MM, _HALF_HEIGHT_MM = Range(21.0, 29.0), Range(14.0, 23.0)
 _SQUARENESS = Range(2.0, 5.0)
@@ -49,27 +49,27 @@ class Glasses(NamedTuple):
     glare_line: Any
 
 
-def draw_glasses(config: SynthesisConfig, noise: Noise) -> Glasses:
+def sample_glasses(config: SynthesisConfig, rng: RandomStreams) -> Glasses:
     """Draws glasses; most have thin dark rims, and one in five are against the sun."""
-    extent = noise.uniform("glasses/size", (2,))
-    against_sun = noise.uniform("glasses/dark") < _DARK_SHARE
-    amount = noise.uniform("glasses/amount")
-    grey = noise.uniform("glasses/shade", (1,)) ** 3
+    extent = rng.uniform("glasses/size", (2,))
+    against_sun = rng.uniform("glasses/dark") < _DARK_SHARE
+    amount = rng.uniform("glasses/amount")
+    grey = rng.uniform("glasses/shade", (1,)) ** 3
     return Glasses(
-        present=present(noise, "glasses/present", config.glasses_fraction),
+        present=present(rng, "glasses/present", config.glasses_fraction),
         half_width=_HALF_WIDTH_MM.of(extent[:, 0]),
         half_height=_HALF_HEIGHT_MM.of(extent[:, 1]),
-        squareness=_SQUARENESS.of(noise.uniform("glasses/squareness")),
-        rim=_RIM_MM.of(noise.uniform("glasses/rim") ** 2),
-        colour=ops.clip(0.03 + 0.7 * grey + 0.15 * noise.uniform("glasses/colour", (3,)), 0.0, 1.0),
-        tint=0.25 * noise.uniform("glasses/tint", (3,)),
+        squareness=_SQUARENESS.of(rng.uniform("glasses/squareness")),
+        rim=_RIM_MM.of(rng.uniform("glasses/rim") ** 2),
+        colour=ops.clip(0.03 + 0.7 * grey + 0.15 * rng.uniform("glasses/colour", (3,)), 0.0, 1.0),
+        tint=0.25 * rng.uniform("glasses/tint", (3,)),
         dark=ops.where(against_sun, _DARK_TINT.of(amount), _TINT.of(amount)),
-        glare=_GLARE.of(noise.uniform("glasses/glare") ** 3),
-        glare_line=Range(-60.0, 60.0).of(noise.uniform("glasses/glare_line")),
+        glare=_GLARE.of(rng.uniform("glasses/glare") ** 3),
+        glare_line=Range(-60.0, 60.0).of(rng.uniform("glasses/glare_line")),
     )
 
 
-def put_on(image, glasses: Glasses, place: Place):
+def apply_glasses(image, glasses: Glasses, place: FacePlacement):
     """Draws glasses in front of a picture [B, S, S, C]."""
     x, y, half = _lens_plane(image.shape[1], place)
     wide, high = glasses.half_width[:, None, None], glasses.half_height[:, None, None]
@@ -96,13 +96,13 @@ def _each(values):
     return values[:, None, None, None]
 
 
-def _centre(place: Place):
+def _centre(place: FacePlacement):
     """[B, 2] px, the middle between the lenses."""
     forward = place.rotation[:, :2, 2] * np.array([1.0, -1.0], np.float32)
     return ops.mean(place.eyes, 1) + _FORWARD_MM * place.scale[:, None] * forward
 
 
-def _lens_plane(size: int, place: Place):
+def _lens_plane(size: int, place: FacePlacement):
     """x to the subject's left and y up in mm on the plane of the lenses; half the eyes' distance.
 
     Pixels are taken back through the projection of that plane, which turns with the head.
@@ -117,7 +117,7 @@ def _lens_plane(size: int, place: Place):
     return x, y, 0.5 * ops.clip(distance, 50.0, 80.0)[:, None, None]
 
 
-def _off_temples(size: int, place: Place, outer):
+def _off_temples(size: int, place: FacePlacement, outer):
     """[B, S, S] mm from the temple that is seen; far away where the head does not show its side."""
     centres = np.arange(size, dtype=np.float32) + 0.5
     side = ops.where(place.rotation[:, 2, 0] > 0.0, 1.0, -1.0)

@@ -8,17 +8,17 @@ import cv2
 import numpy as np
 from keras import ops
 
-from facemodel.synthesis.noise import Noise
 from facemodel.synthesis.recipes import SynthesisConfig
+from facemodel.synthesis.streams import RandomStreams
 
 
-def draw_quality(config: SynthesisConfig, noise: Noise) -> Any:
+def sample_quality(config: SynthesisConfig, rng: RandomStreams) -> Any:
     """[B] JPEG quality from 1 to 100, 0 = was no JPEG file."""
-    quality = ops.floor(config.jpeg_quality.of(noise.uniform("jpeg/quality")) + 0.5)
-    return ops.where(noise.uniform("jpeg/present") < config.jpeg_fraction, quality, 0.0)
+    quality = ops.floor(config.jpeg_quality.of(rng.uniform("jpeg/quality")) + 0.5)
+    return ops.where(rng.uniform("jpeg/present") < config.jpeg_fraction, quality, 0.0)
 
 
-def through(image: np.ndarray, quality: float) -> np.ndarray:
+def jpeg_roundtrip(image: np.ndarray, quality: float) -> np.ndarray:
     """Writes and reads uint8 [H, W, 3] RGB as JPEG of that quality; 0 leaves it as it is."""
     if not quality:
         return image

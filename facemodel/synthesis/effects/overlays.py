@@ -8,9 +8,9 @@ import numpy as np
 from keras import ops
 
 from facemodel.synthesis.distributions import Range
-from facemodel.synthesis.effects.smooth import fade, stretch
-from facemodel.synthesis.noise import Noise
+from facemodel.synthesis.effects.smooth import desaturate, upsample_smooth
 from facemodel.synthesis.recipes import SynthesisConfig
+from facemodel.synthesis.streams import RandomStreams
 
 _HAIR_LINE_MM = Range(58.0, 105.0)
 _HAIR_SLOPE = Range(-0.35, 0.35)
@@ -89,7 +89,7 @@ class Hand(NamedTuple):
     texture: Any
 
 
-class Place(NamedTuple):
+class FacePlacement(NamedTuple):
     """Where a face is in the picture.
 
     Attributes:
@@ -105,60 +105,60 @@ class Place(NamedTuple):
     eyes: Any
 
 
-def present(noise: Noise, name: str, fraction: float):
+def present(rng: RandomStreams, name: str, fraction: float):
     """[B] 1 for this share of pictures, else 0."""
-    return ops.cast(noise.uniform(name) < fraction, "float32")
+    return ops.cast(rng.uniform(name) < fraction, "float32")
 
 
-def draw_hair(config: SynthesisConfig, noise: Noise) -> Hair:
+def sample_hair(config: SynthesisConfig, rng: RandomStreams) -> Hair:
     """Draws hair, dark more often than blond."""
     dark, blond = _HAIR_COLOURS
-    shade = noise.uniform("hair/shade", (1,)) ** 2 + 0.1 * noise.uniform("hair/tint", (3,))
+    shade = rng.uniform("hair/shade", (1,)) ** 2 + 0.1 * rng.uniform("hair/tint", (3,))
     return Hair(
-        present=present(noise, "hair/present", config.hair_fraction),
-        line=_HAIR_LINE_MM.of(noise.uniform("hair/line")),
-        slope=_HAIR_SLOPE.of(noise.uniform("hair/slope")),
-        drop=_HAIR_DROP_PER_MM.of(noise.uniform("hair/drop")),
-        fringe=_HAIR_FRINGE_MM * noise.uniform("hair/fringe"),
+        present=present(rng, "hair/present", config.hair_fraction),
+        line=_HAIR_LINE_MM.of(rng.uniform("hair/line")),
+        slope=_HAIR_SLOPE.of(rng.uniform("hair/slope")),
+        drop=_HAIR_DROP_PER_MM.of(rng.uniform("hair/drop")),
+        fringe=_HAIR_FRINGE_MM * rng.uniform("hair/fringe"),
         colour=dark + shade * (blond - dark),
-        strands=noise.uniform("hair/strands", (6, 64)),
+        strands=rng.uniform("hair/strands", (6, 64)),
     )
 
 
-def draw_occluder(config: SynthesisConfig, noise: Noise) -> Occluder:
+def sample_occluder(config: SynthesisConfig, rng: RandomStreams) -> Occluder:
     """Draws ellipses anywhere around the face."""
     return Occluder(
-        present=present(noise, "occluder/present", config.occluder_fraction),
-        centre=_OCCLUDER_CENTRE_MM.of(noise.uniform("occluder/centre", (2,))),
-        radii=_OCCLUDER_RADIUS_MM.of(noise.uniform("occluder/radii", (2,))),
-        colour=fade(noise.uniform("occluder/colour", (3,))),
-        texture=noise.uniform("occluder/texture", (30, 30)),
+        present=present(rng, "occluder/present", config.occluder_fraction),
+        centre=_OCCLUDER_CENTRE_MM.of(rng.uniform("occluder/centre", (2,))),
+        radii=_OCCLUDER_RADIUS_MM.of(rng.uniform("occluder/radii", (2,))),
+        colour=desaturate(rng.uniform("occluder/colour", (3,))),
+        texture=rng.uniform("occluder/texture", (30, 30)),
     )
 
 
-def draw_hand(config: SynthesisConfig, noise: Noise) -> Hand:
+def sample_hand(config: SynthesisConfig, rng: RandomStreams) -> Hand:
     """Draws hands that come from anywhere around the face."""
-    angle = 2 * np.pi * noise.uniform("hand/angle")
+    angle = 2 * np.pi * rng.uniform("hand/angle")
     outward = ops.stack([ops.cos(angle), ops.sin(angle)], -1)
-    base = _HAND_DISTANCE_MM.of(noise.uniform("hand/distance", (1,))) * outward
-    turn = angle + np.pi + _HAND_TURN.of(noise.uniform("hand/turn"))
+    base = _HAND_DISTANCE_MM.of(rng.uniform("hand/distance", (1,))) * outward
+    turn = angle + np.pi + _HAND_TURN.of(rng.uniform("hand/turn"))
     along = ops.stack([ops.cos(turn), ops.sin(turn)], -1)[:, None]
     across = ops.stack([-along[..., 1], along[..., 0]], -1)
     offset = np.arange(_FINGERS, dtype=np.float32) - (_FINGERS - 1) / 2
     roots = base[:, None] + _FINGER_SPACING_MM * offset[:, None] * across
-    length = _FINGER_LENGTH_MM.of(noise.uniform("hand/length", (_FINGERS, 1)))
-    spread = _SPREAD.of(noise.uniform("hand/spread", (1, 1))) * offset[:, None]
+    length = _FINGER_LENGTH_MM.of(rng.uniform("hand/length", (_FINGERS, 1)))
+    spread = _SPREAD.of(rng.uniform("hand/spread", (1, 1))) * offset[:, None]
     return Hand(
-        present=present(noise, "hand/present", config.hand_fraction),
+        present=present(rng, "hand/present", config.hand_fraction),
         tips=roots + length * (along + spread * across),
         roots=roots,
         wrist=base - _PALM_MM * along[:, 0],
-        brightness=_HAND_BRIGHTNESS.of(noise.uniform("hand/brightness")),
-        texture=noise.uniform("hand/texture", (24, 24)),
+        brightness=_HAND_BRIGHTNESS.of(rng.uniform("hand/brightness")),
+        texture=rng.uniform("hand/texture", (24, 24)),
     )
 
 
-def millimetres(size: int, place: Place):
+def millimetres(size: int, place: FacePlacement):
     """x right and y up in mm from the face's middle for pixels, [B, 1, S] and [B, S, 1]."""
     centres = np.arange(size, dtype=np.float32) + 0.5
     scale = place.scale[:, None, None]
@@ -166,10 +166,10 @@ def millimetres(size: int, place: Place):
     return x, (place.middle[:, 1, None, None] - centres[None, :, None]) / scale
 
 
-def comb(image, hair: Hair, place: Place):
+def apply_hair(image, hair: Hair, place: FacePlacement):
     """Hair from the top of the head down to an uneven edge over forehead and cheeks."""
     x, y = millimetres(image.shape[1], place)
-    strands = stretch(hair.strands[..., None], image.shape[1])
+    strands = upsample_smooth(hair.strands[..., None], image.shape[1])
     line, slope, drop, fringe = (values[:, None, None] for values in hair[1:5])
     uneven_mm = fringe * (strands[..., 0] - 0.5)
     edge_mm = y - ops.maximum(line + slope * x - drop * x * x, _HAIR_LOWEST_MM) + uneven_mm
@@ -181,13 +181,13 @@ def comb(image, hair: Hair, place: Place):
     return image + cover * (colour - image)
 
 
-def occlude(image, occluder: Occluder, place: Place):
+def apply_occluder(image, occluder: Occluder, place: FacePlacement):
     """An ellipse with an uneven surface."""
     axes = millimetres(image.shape[1], place)
     x, y = (axis - occluder.centre[:, k, None, None] for k, axis in enumerate(axes))
     wide, high = (occluder.radii[:, k, None, None] for k in range(2))
     inside_mm = (1.0 - ops.sqrt((x / wide) ** 2 + (y / high) ** 2)) * ops.minimum(wide, high)
-    texture = stretch(occluder.texture[..., None], image.shape[1])
+    texture = upsample_smooth(occluder.texture[..., None], image.shape[1])
     colour = occluder.colour[:, None, None, :] * (0.7 + 0.6 * texture)
     cover = ops.sigmoid(inside_mm)[..., None] * occluder.present[:, None, None, None]
     return image + cover * (colour - image)
@@ -198,11 +198,11 @@ def mean_colour(image, mask):
     return ops.sum(image * mask[..., None], (1, 2)) / (ops.sum(mask, (1, 2))[:, None] + 1.0)
 
 
-def lay_hand(image, hand: Hand, skin, place: Place):
+def apply_hand(image, hand: Hand, skin, place: FacePlacement):
     """A hand in the face's colour [B, C]: round fingers over the back of the hand."""
     bare, axes = image, millimetres(image.shape[1], place)
     skin = skin * hand.brightness[:, None]
-    texture = stretch(hand.texture[..., None], image.shape[1])
+    texture = upsample_smooth(hand.texture[..., None], image.shape[1])
     skin = skin[:, None, None, :] * (0.9 + 0.2 * texture)
     knuckles = ops.mean(hand.roots, 1)
     parts = [(knuckles + 0.25 * (hand.wrist - knuckles), hand.wrist, _PALM_RADIUS_MM, 0.0)]

@@ -10,10 +10,10 @@ from keras import ops
 from facemodel.colour import luma
 from facemodel.synthesis.effects import glasses, overlays
 from facemodel.synthesis.effects.glasses import Glasses
-from facemodel.synthesis.effects.overlays import Hair, Hand, Occluder, Place
-from facemodel.synthesis.effects.smooth import box, fade, stretch
-from facemodel.synthesis.noise import Noise
+from facemodel.synthesis.effects.overlays import FacePlacement, Hair, Hand, Occluder
+from facemodel.synthesis.effects.smooth import box_blur3, desaturate, upsample_smooth
 from facemodel.synthesis.recipes import SynthesisConfig
+from facemodel.synthesis.streams import RandomStreams
 
 
 class Effects(NamedTuple):
@@ -48,32 +48,32 @@ def call(step: Callable, *arguments, only=None):
     return step(*arguments)
 
 
-def draw_effects(config: SynthesisConfig, noise: Noise, *, size: int) -> Effects:
+def sample_effects(config: SynthesisConfig, rng: RandomStreams, *, size: int) -> Effects:
     """Draws the effects for pictures of side `size` px."""
     grain = config.grain.high > 0
     plain = config.gamma == config.gain == (1.0, 1.0) and config.offset == (0.0, 0.0, 0.0, 0.0)
     return Effects(
-        blotches=_draw_blotches(config, noise),
-        hair=overlays.draw_hair(config, noise) if config.hair_fraction else None,
-        occluder=overlays.draw_occluder(config, noise) if config.occluder_fraction else None,
-        hand=overlays.draw_hand(config, noise) if config.hand_fraction else None,
-        glasses=glasses.draw_glasses(config, noise) if config.glasses_fraction else None,
+        blotches=_sample_blotches(config, rng),
+        hair=overlays.sample_hair(config, rng) if config.hair_fraction else None,
+        occluder=overlays.sample_occluder(config, rng) if config.occluder_fraction else None,
+        hand=overlays.sample_hand(config, rng) if config.hand_fraction else None,
+        glasses=glasses.sample_glasses(config, rng) if config.glasses_fraction else None,
         background=(
-            noise.uniform("background/colour", (3,)),
-            noise.uniform("background/coarse", (5, 5, 3)),
-            noise.uniform("background/fine", (17, 17, 1)),
+            rng.uniform("background/colour", (3,)),
+            rng.uniform("background/coarse", (5, 5, 3)),
+            rng.uniform("background/fine", (17, 17, 1)),
         ),
-        blur=config.blur.of(noise.uniform("camera/blur")) if config.blur.high > 0 else None,
-        gamma=None if plain else config.gamma.of(noise.uniform("camera/gamma")),
-        gain=None if plain else config.gain.of(noise.uniform("camera/gain")),
-        offset=None if plain else config.offset.of(noise.normal("camera/offset")),
-        white=_draw_white(config, noise) if config.white_balance.high > 0 else None,
-        grain_sd=config.grain.of(noise.uniform("camera/grain_sd")) if grain else None,
-        grain=noise.rough_normal("camera/grain", (size, size)) if grain else None,
+        blur=config.blur.of(rng.uniform("camera/blur")) if config.blur.high > 0 else None,
+        gamma=None if plain else config.gamma.of(rng.uniform("camera/gamma")),
+        gain=None if plain else config.gain.of(rng.uniform("camera/gain")),
+        offset=None if plain else config.offset.of(rng.normal("camera/offset")),
+        white=_sample_white(config, rng) if config.white_balance.high > 0 else None,
+        grain_sd=config.grain.of(rng.uniform("camera/grain_sd")) if grain else None,
+        grain=rng.rough_normal("camera/grain", (size, size)) if grain else None,
     )
 
 
-def _draw_blotches(config: SynthesisConfig, noise: Noise) -> tuple:
+def _sample_blotches(config: SynthesisConfig, rng: RandomStreams) -> tuple:
     fields = {
         "skin": (config.skin_blotches, 9),
         "light": (config.light_blotches, 4),
@@ -82,22 +82,22 @@ def _draw_blotches(config: SynthesisConfig, noise: Noise) -> tuple:
     grids = []
     for name, (strength, cells) in fields.items():
         if strength.high > 0:
-            log_range = strength.of(noise.uniform(f"blotches/{name}_strength"))
-            grid = noise.uniform(f"blotches/{name}", (cells, cells)) - 0.5
+            log_range = strength.of(rng.uniform(f"blotches/{name}_strength"))
+            grid = rng.uniform(f"blotches/{name}", (cells, cells)) - 0.5
             grids.append(log_range[:, None, None] * grid)
     return tuple(grids)
 
 
-def _draw_white(config: SynthesisConfig, noise: Noise):
+def _sample_white(config: SynthesisConfig, rng: RandomStreams):
     """[B, 3] gains of a wrong white balance: warm to cold, green to magenta; luma stays."""
-    strength = config.white_balance.of(noise.uniform("camera/white_strength", (1,)))
-    drawn = noise.normal("camera/white", (2,))
+    strength = config.white_balance.of(rng.uniform("camera/white_strength", (1,)))
+    drawn = rng.normal("camera/white", (2,))
     warm, green = drawn[:, 0], 0.4 * drawn[:, 1]
     gains = ops.exp(strength * ops.stack([warm, green, -warm], -1))
     return gains / luma(gains)[..., None]
 
 
-def photograph(face, mask, effects: Effects, place: Place, *, run: Callable = call):
+def photograph(face, mask, effects: Effects, place: FacePlacement, *, run: Callable = call):
     """Turns a rendered face into a photo.
 
     Args:
@@ -115,16 +115,20 @@ def photograph(face, mask, effects: Effects, place: Place, *, run: Callable = ca
     image = run(_soft_edges, image, mask)
     bare = image
     if effects.hair is not None:
-        image = run(overlays.comb, image, effects.hair, place)
+        image = run(overlays.apply_hair, image, effects.hair, place)
     if effects.occluder is not None:
-        image = run(overlays.occlude, image, effects.occluder, place)
+        image = run(overlays.apply_occluder, image, effects.occluder, place)
     if effects.glasses is not None:
-        image = run(glasses.put_on, image, effects.glasses, place, only=effects.glasses.present)
+        image = run(
+            glasses.apply_glasses, image, effects.glasses, place, only=effects.glasses.present
+        )
     if effects.hand is not None:
         skin = run(overlays.mean_colour, bare, mask)
-        image = run(overlays.lay_hand, image, effects.hand, skin, place, only=effects.hand.present)
+        image = run(
+            overlays.apply_hand, image, effects.hand, skin, place, only=effects.hand.present
+        )
     if effects.blur is not None:
-        image = run(_blur, image, run(box, image), effects.blur)
+        image = run(_blur, image, run(box_blur3, image), effects.blur)
     return run(_expose, image, effects[-6:])
 
 
@@ -132,26 +136,26 @@ def _compose(face, mask, blotches, background):
     """The face, with blotches, on its background."""
     size = face.shape[1]
     if blotches:
-        face = face * ops.exp(sum(stretch(grid[..., None], size) for grid in blotches))
+        face = face * ops.exp(sum(upsample_smooth(grid[..., None], size) for grid in blotches))
     return ops.where(mask[..., None] > 0, face, _background(background, size))
 
 
 def _background(drawn, size: int):
     colour, coarse, fine = drawn
-    pattern = stretch(0.8 * fade(fade(coarse - 0.5)), size)
-    pattern = pattern + stretch(0.28 * (fine - 0.5), size)
-    return ops.clip(fade(colour)[:, None, None, :] + pattern, 0.0, 1.0)
+    pattern = upsample_smooth(0.8 * desaturate(desaturate(coarse - 0.5)), size)
+    pattern = pattern + upsample_smooth(0.28 * (fine - 0.5), size)
+    return ops.clip(desaturate(colour)[:, None, None, :] + pattern, 0.0, 1.0)
 
 
 def _soft_edges(image, mask):
     """Mixes pixels on both sides of the face's outline, which rendering leaves in steps."""
-    cover = box(mask[..., None])
+    cover = box_blur3(mask[..., None])
     edge = 4.0 * cover * (1.0 - cover)
-    return image + edge * (box(image) - image)
+    return image + edge * (box_blur3(image) - image)
 
 
 def _blur(image, boxed, share):
-    return image + share[:, None, None, None] * (box(boxed) - image)
+    return image + share[:, None, None, None] * (box_blur3(boxed) - image)
 
 
 def _expose(image, drawn):

@@ -8,7 +8,7 @@ import numpy as np
 from keras import ops
 
 
-def stretch(grid, size: int):
+def upsample_smooth(grid, size: int):
     """Enlarges noise [B, N, M, C] smoothly to [B, size, size, C], through its values."""
     cells, channels = grid.shape[1], grid.shape[3]
     rows, columns = (_stretch_matrix(count, size) for count in grid.shape[1:3])
@@ -29,7 +29,7 @@ def _stretch_matrix(cells: int, size: int) -> np.ndarray:
     return matrix
 
 
-def box(image):
+def box_blur3(image):
     """Means of [B, H, W, C] over the 3 x 3 pixels around each; at borders over those there are."""
     _, height, width, channels = image.shape
     rows = ops.reshape(image, (-1, height, width * channels))
@@ -47,7 +47,7 @@ def _neighbours(size: int) -> np.ndarray:
     return counts
 
 
-def fade(colours):
+def desaturate(colours):
     """Rooms and streets are greyer than random colours."""
     grey = ops.mean(colours, -1, keepdims=True)
     return grey + 0.4 * (colours - grey)

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 
-from components.deployment.child_process import bound
+from components.deployment.child_process import die_with_parent
 
 PARENT = """
 import subprocess, time
@@ -44,20 +44,20 @@ def test_a_child_ends_when_its_parent_is_killed():
 
 def test_a_child_is_the_command_itself_with_its_output_and_exit_code():
     script = "import os, sys; print(os.getppid(), sys.argv[1:]); sys.exit(7)"
-    command = bound([sys.executable, "-c", script, "a b", "--c"])
+    command = die_with_parent([sys.executable, "-c", script, "a b", "--c"])
     found = subprocess.run([*command], capture_output=True, text=True)
     assert found.returncode == 7
     assert found.stdout.split(" ", 1)[1] == "['a b', '--c']\n"
 
 
 def test_a_child_of_a_parent_that_is_gone_does_not_start():
-    command = bound(["echo", "started"])
+    command = die_with_parent(["echo", "started"])
     command[command.index("components.deployment.child_process") + 1] = "1"
     found = subprocess.run(command, capture_output=True, text=True)
     assert (found.returncode, found.stdout) == (1, "")
 
 
 def test_a_command_that_cannot_be_started_is_named():
-    found = subprocess.run(bound(["no-such-program"]), capture_output=True, text=True)
+    found = subprocess.run(die_with_parent(["no-such-program"]), capture_output=True, text=True)
     assert found.returncode == 127
     assert found.stderr == "no-such-program: cannot be started (No such file or directory)\n"

@@ -187,9 +187,9 @@ def test_overwriting_forgets_an_interrupted_run(tmp_path):
 
 def test_two_processes_do_not_write_one_folder(tmp_path):
     with (
-        unfinished.opened(tmp_path / "faces", {}, resume=False, overwrite=False),
+        unfinished.open_staging(tmp_path / "faces", {}, resume=False, overwrite=False),
         pytest.raises(DatasetError, match="another process is writing it"),
-        unfinished.opened(tmp_path / "faces", {}, resume=True, overwrite=False),
+        unfinished.open_staging(tmp_path / "faces", {}, resume=True, overwrite=False),
     ):
         pass
 
@@ -226,7 +226,7 @@ def test_a_full_disk_is_an_error_beforehand(tmp_path):
 
 
 def test_one_sample_alone_is_the_stored_one(expected):
-    sample = datasets.draw_one(JOB, 17)
+    sample = datasets.make_one(JOB, 17)
     stored = tf.train.Example.FromString(expected[17][1]).features.feature["image/encoded"]
     np.testing.assert_array_equal(
         tf.io.decode_png(stored.bytes_list.value[0]).numpy(), sample["image"]

@@ -108,7 +108,7 @@ def test_sizes_and_regions(models, level):
 def test_faces_look_outwards(models, level):
     """What a viewer in front sees of the skin are front sides, wound counter-clockwise."""
     model = models[level]
-    picture = portrait.draw(model.mean, model.triangles, model.albedo_mean)
+    picture = portrait.render_portrait(model.mean, model.triangles, model.albedo_mean)
     seen = np.unique(picture.triangle_ids[picture.triangle_ids >= 0])
     a, b, c = (picture.corners[seen, corner] for corner in range(3))
     assert (np.cross(b - a, c - a)[:, 2] < 0).mean() > 0.995

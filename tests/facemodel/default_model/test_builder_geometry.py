@@ -217,7 +217,7 @@ class TestColoursAndLevels:
 
     def test_portrait_shows_front_faces_lit(self):
         operator, quads = sphere()
-        picture = portrait.draw(
+        picture = portrait.render_portrait(
             operator * 80 + [0, -28, -30],
             subdivision.triangulate(quads),
             np.ones((len(operator), 3)),

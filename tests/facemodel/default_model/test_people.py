@@ -50,13 +50,14 @@ class TestPopulation:
     def test_draws_repeat_and_differ(self):
         controls = population.Controls.among(NAMES)
         draw = [
-            population.draw(np.random.default_rng(seed), controls, gain=0.65) for seed in (5, 5, 6)
+            population.sample_sliders(np.random.default_rng(seed), controls, gain=0.65)
+            for seed in (5, 5, 6)
         ]
         assert draw[0] == draw[1] != draw[2]
 
     def test_sides_of_the_face_agree(self):
         rng, controls = np.random.default_rng(0), population.Controls.among(NAMES)
-        people = [population.draw(rng, controls, gain=0.65) for _ in range(400)]
+        people = [population.sample_sliders(rng, controls, gain=0.65) for _ in range(400)]
         left, right = (
             np.array(
                 [
@@ -76,7 +77,7 @@ class TestPopulation:
         assert not any(
             name.startswith("neck")
             for _ in range(20)
-            for name in population.draw(rng, controls, gain=1.0)
+            for name in population.sample_sliders(rng, controls, gain=1.0)
         )
 
 

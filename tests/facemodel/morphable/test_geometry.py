@@ -37,7 +37,7 @@ def test_decoding_agrees_with_the_model(face):
 
 
 def test_vertex_triangles_lists_every_corner_once():
-    table = geometry.vertex_triangles(MODEL.triangles, MODEL.vertex_count)
+    table = geometry.compute_vertex_triangles(MODEL.triangles, MODEL.vertex_count)
     count = len(MODEL.triangles)
     for vertex in (0, 17, MODEL.vertex_count - 1):
         expected = np.flatnonzero((MODEL.triangles == vertex).any(1))
@@ -139,7 +139,7 @@ def correlated_noise():
 
 def test_whitening_makes_errors_independent():
     errors = correlated_noise().select(landmarks.INNER_51)
-    whitening = geometry.landmark_whitening(errors).astype(np.float64)
+    whitening = geometry.compute_landmark_whitening(errors).astype(np.float64)
     rng = np.random.default_rng(13)
     draws = rng.normal(size=(200_000, 5)) @ errors.factor.reshape(102, 5).T
     draws += rng.normal(size=(200_000, 102)) * errors.rest_sd.ravel()
@@ -149,7 +149,7 @@ def test_whitening_makes_errors_independent():
 
 def test_weights_follow_each_landmarks_error():
     errors = correlated_noise().select(landmarks.INNER_51)
-    weights = geometry.landmark_weights(errors)
+    weights = geometry.compute_landmark_weights(errors)
     squared = errors.mean**2 + (errors.factor**2).sum(-1) + errors.rest_sd**2
     np.testing.assert_allclose(
         weights * squared.mean(-1), (weights * squared.mean(-1))[0], rtol=1e-5

@@ -10,10 +10,10 @@ from facemodel.network import last_layer
 from facemodel.network.losses import geometry_loss
 from facemodel.network.regressor import IterativeRegressor
 from facemodel.network.training_config import TrainingConfig
-from facemodel.synthesis.noise import PhiloxNoise
 from facemodel.synthesis.online import online_batch
 from facemodel.synthesis.recipes import SynthesisConfig
 from facemodel.synthesis.scenes import SceneModel
+from facemodel.synthesis.streams import PhiloxStreams
 from pipeline import cli
 from pipeline.training.refit import RefitError, RefitOptions, refit_rounds
 
@@ -40,7 +40,7 @@ def make_regressor(scenes, count, *, iterations=2, last="zeros"):
 
 def draw(scenes, count, *, seed=4):
     config = SynthesisConfig.named("paper")
-    return online_batch(scenes, config, PhiloxNoise(seed, range(count)), NOISE, size=SIZE)
+    return online_batch(scenes, config, PhiloxStreams(seed, range(count)), NOISE, size=SIZE)
 
 
 @pytest.fixture

@@ -24,12 +24,12 @@ from facemodel.network.training_config import TrainingConfig, TrainingConfigErro
 from facemodel.network.weights import DEFAULT_WEIGHTS, WeightsError, load_weights
 from facemodel.records import encode_record
 from facemodel.synthesis.distributions import Normal, Range
-from facemodel.synthesis.noise import DeviceNoise, PhiloxNoise
 from facemodel.synthesis.online import online_batch
 from facemodel.synthesis.photos import render_scene
 from facemodel.synthesis.recipes import SynthesisConfig
-from facemodel.synthesis.samples import BATCH, draw_samples
+from facemodel.synthesis.samples import BATCH, make_samples
 from facemodel.synthesis.scenes import SceneModel
+from facemodel.synthesis.streams import DeviceStreams, PhiloxStreams
 from pipeline import cli
 from pipeline.training import progress, train
 
@@ -78,7 +78,7 @@ def make_trainer(scenes, config=SMALL, *, online=True, network=None, eagerly=Tru
 
 
 def held_out(scenes, count, size):
-    batch = online_batch(scenes, EASY, PhiloxNoise(99, range(count)), NOISE, size=size)
+    batch = online_batch(scenes, EASY, PhiloxStreams(99, range(count)), NOISE, size=size)
     return {name: np.asarray(value) for name, value in batch._asdict().items()}
 
 
@@ -110,8 +110,8 @@ def test_shares_of_starts_are_at_most_one():
 
 def test_starts_are_fits_zeros_and_mixtures_in_their_shares(scenes):
     count = 600
-    batch = online_batch(scenes, EASY, PhiloxNoise(1, range(count)), NOISE, size=32)
-    starts = training.draw_starts(scenes.geometry, batch, DeviceNoise(3, count), SMALL)
+    batch = online_batch(scenes, EASY, PhiloxStreams(1, range(count)), NOISE, size=32)
+    starts = training.sample_starts(scenes.geometry, batch, DeviceStreams(3, count), SMALL)
     starts, truth = np.asarray(starts), np.asarray(batch.coefficients)
     least = 0.3 * 195 / 220 * 32 / 200
     sigma_px = np.maximum(batch.sigma_px, least)
@@ -328,7 +328,7 @@ def test_tensorflow_and_jax_give_the_same_loss_for_one_step(scenes, tmp_path):
 @pytest.fixture(scope="module")
 def records_folder(scenes, tmp_path_factory):
     """A folder with the records of eight samples, and the samples."""
-    samples = draw_samples(
+    samples = make_samples(
         scenes, EASY, LandmarkNoise.isotropic(1.0), seed=99, indices=range(BATCH),
         render=lambda scene: render_scene(scenes, scene, size=EASY.image_size),
     )  # fmt: skip
@@ -370,7 +370,7 @@ def test_records_are_cropped_as_faces_drawn_on_the_way_are(scenes, records_folde
     order = [np.abs(truth - face).sum(1).argmin() for face in batch["coefficients"].numpy()]
     assert sorted(order) == list(range(BATCH))
     drawn = online_batch(
-        scenes, EASY, PhiloxNoise(99, order), LandmarkNoise.isotropic(1e-3, count=51), size=64
+        scenes, EASY, PhiloxStreams(99, order), LandmarkNoise.isotropic(1e-3, count=51), size=64
     )
     np.testing.assert_allclose(batch["coefficients"], drawn.coefficients, atol=1e-5)
     shift = np.abs(np.asarray(batch["landmarks"]) - np.asarray(drawn.landmarks))

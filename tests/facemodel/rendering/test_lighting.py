@@ -6,13 +6,13 @@ import pytest
 from facemodel.rendering import lighting
 from facemodel.synthesis import scenes
 from facemodel.synthesis.distributions import Range
-from facemodel.synthesis.noise import PhiloxNoise
 from facemodel.synthesis.recipes import SynthesisConfig
+from facemodel.synthesis.streams import PhiloxStreams
 
 
 def test_irradiance_is_one_in_the_mean():
     config = SynthesisConfig.paper(environment=Range(0.2, 0.2))
-    drawn = np.asarray(scenes.draw_environment(config, PhiloxNoise(0, range(300))))
+    drawn = np.asarray(scenes.sample_environment(config, PhiloxStreams(0, range(300))))
     normals = np.random.default_rng(0).normal(size=(1, 500, 3)).astype(np.float32)
     normals /= np.linalg.norm(normals, axis=-1, keepdims=True)
     found = np.asarray(lighting.irradiance(drawn, np.repeat(normals, 300, 0)))
@@ -33,7 +33,7 @@ def test_a_ridge_shades_the_side_away_from_the_light(side):
     points = wall(25.0)
     toward = np.float32([[side * np.sqrt(0.5), 0, np.sqrt(0.5)]])
     middle = np.zeros(3, np.float32)
-    lit = np.asarray(lighting.unshaded(points, middle, toward, np.float32([0.8])))[0]
+    lit = np.asarray(lighting.light_visibility(points, middle, toward, np.float32([0.8])))[0]
     x, y = points[0, :, 0] * side, np.abs(points[0, :, 1])
     inner = y < 90
     np.testing.assert_allclose(lit[inner & (x < -8) & (x > -14)], 0.2, atol=0.1)
@@ -44,5 +44,5 @@ def test_a_ridge_shades_the_side_away_from_the_light(side):
 def test_light_from_ahead_and_flat_ground_have_no_shadows():
     middle, strength = np.zeros(3, np.float32), np.float32([1.0])
     for points, toward in ((wall(25.0), [0, 0, 1]), (wall(0.0), [0.8, 0, 0.6])):
-        lit = lighting.unshaded(points, middle, np.float32([toward]), strength)
+        lit = lighting.light_visibility(points, middle, np.float32([toward]), strength)
         np.testing.assert_allclose(lit, 1, atol=1e-3)

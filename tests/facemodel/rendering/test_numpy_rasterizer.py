@@ -26,7 +26,7 @@ def test_both_z_buffers_show_the_same_triangles(name, size, request, random_face
     height, width = size, size + 7
     expected = np.asarray(rasterizer.rasterize(screen, triangles, height=height, width=width))
     for face, picture in zip(screen, expected):
-        found = numpy_rasterizer.find_pixels(face, triangles, height=height, width=width)
+        found = numpy_rasterizer.rasterize_numpy(face, triangles, height=height, width=width)
         assert (np.diff(found[0]) > 0).all()
         assert (as_picture(found, height, width) == picture).mean() > 0.9999
 
@@ -34,7 +34,7 @@ def test_both_z_buffers_show_the_same_triangles(name, size, request, random_face
 def test_a_face_out_of_sight_covers_nothing(tiny_model, tiny_geometry, random_faces):
     vertices, pose = random_faces(tiny_model, 1, seed=0, size=40)
     screen = np.array(camera.project(vertices, pose))[0] + np.float32([500, 0, 0])
-    pixel, triangle = numpy_rasterizer.find_pixels(
+    pixel, triangle = numpy_rasterizer.rasterize_numpy(
         screen, np.asarray(tiny_geometry.triangles), height=40, width=40
     )
     assert len(pixel) == len(triangle) == 0

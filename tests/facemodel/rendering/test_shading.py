@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from facemodel import camera, transforms
-from facemodel.morphable.geometry import FaceGeometry, vertex_triangles
+from facemodel.morphable.geometry import FaceGeometry, compute_vertex_triangles
 from facemodel.rendering import rasterizer
 from facemodel.rendering import shading as renderer
 
@@ -14,7 +14,9 @@ def mesh(triangles, vertex_count):
     """A FaceGeometry of nothing but triangles."""
     fields = dict.fromkeys(FaceGeometry._fields)
     fields["triangles"] = tf.constant(triangles, tf.int32)
-    fields["vertex_triangles"] = tf.constant(vertex_triangles(np.asarray(triangles), vertex_count))
+    fields["vertex_triangles"] = tf.constant(
+        compute_vertex_triangles(np.asarray(triangles), vertex_count)
+    )
     return FaceGeometry(**fields)
 
 

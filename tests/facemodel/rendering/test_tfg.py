@@ -8,8 +8,8 @@ from facemodel.rendering import lighting, tfg
 from facemodel.rendering import shading as renderer
 from facemodel.synthesis import scenes
 from facemodel.synthesis.distributions import Range
-from facemodel.synthesis.noise import PhiloxNoise
 from facemodel.synthesis.recipes import SynthesisConfig
+from facemodel.synthesis.streams import PhiloxStreams
 
 
 def random_light(rng, count):
@@ -53,8 +53,10 @@ def test_both_renderers_agree_on_surroundings_and_shadows(
     config = SynthesisConfig.paper(environment=Range(0.3, 0.3))
     toward = np.einsum("bij,bi->bj", pose.rotation, light.direction).astype(np.float32)
     extras = {
-        "environment": scenes.draw_environment(config, PhiloxNoise(1, range(2))),
-        "lit": lighting.unshaded(vertices, default_geometry.centre, toward, np.float32([0.9, 0.9])),
+        "environment": scenes.sample_environment(config, PhiloxStreams(1, range(2))),
+        "lit": lighting.light_visibility(
+            vertices, default_geometry.centre, toward, np.float32([0.9, 0.9])
+        ),
     }
     scene = default_geometry, vertices, albedo, pose, light
     for names in (("environment",), ("lit",), ("environment", "lit")):

@@ -30,7 +30,7 @@ from facemodel.saved_model.signatures import FaceServer
 from facemodel.synthesis import photos
 from facemodel.synthesis.distributions import Normal
 from facemodel.synthesis.recipes import SynthesisConfig
-from facemodel.synthesis.samples import aligned_indices, draw_samples
+from facemodel.synthesis.samples import aligned_indices, make_samples
 from facemodel.synthesis.scenes import SceneModel
 from pipeline.cli import make_app
 from pipeline.commands import export as export_command
@@ -74,7 +74,7 @@ def signatures(loaded):
 @pytest.fixture(scope="module")
 def samples():
     model = SceneModel.create(TINY)
-    return draw_samples(
+    return make_samples(
         model,
         CONFIG,
         LandmarkNoise.isotropic(0.0),

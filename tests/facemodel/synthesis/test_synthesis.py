@@ -17,11 +17,11 @@ from facemodel.morphable.landmark_noise import LandmarkNoise
 from facemodel.morphable.model import MorphableModel
 from facemodel.synthesis import detector, expressions, photos, slices
 from facemodel.synthesis.distributions import ConfigError, Normal, Range
-from facemodel.synthesis.noise import DeviceNoise, PhiloxNoise, TableNoise
 from facemodel.synthesis.online import online_batch
 from facemodel.synthesis.recipes import SynthesisConfig
-from facemodel.synthesis.samples import aligned_indices, draw_samples, plan_noise
-from facemodel.synthesis.scenes import SceneModel, draw_scene
+from facemodel.synthesis.samples import aligned_indices, make_samples, plan_streams
+from facemodel.synthesis.scenes import SceneModel, sample_scene
+from facemodel.synthesis.streams import DeviceStreams, PhiloxStreams, TableStreams
 
 TINY = MorphableModel.tiny()
 UNITS = (
@@ -56,42 +56,44 @@ def numpy_tree(value):
 
 
 def test_sample_i_depends_on_seed_and_i_only(model, config):
-    together = numpy_tree(draw_scene(model, config, PhiloxNoise(5, range(6))))
-    alone = numpy_tree(draw_scene(model, config, PhiloxNoise(5, [4])))
-    other = numpy_tree(draw_scene(model, config, PhiloxNoise(6, [4])))
+    together = numpy_tree(sample_scene(model, config, PhiloxStreams(5, range(6))))
+    alone = numpy_tree(sample_scene(model, config, PhiloxStreams(5, [4])))
+    other = numpy_tree(sample_scene(model, config, PhiloxStreams(6, [4])))
     for many, one in zip(together, alone):
         np.testing.assert_allclose(many[4], one[0], atol=1e-5)
     assert not np.allclose(alone[0], other[0])
 
 
 def test_noise_streams_are_independent_and_repeatable():
-    noise = PhiloxNoise(1, [3, 4])
-    first, again = np.asarray(noise.normal("a", (1000,))), np.asarray(noise.normal("a", (1000,)))
+    rng = PhiloxStreams(1, [3, 4])
+    first, again = np.asarray(rng.normal("a", (1000,))), np.asarray(rng.normal("a", (1000,)))
     np.testing.assert_array_equal(first, again)
-    for other in (first[1], np.asarray(noise.normal("b", (1000,)))[0]):
+    for other in (first[1], np.asarray(rng.normal("b", (1000,)))[0]):
         assert abs(np.corrcoef(first[0], other)[0, 1]) < 0.1
-    assert np.asarray(noise.uniform("c", (2, 5))).shape == (2, 2, 5)
+    assert np.asarray(rng.uniform("c", (2, 5))).shape == (2, 2, 5)
 
 
 def test_numbers_drawn_beforehand_are_those_that_a_function_would_draw(model, config):
-    plan = plan_noise(model, config, NOISE)
-    table = plan.draw(PhiloxNoise(5, range(3)))
-    ready = numpy_tree(draw_scene(model, config, TableNoise(table)))
-    for one, other in zip(ready, numpy_tree(draw_scene(model, config, PhiloxNoise(5, range(3))))):
+    plan = plan_streams(model, config, NOISE)
+    table = plan.draw(PhiloxStreams(5, range(3)))
+    ready = numpy_tree(sample_scene(model, config, TableStreams(table)))
+    for one, other in zip(
+        ready, numpy_tree(sample_scene(model, config, PhiloxStreams(5, range(3))))
+    ):
         np.testing.assert_array_equal(one, other)
 
 
 def test_streams_are_those_of_a_fresh_counter_based_generator():
-    noise = PhiloxNoise(5, [2, 9])
-    noise.uniform("before", (3,))
+    rng = PhiloxStreams(5, [2, 9])
+    rng.uniform("before", (3,))
     stream = zlib.crc32(b"name")
     bits = np.random.Philox(key=[5, 9], counter=[0, 0, 0, stream])
     expected = np.random.Generator(bits).random((7,), np.float32)
-    np.testing.assert_array_equal(np.asarray(noise.uniform("name", (7,)))[1], expected)
+    np.testing.assert_array_equal(np.asarray(rng.uniform("name", (7,)))[1], expected)
 
 
 def test_rough_noise_is_normal():
-    values = np.asarray(PhiloxNoise(0, [0, 1]).rough_normal("grain", (100, 100)))
+    values = np.asarray(PhiloxStreams(0, [0, 1]).rough_normal("grain", (100, 100)))
     assert values.shape == (2, 100, 100)
     assert abs(values.mean()) < 0.02
     assert abs(values.std() - 1) < 0.02
@@ -102,23 +104,23 @@ def test_rough_noise_is_normal():
 @pytest.mark.parametrize("seed", [-1, 2**63])
 def test_noise_refuses_seeds_out_of_range(seed):
     with pytest.raises(ValueError, match="2\\^63"):
-        PhiloxNoise(seed, [0])
+        PhiloxStreams(seed, [0])
 
 
 def test_device_noise_repeats_by_seed_and_name():
     step = ops.convert_to_tensor(np.array([7, 1], np.uint32))
-    first, again = (np.asarray(DeviceNoise(step, 3).uniform("a", (4,))) for _ in range(2))
+    first, again = (np.asarray(DeviceStreams(step, 3).uniform("a", (4,))) for _ in range(2))
     np.testing.assert_array_equal(first, again)
     next_step = ops.convert_to_tensor(np.array([7, 2], np.uint32))
     for other in (
-        DeviceNoise(next_step, 3).uniform("a", (4,)),
-        DeviceNoise(step, 3).uniform("b", (4,)),
+        DeviceStreams(next_step, 3).uniform("a", (4,)),
+        DeviceStreams(step, 3).uniform("b", (4,)),
     ):
         assert not np.allclose(first, other)
 
 
 def test_poses_are_normal_around_a_frontal_centred_face(model, config):
-    scene = draw_scene(model, config, PhiloxNoise(0, range(600)))
+    scene = sample_scene(model, config, PhiloxStreams(0, range(600)))
     rotation = np.asarray(scene.pose.rotation)
     yaw = np.asarray(slices.yaw_deg(rotation))
     pitch = np.rad2deg(np.arcsin(rotation[:, 2, 1]))
@@ -136,7 +138,7 @@ def test_poses_are_normal_around_a_frontal_centred_face(model, config):
 
 
 def test_coefficients_and_light_follow_the_recipe(model, config):
-    scene = draw_scene(model, config, PhiloxNoise(0, range(600)))
+    scene = sample_scene(model, config, PhiloxStreams(0, range(600)))
     identity, weights = np.split(np.asarray(scene.coefficients), [TINY.identity_count], axis=1)
     np.testing.assert_allclose(identity.mean(0), 0, atol=0.15)
     np.testing.assert_allclose(identity.std(0), 1, atol=0.1)
@@ -158,7 +160,7 @@ def test_coefficients_and_light_follow_the_recipe(model, config):
 
 def test_mixed_albedo_stays_near_the_stored_textures(model):
     config = SynthesisConfig.lifelike(albedo_jitter=0.0, **SMALL)
-    scene = draw_scene(model, config, PhiloxNoise(0, range(20)))
+    scene = sample_scene(model, config, PhiloxStreams(0, range(20)))
     first = np.repeat(TINY.albedo_scores, len(TINY.albedo_scores), 0)
     step = np.tile(TINY.albedo_scores, (len(TINY.albedo_scores), 1)) - first
     length = np.maximum((step**2).sum(1), 1e-9)
@@ -172,7 +174,7 @@ def test_mixed_albedo_stays_near_the_stored_textures(model):
 def test_lips_never_close_further_than_the_jaw_is_open(recipe):
     units = expressions.ExpressionUnits.from_names(UNITS)
     config = SynthesisConfig.named(recipe)
-    weights = np.asarray(expressions.draw_expression(units, config, PhiloxNoise(0, range(500))))
+    weights = np.asarray(expressions.sample_expression(units, config, PhiloxStreams(0, range(500))))
     jaw, close = (
         weights[:, UNITS.index("arkit/jawOpen")],
         weights[:, UNITS.index("arkit/mouthClose")],
@@ -186,7 +188,9 @@ def test_natural_expressions_move_both_sides_and_keep_the_mouth_within_limits():
     units = expressions.ExpressionUnits.from_names(UNITS)
     assert units.group[2] == units.group[3] != units.group[4] == units.group[5]
     weights = np.asarray(
-        expressions.draw_expression(units, SynthesisConfig.lifelike(), PhiloxNoise(1, range(800)))
+        expressions.sample_expression(
+            units, SynthesisConfig.lifelike(), PhiloxStreams(1, range(800))
+        )
     )
     left, right = weights[:, 2], weights[:, 3]
     both = ((left > 0) & (right > 0)).sum() / ((left > 0) | (right > 0)).sum()
@@ -195,7 +199,7 @@ def test_natural_expressions_move_both_sides_and_keep_the_mouth_within_limits():
 
 
 def test_landmarks_lie_on_the_rendered_face(model, config):
-    scene = draw_scene(model, config, PhiloxNoise(2, range(4)))
+    scene = sample_scene(model, config, PhiloxStreams(2, range(4)))
     rendering = photos.render_scene(model, scene, size=config.image_size)
     assert ops.shape(rendering.image) == (4, 64, 64, 3)
     points = TINY.vertices(np.asarray(scene.coefficients))
@@ -216,7 +220,7 @@ def test_landmarks_lie_on_the_rendered_face(model, config):
 
 def test_the_grey_rendering_is_nearly_the_luma_of_the_coloured_one(model):
     config = SynthesisConfig.paper(**SMALL)
-    scene = draw_scene(model, config, PhiloxNoise(3, range(4)))
+    scene = sample_scene(model, config, PhiloxStreams(3, range(4)))
     coloured = photos.render_scene(model, scene, size=64)
     grey = photos.render_scene(model, scene, size=64, grey=True)
     on_face = np.asarray(coloured.mask) > 0
@@ -230,13 +234,13 @@ def test_online_batches_show_the_crop_that_serving_would_cut_out(model):
     from facemodel.fitting.crop import grey_crop
 
     config = SynthesisConfig.paper(image_size=256)
-    noise = PhiloxNoise(9, range(3))
+    rng = PhiloxStreams(9, range(3))
     inner = NOISE.select(landmarks.INNER_51)
-    online = online_batch(model, config, noise, inner, size=200)
-    scene = draw_scene(model, config, noise)
+    online = online_batch(model, config, rng, inner, size=200)
+    scene = sample_scene(model, config, rng)
     rendering = photos.render_scene(model, scene, size=256)
     true = np.asarray(rendering.landmarks)[:, np.asarray(landmarks.INNER_51)]
-    detected, sigma_px = detector.detect(true, scene.pose.scale, config, noise, inner)
+    detected, sigma_px = detector.simulate_detection(true, scene.pose.scale, config, rng, inner)
     crop_from_image = crop_around(model.geometry, detected)
     expected = transforms.apply_similarity(crop_from_image, detected)
     np.testing.assert_allclose(online.landmarks, expected, atol=0.02)
@@ -255,10 +259,10 @@ def test_online_batches_show_the_crop_that_serving_would_cut_out(model):
 
 
 def test_detected_landmarks_have_the_stated_error(model, config):
-    scene = draw_scene(model, config, PhiloxNoise(4, range(50)))
+    scene = sample_scene(model, config, PhiloxStreams(4, range(50)))
     true = np.zeros((50, 478, 2), np.float32)
-    detected, sigma_px = detector.detect(
-        true, scene.pose.scale, config, PhiloxNoise(4, range(50)), NOISE
+    detected, sigma_px = detector.simulate_detection(
+        true, scene.pose.scale, config, PhiloxStreams(4, range(50)), NOISE
     )
     np.testing.assert_allclose(np.asarray(detected).std((1, 2)), sigma_px, rtol=0.12)
     ratio = np.asarray(sigma_px) / np.asarray(scene.pose.scale)
@@ -271,7 +275,7 @@ def test_online_batches_compile_with_device_noise(model):
 
     @tf.function(autograph=False)
     def step(seed):
-        return online_batch(model, config, DeviceNoise(seed, 2), inner, size=48)
+        return online_batch(model, config, DeviceStreams(seed, 2), inner, size=48)
 
     first, again, other = (step(tf.constant([3, k], tf.uint32)) for k in (1, 1, 2))
     np.testing.assert_allclose(first.grey, again.grey, atol=1e-6)
@@ -281,7 +285,7 @@ def test_online_batches_compile_with_device_noise(model):
 
 
 def test_samples_name_their_slices(model, config):
-    samples = draw_samples(
+    samples = make_samples(
         model, config, NOISE, seed=3, indices=aligned_indices(1),
         render=lambda scene: photos.render_scene(model, scene, size=64),
     )  # fmt: skip
@@ -330,7 +334,7 @@ def test_impossible_configs_are_an_error_that_names_the_field(changes, message):
 
 
 def test_paper_recipe_has_no_effects_and_no_perspective(model):
-    scene = draw_scene(model, SynthesisConfig.paper(), PhiloxNoise(0, [0]))
+    scene = sample_scene(model, SynthesisConfig.paper(), PhiloxStreams(0, [0]))
     assert scene.effects.hair is scene.effects.occluder is scene.effects.grain is None
     assert scene.effects.blotches == ()
     assert not np.asarray(scene.inverse_distance).any()
@@ -342,19 +346,19 @@ import sys, keras, numpy as np
 from facemodel.morphable.landmark_noise import LandmarkNoise
 from facemodel.morphable.model import MorphableModel
 from facemodel.synthesis.distributions import Normal
-from facemodel.synthesis.noise import PhiloxNoise
+from facemodel.synthesis.streams import PhiloxStreams
 from facemodel.synthesis.online import online_batch
 from facemodel.synthesis.photos import render_scene
 from facemodel.synthesis.recipes import SynthesisConfig
-from facemodel.synthesis.scenes import SceneModel, draw_scene
+from facemodel.synthesis.scenes import SceneModel, sample_scene
 model = SceneModel.create(MorphableModel.tiny())
 config = SynthesisConfig.lifelike(image_size=64, relative_scale=Normal(0.3, 0.02, 0.25, 0.35))
-noise = PhiloxNoise(11, range(4))
+rng = PhiloxStreams(11, range(4))
 measured = LandmarkNoise.isotropic(1.0, count=51)
 
 def draw():
-    rendering = render_scene(model, draw_scene(model, config, noise), size=64)
-    online = online_batch(model, config, noise, measured, size=64)
+    rendering = render_scene(model, sample_scene(model, config, rng), size=64)
+    online = online_batch(model, config, rng, measured, size=64)
     return {**rendering._asdict(), **online._asdict()}
 
 if keras.backend.backend() == "jax":

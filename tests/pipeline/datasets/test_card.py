@@ -14,10 +14,10 @@ from facemodel.morphable.landmark_noise import LandmarkNoise
 from facemodel.morphable.model import MorphableModel
 from facemodel.synthesis import samples, slices
 from facemodel.synthesis.distributions import Normal
-from facemodel.synthesis.noise import PhiloxNoise
 from facemodel.synthesis.photos import render_scene
 from facemodel.synthesis.recipes import SynthesisConfig
-from facemodel.synthesis.scenes import SceneModel, draw_scene
+from facemodel.synthesis.scenes import SceneModel, sample_scene
+from facemodel.synthesis.streams import PhiloxStreams
 from pipeline import cli
 from pipeline.datasets import card as dataset_card
 from pipeline.datasets import plan as dataset_plan
@@ -53,7 +53,7 @@ def test_records_alone_render_the_stored_pictures_again(folder, split):
     )
     model, sample = SceneModel.create(TINY), stored(folder, split)
     assert (sample["model/version"] == model.version.encode()).all()
-    again = samples.draw_samples(
+    again = samples.make_samples(
         model, config, LandmarkNoise.load(),
         seed=int(sample["sample/seed"][0]), indices=[int(k) for k in sample["sample/index"]],
         render=lambda scene: render_scene(model, scene, size=config.image_size),
@@ -139,7 +139,7 @@ def test_even_yaws_and_skin_tones_fill_the_outer_bins():
         config = SynthesisConfig.paper(
             mixed_albedo=True, even_skin_tones=even, even_yaw_fraction=float(even)
         )
-        scene = draw_scene(scene_model, config, PhiloxNoise(0, range(300)))
+        scene = sample_scene(scene_model, config, PhiloxStreams(0, range(300)))
         found = samples.scene_features(scene_model, scene)
         counts[even] = {
             name: np.bincount(np.asarray(found[f"slice/{name}_bin"]), minlength=5) / 300

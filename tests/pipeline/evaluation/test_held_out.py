@@ -11,9 +11,9 @@ from facemodel.morphable.landmark_noise import LandmarkNoise
 from facemodel.morphable.landmarks import INNER_51
 from facemodel.morphable.model import MorphableModel
 from facemodel.network.regressor import IterativeRegressor, build_network
-from facemodel.synthesis.noise import PhiloxNoise
 from facemodel.synthesis.recipes import SynthesisConfig
 from facemodel.synthesis.scenes import SceneModel
+from facemodel.synthesis.streams import PhiloxStreams
 from pipeline.evaluation import error_table
 from pipeline.evaluation import held_out as evaluation
 
@@ -38,9 +38,9 @@ def errors(untrained):
 
 def held_out(count):
     config = SynthesisConfig.paper()
-    noise = PhiloxNoise(evaluation.HELD_OUT_SEED, range(count))
+    rng = PhiloxStreams(evaluation.HELD_OUT_SEED, range(count))
     inner = NOISE.select(INNER_51)
-    return evaluation.draw_held_out(SceneModel.create(MODEL), config, noise, inner, size=64)
+    return evaluation.sample_held_out(SceneModel.create(MODEL), config, rng, inner, size=64)
 
 
 def test_exact_landmarks_lie_in_the_same_crop_as_detected_ones():
@@ -62,11 +62,11 @@ def test_an_untrained_loop_stays_where_it_starts(errors):
 
 
 def test_the_mean_faces_error_is_that_of_its_vertices(errors):
-    noise = PhiloxNoise(evaluation.HELD_OUT_SEED, range(5))
+    rng = PhiloxStreams(evaluation.HELD_OUT_SEED, range(5))
     scenes = SceneModel.create(MODEL)
     config = SynthesisConfig.paper()
     inner = NOISE.select(INNER_51)
-    truth = evaluation.draw_held_out(scenes, config, noise, inner, size=64).coefficients
+    truth = evaluation.sample_held_out(scenes, config, rng, inner, size=64).coefficients
     faces = MODEL.vertices(np.asarray(truth))[:, MODEL.inner_face]
     mean = np.broadcast_to(MODEL.mean[MODEL.inner_face], faces.shape)
     direct = metrics.vertex_error_mm(mean, faces)

@@ -5,8 +5,8 @@ import pytest
 
 from facemodel.morphable import landmarks
 from facemodel.morphable.landmark_noise import LandmarkNoise
-from facemodel.synthesis.detector import draw_landmark_noise
-from facemodel.synthesis.noise import PhiloxNoise
+from facemodel.synthesis.detector import sample_landmark_noise
+from facemodel.synthesis.streams import PhiloxStreams
 from pipeline.evaluation import landmark_noise
 
 RNG = np.random.default_rng(0)
@@ -25,7 +25,7 @@ def known():
 
 
 def drawn(known, count=400):
-    return np.asarray(draw_landmark_noise(known, PhiloxNoise(1, range(count))))
+    return np.asarray(sample_landmark_noise(known, PhiloxStreams(1, range(count))))
 
 
 def spread_of(noise):
@@ -58,7 +58,7 @@ def test_fit_finds_the_distribution_again_despite_failures(known):
     np.testing.assert_allclose(fitted.sigma_mm, noise.sigma_mm, rtol=0.08)
     strongest = (fitted.factor.astype(float) ** 2).sum((0, 1))
     assert strongest[:2].sum() > 0.8 * strongest.sum()
-    summary = landmark_noise.summarize(residuals)[0]
+    summary = landmark_noise.summarise(residuals)[0]
     assert summary.detected == 360
     np.testing.assert_allclose(summary.shift[0], 1.5, rtol=0.15)
     np.testing.assert_allclose(summary.scale_percent, 3.0, rtol=0.15)

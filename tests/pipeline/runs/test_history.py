@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from pipeline import cli, local_runner
 from pipeline.runs import cleaning, history
-from pipeline.runs.places import Places, RunError, finished_mark, is_running, lock
+from pipeline.runs.places import PipelinePaths, RunError, finished_mark, is_running, lock
 
 DONE, CACHED, FAILED, RUNNING = (
     pb.Execution.COMPLETE,
@@ -25,7 +25,7 @@ class Recorder:
     """Writes runs into ML Metadata and their folders onto the disk."""
 
     def __init__(self, folder):
-        self.places = Places(folder)
+        self.places = PipelinePaths(folder)
         self.places.configs.mkdir(parents=True)
         self.places.metadata.touch()
         self.store = history.open_store(self.places)
@@ -139,15 +139,15 @@ def test_an_interrupted_run_stays_so_when_its_files_were_cleaned(recorder):
 
 HOLDER = """
 import sys
-from pipeline.runs.places import Places, lock
-with lock(Places(sys.argv[1])):
+from pipeline.runs.places import PipelinePaths, lock
+with lock(PipelinePaths(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()
 """
 
 
 def test_asking_whether_a_run_is_going_on_disturbs_nobody(tmp_path):
-    places = Places(tmp_path / "root")
+    places = PipelinePaths(tmp_path / "root")
     assert not is_running(places)
     assert not places.root.exists()
     command = [sys.executable, "-c", HOLDER, str(places.root)]
@@ -193,7 +193,7 @@ def test_cleaning_a_folder_that_was_moved_keeps_what_the_newest_run_needs(two_ru
     """ML Metadata still has the old paths."""
     recorder, first, second = two_runs
     recorder.places.root.rename(tmp_path / "moved")
-    places = Places(tmp_path / "moved")
+    places = PipelinePaths(tmp_path / "moved")
     cleaning.clean(places, keep=1)
     left = {path.name for path in places.artifacts.glob("*/*/*")}
     assert left == {found.uri.split("/")[-1] for found in (first["A"], second["B"])}

@@ -13,7 +13,7 @@ from facemodel.saved_model.metadata import METADATA
 from pipeline import cli
 from pipeline.runs import cleaning, history
 from pipeline.runs.lineage import LineageError, lineage
-from pipeline.runs.places import Places
+from pipeline.runs.places import PipelinePaths
 
 FACTS = {
     "model_name": "faces",
@@ -131,7 +131,7 @@ def test_a_root_that_does_not_know_a_model_says_so(tmp_path):
     other = write_model(tmp_path / "other", FACTS)
     found = lineage(other, made.places)
     assert found["made in run"] == f"unknown: {made.places.root} does not know this model"
-    none = Places(tmp_path / "none")
+    none = PipelinePaths(tmp_path / "none")
     found = lineage(other, none)
     assert found["made in run"] == f"unknown: {none.root} holds no runs of the pipeline"
     registry.push(other, tmp_path / "served", source="minio://bucket/model")

@@ -332,9 +332,9 @@ class TestPipeline:
     pytestmark = needs_spark
 
     def test_it_makes_the_records_of_the_local_runner(self, spark, tmp_path):
-        from components.records.beam_runs import contained
+        from components.records.beam_runs import loopback_only
 
-        with contained():
+        with loopback_only():
             on_spark = data_steps(tmp_path / "spark", spark.beam_args)
         assert data_steps(tmp_path / "local") == on_spark
         records, statistics = on_spark
@@ -358,12 +358,12 @@ def data_steps(root, beam_args=()):
 
     from pipeline import local_runner, pipeline
     from pipeline.config import load
-    from pipeline.runs.places import Places
+    from pipeline.runs.places import PipelinePaths
 
     data = "{face_model: tiny, train: 20, eval: 9, test: 5, image_size: 48, shard_samples: 12}"
     overrides = [f"data={data}", "trainer.batch_size=4"]
     config = load(overrides=[*overrides, f"resources.beam_args={json.dumps(list(beam_args))}"])
-    places = Places(root)
+    places = PipelinePaths(root)
     whole = local_runner.create(config, places)
     schema = local_runner.write_schema(config, places)
     tfx.orchestration.LocalDagRunner().run(

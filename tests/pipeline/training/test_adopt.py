@@ -147,7 +147,7 @@ def test_adopting_files(reference, trained, tmp_path):
     save_weights(network, tmp_path / "reference.npz", {})
     write_model(tmp_path / "model.npz", MODEL)
     files = [tmp_path / name for name in ("geometry.npz", "reference.npz", "adopted.npz")]
-    change = adopt.adopt(*files, model_path=tmp_path / "model.npz", provenance="a test")
+    change = adopt.rebase_weights(*files, model_path=tmp_path / "model.npz", provenance="a test")
     adopted = build_network(COUNT)
     meta = load_weights(adopted, files[2])
     assert (meta["model_name"], meta["provenance"]) == ("tiny", "a test")

@@ -1,4 +1,4 @@
-"""Raw random numbers by name: from (seed, index) for records, from the device for training."""
+"""Random streams by name: from (seed, index) for records, from the device for training."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from keras import ops
 _LIMIT = 2**63
 
 
-class Noise(Protocol):
+class RandomStreams(Protocol):
     """Hands out independent random numbers; the same name always gives the same ones."""
 
     batch: int
@@ -31,8 +31,8 @@ class Noise(Protocol):
         """The same, perhaps rounded to 256 values: quicker where there are many, as in grain."""
 
 
-class PhiloxNoise:
-    """Counter-based noise: what sample i gets under a name depends on (seed, i) and the name alone.
+class PhiloxStreams:
+    """Counter-based: what sample i gets under a name depends on (seed, i) and the name alone.
 
     Args:
       seed: of the data set, in [0, 2^63).
@@ -88,16 +88,16 @@ def _quantiles() -> np.ndarray:
     return (values / values.std()).astype(np.float32)
 
 
-class NoisePlan:
-    """Which numbers a function asks of its noise, so that they can be drawn before it is called.
+class StreamPlan:
+    """Which numbers a function asks of its random streams, so that they can be made before.
 
     Args:
-      function: takes a Noise; what it asks must not depend on the numbers it gets.
+      function: takes RandomStreams; what it asks must not depend on the numbers it gets.
     """
 
-    def __init__(self, function: Callable[[Noise], Any]):
+    def __init__(self, function: Callable[[RandomStreams], Any]):
         self._wanted: dict[str, tuple[str, tuple[int, ...]]] = {}
-        self.batch, self._sample = 1, PhiloxNoise(0, [0])
+        self.batch, self._sample = 1, PhiloxStreams(0, [0])
         function(self)
 
     def _note(self, kind: str, name: str, shape: tuple[int, ...]):
@@ -113,15 +113,15 @@ class NoisePlan:
     def rough_normal(self, name: str, shape: tuple[int, ...] = ()):
         return self._note("rough_normal", name, shape)
 
-    def draw(self, noise: Noise) -> dict[str, Any]:
-        """Everything that the function will ask of that noise, by name."""
+    def draw(self, rng: RandomStreams) -> dict[str, Any]:
+        """Everything that the function will ask of these streams, by name."""
         return {
-            name: getattr(noise, kind)(name, shape) for name, (kind, shape) in self._wanted.items()
+            name: getattr(rng, kind)(name, shape) for name, (kind, shape) in self._wanted.items()
         }
 
 
-class TableNoise:
-    """Hands out numbers that were drawn before, from NoisePlan.draw; works in compiled code."""
+class TableStreams:
+    """Hands out numbers that were drawn before, from StreamPlan.draw; works in compiled code."""
 
     def __init__(self, table: dict[str, Any]):
         self._table, self.batch = table, next(iter(table.values())).shape[0]
@@ -142,8 +142,8 @@ class _Key(keras.random.SeedGenerator):
         return self.key
 
 
-class DeviceNoise:
-    """Noise from keras.random, drawn on the device; works inside a compiled train step.
+class DeviceStreams:
+    """Streams from keras.random, made on the device; works inside a compiled train step.
 
     Args:
       seed: an integer, or a uint32 tensor [2], for example (run's seed, step).
