@@ -26,6 +26,9 @@ extern "C" void draw(const float* vertices, const int32_t* triangles, int32_t co
 }
 """
 DEPTH_RANGE = 1000.0
+SIZE_PX = 200
+GOLDEN_IDS = pathlib.Path(__file__).parents[2] / "golden" / "triangle_ids.npz"
+"""[10, 200, 200] triangle of each pixel of ten faces, -1 = background."""
 
 
 @pytest.fixture(scope="module")
@@ -62,21 +65,53 @@ def draw_compiled(draw, screen, triangles, height, width):
     return np.where(weights.any(-1), ids, rasterizer.BACKGROUND)[::-1]
 
 
-def test_triangle_ids_equal_those_of_tensorflow_graphics(
+def faces_on_screen(model, random_faces, seed):
+    """Ten random faces of a seed in pictures of SIZE_PX: [10, V, 3] px and mm."""
+    vertices, pose = random_faces(model, 10, seed=seed, size=SIZE_PX)
+    return np.asarray(camera.project(vertices, pose))
+
+
+def rasterize(screen, triangles):
+    """Triangle ids [B, SIZE_PX, SIZE_PX] by the code under test."""
+    return np.asarray(rasterizer.rasterize(screen, triangles, height=SIZE_PX, width=SIZE_PX))
+
+
+@pytest.mark.slow
+def test_golden_ids_are_those_of_the_compiled_rasterizer(
     compiled_rasterizer, default_model, random_faces
 ):
-    size, same, total = 200, 0, 0
-    for seed in range(5):
-        vertices, pose = random_faces(default_model, 10, seed=seed, size=size)
-        screen = np.asarray(camera.project(vertices, pose))
-        ids = np.asarray(
-            rasterizer.rasterize(screen, default_model.triangles, height=size, width=size)
-        )
-        for ours, points in zip(ids, screen):
-            theirs = draw_compiled(compiled_rasterizer, points, default_model.triangles, size, size)
+    screen = faces_on_screen(default_model, random_faces, seed=0)
+    ids = [
+        draw_compiled(compiled_rasterizer, points, default_model.triangles, SIZE_PX, SIZE_PX)
+        for points in screen
+    ]
+    if os.environ.get("UPDATE_GOLDEN"):
+        np.savez_compressed(GOLDEN_IDS, ids=np.asarray(ids, np.int16))
+    np.testing.assert_array_equal(ids, np.load(GOLDEN_IDS)["ids"])
+
+
+@pytest.mark.slow
+def test_triangle_ids_equal_those_of_the_compiled_rasterizer(
+    compiled_rasterizer, default_model, random_faces
+):
+    same, total = 0, 0
+    for seed in range(1, 5):
+        screen = faces_on_screen(default_model, random_faces, seed=seed)
+        for ours, points in zip(rasterize(screen, default_model.triangles), screen):
+            theirs = draw_compiled(
+                compiled_rasterizer, points, default_model.triangles, SIZE_PX, SIZE_PX
+            )
             assert (theirs >= 0).mean() > 0.2
             same, total = same + (ours == theirs).sum(), total + ours.size
     assert same / total >= 0.999
+
+
+def test_triangle_ids_equal_the_golden_ones_of_tensorflow_graphics(default_model, random_faces):
+    """They come from its C++ rasterizer, which `make golden` compiles and asks again."""
+    expected = np.load(GOLDEN_IDS)["ids"]
+    screen = faces_on_screen(default_model, random_faces, seed=0)
+    assert (expected >= 0).mean() > 0.2
+    assert (rasterize(screen, default_model.triangles) == expected).mean() >= 0.999
 
 
 def edge_functions(corners, x, y):
