@@ -16,11 +16,12 @@ from facemodel.backend import compiled
 from facemodel.evaluation import metrics
 from facemodel.fitting.alignment import crop_around
 from facemodel.fitting.landmark_fit import landmark_fit
+from facemodel.morphable.geometry import decode_landmarks
 from facemodel.morphable.landmark_noise import LandmarkNoise
 from facemodel.morphable.landmarks import INNER_51
 from facemodel.morphable.model import MorphableModel
 from facemodel.network.regressor import IterativeRegressor
-from facemodel.synthesis import detector, online, photos
+from facemodel.synthesis import detector, online
 from facemodel.synthesis.distributions import Range
 from facemodel.synthesis.recipes import SynthesisConfig
 from facemodel.synthesis.scenes import SceneModel, sample_scene
@@ -78,7 +79,7 @@ def sample_held_out(
     batch = online.online_batch(model, config, rng, measured, size=size)
     # The same noise gives the same scene again, so its exact landmarks go into the same crop.
     scene = sample_scene(model, config, rng, size=size)
-    points = photos.decode_landmarks(model.geometry, scene.coefficients)
+    points = decode_landmarks(model.geometry, scene.coefficients)
     exact = camera.project(points, scene.pose, inverse_distance=scene.inverse_distance)[..., :2]
     detected, _ = detector.simulate_detection(exact, scene.pose.scale, config, rng, measured)
     crop_from_image = crop_around(model.geometry, detected, size=size)

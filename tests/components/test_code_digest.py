@@ -113,6 +113,10 @@ def test_steps_depend_on_the_data_that_they_read(module, named):
 
 
 def test_every_data_file_is_named_by_a_module():
-    modules = (path.stem for path in (code_digest.ROOT / "facemodel").glob("*.py"))
-    sources = source_files(*(f"facemodel.{name}" for name in modules if name != "__init__"))
+    files = (
+        path.relative_to(code_digest.ROOT)
+        for path in (code_digest.ROOT / "facemodel").rglob("*.py")
+    )
+    names = (file.with_suffix("").as_posix().replace("/", ".") for file in files)
+    sources = source_files(*(name for name in names if not name.endswith("__init__")))
     assert code_digest.data_files(sources) == sorted(DATA.glob("*.npz"))
