@@ -53,7 +53,7 @@ class Stubs:
         """State name and error code of each version."""
         request = get_model_status_pb2.GetModelStatusRequest()
         request.model_spec.name = NAME
-        statuses = self.status(request, timeout=60).model_version_status
+        statuses = self.status(request, timeout=PATIENCE_S).model_version_status
         names = get_model_status_pb2.ModelVersionStatus.State
         return {s.version: (names.Name(s.state), s.status.error_code) for s in statuses}
 

@@ -88,7 +88,7 @@ def test_the_schemas_path_in_the_image_changes_with_its_content(tmp_path):
     contents = {}
     for text in (SCHEMA_FILE.read_text(encoding="utf-8"), "# another\n"):
         (tmp_path / "schema.pbtxt").write_text(text, encoding="utf-8")
-        subprocess.run(["sh", "-euc", command], cwd=tmp_path, check=True)
+        subprocess.run(["/bin/sh", "-euc", command], cwd=tmp_path, check=True)
         [new] = {one.name for one in tmp_path.iterdir()} - {"schema.pbtxt", *contents}
         contents[new] = (tmp_path / new).read_text(encoding="utf-8")
     assert contents[named.name] == SCHEMA_FILE.read_text(encoding="utf-8")

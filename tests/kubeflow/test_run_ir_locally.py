@@ -167,7 +167,7 @@ def log_of(root):
     return "".join(path.read_text() for path in root.glob("runs/*/make/log.txt"))
 
 
-def wait_for(found, seconds=60):
+def wait_for(found, seconds=180):
     deadline = time.monotonic() + seconds
     while not (value := found()):
         assert time.monotonic() < deadline
@@ -366,15 +366,15 @@ def test_exit_codes_and_messages(tmp_path):
     file = tmp_path / "pipeline.yaml"
     file.write_text(yaml.safe_dump(document(*CHAIN)))
     process = start(file, tmp_path / "run")
-    out, _ = process.communicate(timeout=120)
+    out, _ = process.communicate(timeout=600)
     assert process.returncode == 0 and "faces: 3 steps" in out and "ran      report" in out
     file.write_text(yaml.safe_dump(document(*CHAIN, scripts={"train": "raise SystemExit(7)"})))
     process = start(file, tmp_path / "run")
-    _, err = process.communicate(timeout=120)
+    _, err = process.communicate(timeout=600)
     assert process.returncode == 1 and "error: train ended with code 7" in err
     file.write_text("nonsense")
     process = start(file, tmp_path / "run")
-    _, err = process.communicate(timeout=120)
+    _, err = process.communicate(timeout=600)
     assert process.returncode == 2 and f"error: {file}: is no compiled pipeline" in err
 
 
@@ -385,7 +385,7 @@ def test_a_file_for_a_cluster_is_refused_before_anything_runs(tmp_path):
     platform = {"platforms": {"kubernetes": deployment}}
     file.write_text(yaml.safe_dump_all([document(*CHAIN), platform]))
     process = start(file, tmp_path / "run")
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=600)
     assert (process.returncode, out) == (2, "")
     assert err.splitlines() == [
         f"error: {file}: is for a cluster, it mounts volumes at /mnt/models; "
@@ -406,7 +406,7 @@ def test_an_interrupted_run_leaves_no_process(tmp_path, number):
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.05)
     process.send_signal(number)
-    assert process.wait(timeout=60) in (130, 143)
+    assert process.wait(timeout=600) in (130, 143)
     for _ in range(100):
         if not pathlib.Path("/proc", sign.read_text()).exists():
             break

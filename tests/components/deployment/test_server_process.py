@@ -36,7 +36,7 @@ def end_of(folder):
     return caught.value
 
 
-@pytest.mark.parametrize("script", ["kill -KILL $$", "sh -c 'kill -KILL $$'; exit $?"])
+@pytest.mark.parametrize("script", ["kill -KILL $$", "/bin/sh -c 'kill -KILL $$'; exit $?"])
 def test_a_server_that_is_killed_says_nothing_of_the_model(server, tmp_path, script):
     server(script)
     assert isinstance(end_of(tmp_path), ServerBusy)

@@ -124,7 +124,7 @@ def test_a_missing_spark_says_how_to_get_it(tmp_path, monkeypatch):
 
 def test_a_session_ends_with_its_children_however_stubborn(tmp_path):
     stubborn = "trap '' TERM; while :; do sleep 0.2; done"
-    command = ["sh", "-c", f"(sleep 600) & (setpgrp 2>/dev/null; {stubborn}) & exec sleep 600"]
+    command = ["/bin/sh", "-c", f"(sleep 600) & (setpgrp 2>/dev/null; {stubborn}) & exec sleep 600"]
     begun = sessions.start(command, log=tmp_path / "log", environment=dict(os.environ))
     wait_for(lambda: len(sessions.members([begun.pid])) >= 3, 5, "three processes")
     sessions.end([begun])
@@ -147,7 +147,7 @@ def test_a_session_ends_when_its_starter_is_killed(tmp_path):
 
 def test_a_program_that_does_not_come_up_is_one_sentence(tmp_path):
     log = tmp_path / "master.log"
-    command = ["sh", "-c", "echo starting; echo 'no such class' >&2; exit 1"]
+    command = ["/bin/sh", "-c", "echo starting; echo 'no such class' >&2; exit 1"]
     begun = sessions.start(command, log=log, environment=dict(os.environ))
     with pytest.raises(tools.SparkError) as error:
         cluster._await("Starting Spark master at (.*)", log, begun)
