@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import itertools
 import os
 import pathlib
-import re
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
 
+import numpy as np
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
 
-from pipeline.inference.photo_files import find_photos, unique_names
+from pipeline.inference.photo_files import Photo, find_photos
+from pipeline.inference.results import Claim, claim_name
 from serving.images import ImageError, read_photo
+from serving.output.description import describes_face
 from serving.quiet import without_notices
 
 MESH_FORMATS = ("obj", "ply", "glb")
@@ -75,13 +78,9 @@ def run(
 
 def _list_photos(inputs: Sequence[pathlib.Path], output: pathlib.Path):
     """The photos, and a line for each input without any."""
-    photos, missing = [], []
-    for path in inputs:
-        found = find_photos([path], leave_out=output)
-        if not found:
-            missing.append(f"{path}: no photo in this folder")
-        photos += found
-    return find_photos(photos), missing
+    each = {path: find_photos([path], leave_out=output) for path in inputs}
+    missing = [f"{path}: no photo in this folder" for path, found in each.items() if not found]
+    return find_photos(inputs, leave_out=output), missing
 
 
 def _check_formats(formats: Sequence[str]) -> None:
@@ -94,6 +93,9 @@ def _check_formats(formats: Sequence[str]) -> None:
 
 
 def _check_choice(model, server, server_model) -> None:
+    for option, value in (("--server", server), ("--server-model", server_model)):
+        if value is not None and not value.strip():
+            raise ReconstructionError(f"{option}: should not be empty")
     if server is not None and model is not None:
         raise ReconstructionError("--model and --server exclude each other")
     if server is None and server_model is not None:
@@ -131,27 +133,28 @@ class _Job:
         self._formats, self._console = formats, console
         self._suffixes = (*formats, "json", "png")
 
-    def run(self, photos: list[pathlib.Path], start: Callable) -> int:
+    def run(self, photos: list[Photo], start: Callable) -> int:
         """Works through the photos; returns how many failed."""
-        began, faces, failed = time.monotonic(), 0, 0
-        self._inputs = {os.path.realpath(photo) for photo in photos}
+        began, tally = time.monotonic(), _Tally()
+        self._inputs = {os.path.realpath(photo.path) for photo in photos}
         with contextlib.ExitStack() as stack:
             progress = self._progress(stack)
             started = functools.cache(lambda: stack.enter_context(start()))
             task = progress.add_task("", total=len(photos))
-            for photo, name in zip(photos, unique_names(photos), strict=True):
-                progress.update(task, description=photo.name)
+            for photo in photos:
+                progress.update(task, description=photo.path.name)
                 try:
-                    faces += self._one(started, photo, name)
+                    self._one(started, photo, tally)
                 except _CannotStart as error:
                     progress.console.print(f"error: {error}", markup=False)
                     return len(photos)
                 except (ValueError, OSError) as error:
-                    failed += 1
-                    progress.console.print(f"error: {_line(photo, error)}", markup=False)
+                    tally.failed += 1
+                    progress.console.print(f"error: {_line(photo.path, error)}", markup=False)
                 progress.advance(task)
-        self._console.print(_summary(faces, photos, failed, self._output, began), markup=False)
-        return failed
+        seconds = time.monotonic() - began
+        self._console.print(tally.summary(self._output, seconds), markup=False)
+        return tally.failed
 
     def _progress(self, stack: contextlib.ExitStack) -> Progress:
         """Shown on a screen only, as it leaves an empty line elsewhere."""
@@ -159,38 +162,54 @@ class _Job:
         progress = Progress(*columns, console=self._console, transient=True)
         return stack.enter_context(progress) if self._console.is_interactive else progress
 
-    def _one(self, started: Callable, photo: pathlib.Path, name: str) -> int:
-        """All faces of one photo; returns how many. Nothing is written unless all were made."""
-        self._refuse_existing(photo, name)
-        image = read_photo(photo)
-        found = started().reconstruct(image, max_faces=self._max_faces)
-        if not found:
-            raise ReconstructionError(f"{photo}: no face found")
+    def _one(self, started: Callable, photo: Photo, tally: _Tally) -> None:
+        """All faces of one photo. Nothing is written unless all were made."""
+        with claim_name(
+            self._output,
+            photo,
+            suffixes=self._suffixes,
+            max_faces=self._max_faces,
+            overwrite=self._overwrite,
+        ) as claim:
+            if claim.finished:
+                tally.finished += 1
+                return
+            image = read_photo(photo.path)
+            found = started().reconstruct(image, max_faces=self._max_faces)
+            if not found:
+                raise ReconstructionError(f"{photo.path}: no face found")
+            self._write(photo, claim, image, found)
+            tally.photos, tally.faces = tally.photos + 1, tally.faces + len(found)
+
+    def _write(self, photo: Photo, claim: Claim, image: np.ndarray, found: list) -> None:
         from serving.output.face_files import encode_face, write_face
 
-        made = {
-            f"{name}_{k}": encode_face(
-                image, face, name=f"{name}_{k}", photo_name=photo.name, formats=self._formats
-            )
-            for k, face in enumerate(found)
+        facts = {
+            "name": photo.path.name,
+            **claim.source,
+            "faces": len(found),
+            "max_faces": self._max_faces,
         }
-        self._spare_inputs(photo, made)
-        for face_name, files in made.items():
-            write_face(self._output, face_name, files)
-        self._remove_earlier(name, len(found))
-        return len(found)
+        names = [f"{claim.name}_{k}" for k in range(len(found))]
+        made = {
+            name: encode_face(image, face, name=name, photo_facts=facts, formats=self._formats)
+            for name, face in zip(names, found, strict=True)
+        }
+        self._spare_inputs(photo.path, made)
+        for name, files in made.items():
+            new = {end: data for end, data in files.items() if f"{name}.{end}" not in claim.kept}
+            write_face(self._output, name, new)
+        self._remove_earlier(claim.name, len(found))
 
     def _remove_earlier(self, name: str, found: int) -> None:
         """Removes what --overwrite would leave of an earlier run that found more faces."""
-        from serving.output.face_files import FORMAT_NAME, SUFFIXES
-
         for k in itertools.count(found):
             description = self._output / f"{name}_{k}.json"
-            if not description.is_file() or FORMAT_NAME not in description.read_text(
-                errors="replace"
-            ):
+            if not describes_face(description):
                 return
-            for file in (description.with_suffix(f".{end}") for end in SUFFIXES):
+            for file in (
+                description.with_suffix(f".{end}") for end in (*MESH_FORMATS, "json", "png")
+            ):
                 if os.path.realpath(file) not in self._inputs:
                     file.unlink(missing_ok=True)
 
@@ -200,20 +219,6 @@ class _Job:
         for target in targets:
             if os.path.realpath(target) in self._inputs:
                 raise ReconstructionError(f"{photo}: its result {target} would replace a photo")
-
-    def _refuse_existing(self, photo: pathlib.Path, name: str) -> None:
-        """Raises if a file of any face of this photo exists and must not be replaced."""
-        if self._overwrite:
-            return
-        pattern = re.compile(rf"{re.escape(name)}_\d+\.({'|'.join(self._suffixes)})")
-        existing = sorted(
-            entry.name for entry in self._output.iterdir() if pattern.fullmatch(entry.name)
-        )
-        if existing:
-            raise ReconstructionError(
-                f"{photo}: {self._output / existing[0]} exists already; "
-                "--overwrite replaces such files"
-            )
 
 
 @contextlib.contextmanager
@@ -241,11 +246,24 @@ def _line(photo: pathlib.Path, error: Exception) -> str:
     return text if text.startswith(str(photo)) else f"{photo}: {text}"
 
 
-def _summary(faces: int, photos: list, failed: int, output: pathlib.Path, began: float) -> str:
-    """The closing line."""
-    done = len(photos) - failed
-    parts = [f"{faces} face{'s' * (faces != 1)} from {done} photo{'s' * (done != 1)} in {output}"]
-    if failed:
-        parts.append(f"{failed} failed")
-    parts.append(f"{time.monotonic() - began:.1f} s")
-    return ", ".join(parts)
+@dataclasses.dataclass
+class _Tally:
+    """What became of the photos so far."""
+
+    photos: int = 0
+    faces: int = 0
+    finished: int = 0
+    failed: int = 0
+
+    def summary(self, output: pathlib.Path, seconds: float) -> str:
+        """The closing line."""
+        parts = [f"{_count(self.faces, 'face')} from {_count(self.photos, 'photo')} in {output}"]
+        if self.finished:
+            parts.append(f"{self.finished} done before (--overwrite does them again)")
+        if self.failed:
+            parts.append(f"{self.failed} failed")
+        return ", ".join([*parts, f"{seconds:.1f} s"])
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"

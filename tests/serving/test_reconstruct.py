@@ -15,6 +15,7 @@ import trimesh
 from PIL import Image
 from typer.testing import CliRunner
 
+from facemodel.files import file_digest
 from facemodel.morphable import mesh
 from facemodel.morphable.landmarks import IBUG_68, INNER_51
 from facemodel.morphable.model import MorphableModel
@@ -25,7 +26,7 @@ from pipeline.cli import make_app
 from serving import model_store, quality
 from serving.detection.window import cut_window
 from serving.images import read_photo
-from serving.output.face_files import describe
+from serving.output.description import describe
 from serving.reconstructor import Reconstructor, to_photo
 
 DEMO = pathlib.Path("docs/images/demo.jpg")
@@ -192,7 +193,7 @@ def test_vertices_behind_others_are_hidden(face):
 
 
 def test_the_description_says_everything(face):
-    described = describe(face, photo_name="demo.jpg", photo_size=(512, 512))
+    described = describe(face, photo_facts={"name": "demo.jpg"}, photo_size=(512, 512))
     described = json.loads(json.dumps(described))
     assert described["model"]["model_name"] == face.model.facts["model_name"]
     assert list(described["coefficients"]) == list(face.coefficient_names)
@@ -230,7 +231,15 @@ def test_command_writes_all_files_of_a_face(run, tmp_path):
     assert "1 face from 1 photo" in result.stderr
     assert names(tmp_path / "out" / "deep") == sorted(f"demo_0.{suffix}" for suffix in SUFFIXES)
     described = json.loads((tmp_path / "out" / "deep" / "demo_0.json").read_text())
-    assert described["photo"] == {"name": "demo.jpg", "width": 512, "height": 512}
+    assert described["photo"] == {
+        "name": "demo.jpg",
+        "path": "demo.jpg",
+        "sha256": file_digest(DEMO),
+        "faces": 1,
+        "max_faces": None,
+        "width": 512,
+        "height": 512,
+    }
     mesh = trimesh.load(tmp_path / "out" / "deep" / "demo_0.ply", process=False)
     assert len(mesh.vertices) == len(MorphableModel.load(level=0).mean)
     skin = mesh.visual.vertex_colors[:, :3].mean(0)
@@ -245,12 +254,13 @@ def test_command_is_repeatable_and_overwrites_only_when_told(run, tmp_path):
     first = {name: (out / name).read_bytes() for name in names(out)}
     assert set(first) == {"demo_0.obj", "demo_0.glb", "demo_0.json", "demo_0.png"}
     (out / "demo_0.obj").write_bytes(b"mine")
-    refused = run(DEMO, "-o", out)
-    assert refused.exit_code == 2
-    assert error_lines(refused) == [
-        f"error: {DEMO}: {out / 'demo_0.glb'} exists already; --overwrite replaces such files"
-    ]
+    again = run(DEMO, "-o", out, "--formats", "obj,glb")
+    assert again.exit_code == 0
+    assert "0 faces from 0 photos" in again.stderr and "1 done before" in again.stderr
+    assert run(DEMO, "-o", out).exit_code == 0
+    assert set(names(out)) == {*first, "demo_0.ply"}
     assert (out / "demo_0.obj").read_bytes() == b"mine"
+    (out / "demo_0.ply").unlink()
     for name in first:  # as if an earlier run had found a second face
         shutil.copy(out / name, out / name.replace("_0", "_1"))
     (out / "demo_2.png").write_bytes(b"mine")
@@ -311,7 +321,7 @@ def test_command_works_on_after_bad_files(run, folder):
         assert reason in line
     assert "2 faces from 2 photos" in result.stderr and "7 failed" in result.stderr
     expected = [
-        f"anna_{kind}_0.{suffix}" for kind in ("jpg", "png") for suffix in ("json", "ply", "png")
+        f"{name}_0.{suffix}" for name in ("anna", "more_anna") for suffix in ("json", "ply", "png")
     ]
     assert names(out) == sorted(expected)
 
@@ -322,6 +332,24 @@ def test_command_takes_its_own_output_folder_out_of_the_photos(run, tmp_path):
     result = run(tmp_path, "-o", tmp_path / "out")
     assert result.exit_code == 2
     assert error_lines(result) == [f"error: {tmp_path}: no photo in this folder"]
+
+
+def test_results_beside_the_photos_are_no_photos(run, tmp_path):
+    shutil.copy(DEMO, tmp_path / "anna.jpg")
+    assert run(tmp_path, "-o", tmp_path, "--formats", "ply").exit_code == 0
+    first = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    again = run(tmp_path, "-o", tmp_path, "--formats", "ply", "--overwrite")
+    assert again.exit_code == 0 and "1 face from 1 photo in" in again.stderr
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == first
+
+
+@pytest.mark.parametrize("option", ["--server", "--server-model"])
+def test_empty_options_are_refused(run, tmp_path, option):
+    words = ["reconstruct", str(DEMO), "-o", str(tmp_path / "out"), option, ""]
+    result = CliRunner().invoke(make_app(), words, catch_exceptions=False)
+    assert result.exit_code == 2
+    assert error_lines(result) == [f"error: {option}: should not be empty"]
+    assert not (tmp_path / "out").exists()
 
 
 def test_command_refuses_a_folder_that_it_cannot_write(run, tmp_path, ordinary_user):

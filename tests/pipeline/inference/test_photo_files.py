@@ -5,7 +5,7 @@ import pathlib
 import pytest
 from PIL import Image
 
-from pipeline.inference.photo_files import find_photos, unique_names
+from pipeline.inference.photo_files import find_photos
 from serving.images import ImageError, read_photo
 
 
@@ -20,23 +20,22 @@ def closed(tmp_path, monkeypatch):
 
 
 def test_closed_folders_are_listed_and_then_refused_by_name(closed, ordinary_user):
-    found = find_photos(["."])
+    found = [photo.path for photo in find_photos(["."])]
     assert found == [pathlib.Path("a.png"), closed]
     with pytest.raises(ImageError, match=r"closed: cannot be read \(Permission denied\)"):
         read_photo(closed)
     (inside,) = find_photos([closed / "b.jpg"])
     with pytest.raises(ImageError, match=r"b.jpg: cannot be read \(Permission denied\)"):
-        read_photo(inside)
+        read_photo(inside.path)
 
 
 @pytest.mark.parametrize("name", ["loop.jpg", "a" * 300 + ".jpg"])
 def test_impossible_paths_are_listed_and_then_refused_by_name(tmp_path, name):
     (tmp_path / "loop.jpg").symlink_to("loop.jpg")
-    found = find_photos([tmp_path / name])
-    assert found == [tmp_path / name]
-    assert len(unique_names(found)) == 1
+    (found,) = find_photos([tmp_path / name])
+    assert found == (tmp_path / name, pathlib.PurePath(name))
     with pytest.raises(ImageError, match=f"{name}: cannot be read"):
-        read_photo(found[0])
+        read_photo(found.path)
 
 
 @pytest.fixture
@@ -60,29 +59,24 @@ def folder(tmp_path):
 
 def test_a_folder_stands_for_its_photos(folder):
     found = find_photos([folder], leave_out=folder / "out")
-    assert [str(path.relative_to(folder)) for path in found] == ["a.PNG", "b.jpg", "sub/c.webp"]
+    assert [str(photo.place) for photo in found] == ["a.PNG", "b.jpg", "sub/c.webp"]
+    assert all(photo.path == folder / photo.place for photo in found)
+
+
+def test_overviews_of_results_are_no_photos_unless_they_are_named(folder):
+    (folder / "out" / "e.json").write_text(
+        '{"format": "facerelief-face/1", "photo": {"name": "x"}}'
+    )
+    (folder / "a.json").write_text('{"format": "of another program"}')
+    (folder / "a.png").write_bytes(b"x")
+    found = [str(photo.place) for photo in find_photos([folder])]
+    assert found == ["a.PNG", "a.png", "b.jpg", "sub/c.webp"]
+    (named,) = find_photos([folder / "out" / "e.png"])
+    assert named.place == pathlib.PurePath("e.png")
 
 
 def test_files_named_themselves_are_always_taken_but_only_once(folder):
     named = [folder / "notes.txt", folder / "out" / "e.png", folder / "b.jpg"]
     found = find_photos([*named, folder, folder / "sub" / ".." / "b.jpg"], leave_out=folder / "out")
-    assert found[:3] == named
-    assert [path.name for path in found[3:]] == ["a.PNG", "c.webp"]
-
-
-@pytest.mark.parametrize(
-    ("paths", "names"),
-    [
-        (["a.jpg", "b.png"], ["a", "b"]),
-        (["a.jpg", "a.png", "b.png"], ["a_jpg", "a_png", "b"]),
-        (["x/a.jpg", "y/a.jpg", "a.gif"], ["x_a_jpg", "y_a_jpg", "a_gif"]),
-        (["x/a.jpg", "z/x/a.jpg"], ["x_a_jpg_2", "x_a_jpg_3"]),
-        (["A.jpg", "a.jpg"], ["A_jpg_2", "a_jpg_3"]),
-        (["a.jpg", "a.png", "a_jpg.gif"], ["a_jpg_2", "a_png", "a_jpg"]),
-    ],
-)
-def test_names_differ(paths, names):
-    found = unique_names([pathlib.Path("/photos") / path for path in paths])
-    assert len({name.lower() for name in found}) == len(paths)
-    if "A.jpg" not in paths and "a_jpg.gif" not in paths:
-        assert found == names
+    assert [photo.path for photo in found[:3]] == named
+    assert [photo.path.name for photo in found[3:]] == ["a.PNG", "c.webp"]

@@ -1,0 +1,129 @@
+"""The folder of results: whose the names in it are, what is finished, who is at work there."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import fcntl
+import itertools
+import os
+import pathlib
+import re
+from collections.abc import Iterator, Sequence
+from typing import IO
+
+from facemodel.files import file_digest
+from pipeline.inference.photo_files import Photo
+from serving.output.description import read_photo_facts
+
+
+class ResultError(ValueError):
+    """A photo whose results cannot be written; one line that begins with its path."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Claim:
+    """A name in the folder of results that one photo has while it is worked on.
+
+    Attributes:
+      name: First part of the names of all files.
+      source: What the descriptions say about the photo's file: place and digest.
+      finished: Number of faces whose files are all there from an earlier run; 0 if any is missing.
+      kept: Names of the files of this very photo that an earlier run wrote and that stay.
+    """
+
+    name: str
+    source: dict[str, str]
+    finished: int = 0
+    kept: frozenset[str] = frozenset()
+
+
+@contextlib.contextmanager
+def claim_name(
+    folder: pathlib.Path,
+    photo: Photo,
+    *,
+    suffixes: Sequence[str],
+    max_faces: int | None,
+    overwrite: bool,
+) -> Iterator[Claim]:
+    """Gives a photo a name in the folder, and keeps other runs from it while the body works.
+
+    The name is the photo's place without its suffix, `anna/1/img.jpg` -> `anna_1_img`; where
+    another photo has that, the suffix, the folder's name and at last a number follow.
+
+    Args:
+      folder: Folder of results.
+      photo: Photo to work on.
+      suffixes: Of the files that are wanted for each face.
+      max_faces: How many faces were asked for; None for all.
+      overwrite: Whether files that exist may be replaced.
+
+    Raises:
+      ResultError: if another run is at work on it, or files exist that are not of this photo as it
+        is now.
+    """
+    source = {"path": photo.place.as_posix(), "sha256": file_digest(photo.path)}
+    for name in _candidates(photo):
+        with _locked(folder / f".{name}.claim", source["path"]) as holder:
+            owner = read_photo_facts(folder / f"{name}_0.json")
+            taken = holder or (owner.get("path", owner["name"]) if owner else source["path"])
+            if taken != source["path"]:
+                continue
+            if holder:
+                raise ResultError(f"{photo.path}: another run is making {folder / name}_*")
+            existing = _existing(folder, name, suffixes)
+            if overwrite or not existing:
+                yield Claim(name, source)
+            elif owner and owner.get("sha256") == source["sha256"]:
+                whole = owner.get("max_faces") == max_faces
+                faces = owner["faces"] if whole else 0
+                wanted = {f"{name}_{k}.{end}" for k in range(faces) for end in suffixes}
+                yield Claim(name, source, faces if wanted <= existing else 0, frozenset(existing))
+            else:
+                raise ResultError(
+                    f"{photo.path}: {folder / min(existing)} exists already, of another photo or "
+                    "of this one before it changed; --overwrite replaces such files"
+                )
+            return
+
+
+def _candidates(photo: Photo) -> Iterator[str]:
+    """Names for a photo, the shortest first; the same ones whatever other photos there are."""
+    stem = "_".join(photo.place.with_suffix("").parts)
+    suffix = photo.path.suffix.lstrip(".").lower()
+    parent = pathlib.Path(os.path.realpath(photo.path)).parent.name
+    yield from (stem, f"{stem}_{suffix}", f"{parent}_{stem}_{suffix}")
+    yield from (f"{parent}_{stem}_{suffix}_{number}" for number in itertools.count(2))
+
+
+@contextlib.contextmanager
+def _locked(path: pathlib.Path, text: str) -> Iterator[str]:
+    """Holds a file with a text while the body runs; yields "", or the other holder's text."""
+    with contextlib.ExitStack() as stack:
+        file = stack.enter_context(open(path, "a+", encoding="utf-8"))
+        while not _try_lock(file):
+            file.seek(0)
+            if holder := file.read():
+                yield holder
+                return
+            file = stack.enter_context(open(path, "a+", encoding="utf-8"))
+        file.truncate(0)
+        file.write(text)
+        file.flush()
+        stack.callback(path.unlink, missing_ok=True)
+        yield ""
+
+
+def _try_lock(file: IO[str]) -> bool:
+    """Whether the file could be locked and has not been removed by its last holder since."""
+    with contextlib.suppress(BlockingIOError):
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return os.fstat(file.fileno()).st_nlink > 0
+    return False
+
+
+def _existing(folder: pathlib.Path, name: str, suffixes: Sequence[str]) -> set[str]:
+    """The files of any face of a name."""
+    pattern = re.compile(rf"{re.escape(name)}_\d+\.({'|'.join(suffixes)})")
+    return {entry.name for entry in folder.iterdir() if pattern.fullmatch(entry.name)}

@@ -1,0 +1,89 @@
+"""The .json file of a reconstructed face: what it says, and reading it again."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+import facemodel
+from facemodel.morphable.landmarks import IBUG_68
+
+if TYPE_CHECKING:
+    from serving.reconstructor import Reconstruction
+
+FORMAT_NAME = "facerelief-face/1"
+MODEL_FACTS = (
+    "model_name",
+    "model_version",
+    "model_sha256",
+    "weights_sha256",
+    "iterations",
+    "start",
+)
+
+
+def describes_face(path: pathlib.Path) -> bool:
+    """Whether a file is the description of a face that write_face wrote."""
+    return read_photo_facts(path) is not None
+
+
+def read_photo_facts(path: pathlib.Path) -> dict | None:
+    """What a face's description says about its photo; None if the file is none or is missing."""
+    try:
+        description = json.loads(path.read_bytes())
+        known = description["format"] == FORMAT_NAME and "name" in description["photo"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return description["photo"] if known else None
+
+
+def describe(
+    face: Reconstruction, *, photo_facts: Mapping[str, object], photo_size: tuple[int, int]
+) -> dict:
+    """What the .json file says; docs/conventions.md explains frames, units and pose."""
+    facts, quality = face.model.facts, face.quality
+    height, width = photo_size
+    detected = face.detection.landmarks[list(IBUG_68)]
+    return {
+        "format": FORMAT_NAME,
+        "photo": {**photo_facts, "width": int(width), "height": int(height)},
+        "facerelief_version": facemodel.__version__,
+        "model": {key: facts[key] for key in MODEL_FACTS if key in facts},
+        "units": {
+            "vertices": "mm of an average head: one photo does not show absolute size",
+            "files": {"obj": "mm", "ply": "mm", "glb": "m"},
+            "image": "px, origin at the top-left corner, y down, pixel centres at +0.5",
+        },
+        "pose": {
+            "formula": "x_px = scale * diag(1, -1) * rotation[:2] * X_mm + translation",
+            "rotation": _rounded(face.rotation),
+            "scale_px_per_mm": _rounded(face.scale),
+            "translation_px": _rounded(face.translation),
+            "yaw_deg": _rounded(quality.yaw_deg),
+            "pitch_deg": _rounded(quality.pitch_deg),
+            "roll_deg": _rounded(quality.roll_deg),
+        },
+        "coefficients": dict(zip(face.coefficient_names, _rounded(face.coefficients))),
+        "landmarks_68_mm": _rounded(face.landmarks_68_mm),
+        "landmarks_68_px": _rounded(face.landmarks_68_px),
+        "detected_landmarks_68_px": _rounded(detected),
+        "crop_from_image": _rounded(face.crop_from_image),
+        "quality": {
+            "flags": list(quality.flags),
+            "detection_score": _rounded(quality.detection_score),
+            "face_px": _rounded(quality.face_px),
+            "outside_fraction": _rounded(quality.outside_fraction),
+            "landmark_residual_mm": _rounded(quality.landmark_residual_mm),
+        },
+    }
+
+
+def _rounded(value):
+    """Numbers as lists, to seven significant digits."""
+    if np.ndim(value):
+        return [_rounded(part) for part in value]
+    return float(f"{float(value):.7g}")
