@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import os
 import pathlib
@@ -10,6 +11,7 @@ import struct
 import warnings
 import zlib
 
+import cv2
 import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
@@ -19,6 +21,12 @@ MAX_SIDE_PX = 32_000
 """OpenCV warps no pictures with sides of 2^15 px."""
 
 
+DEPTHS = (8, 10, 12, 14, 16)
+"""Bits that the values of cameras and scanners fill, whatever the file could hold."""
+HIGHEST_LIGHT = 16.0
+"""The brightest value of a picture in floats whose white is 1."""
+
+
 class ImageError(ValueError):
     """A photo that cannot be used; one line that begins with its name."""
 
@@ -26,9 +34,10 @@ class ImageError(ValueError):
 def read_photo(path: str | os.PathLike[str]) -> np.ndarray:
     """Reads a photo.
 
-    Greyscale, palette, transparent (on white), CMYK and 16-bit pictures are converted, colours by
-    the ICC profile if there is one, the EXIF orientation is applied, of an animation the first
-    picture is taken.
+    Reads what Pillow reads, and HEIC and AVIF. Greyscale, palette, transparent (on white), CMYK and
+    16-bit pictures are converted, colours by the ICC profile if there is one, the EXIF orientation
+    is applied, of an animation the first picture is taken. Where the values of a deep picture fill
+    10, 12 or 14 bits only, these are its range.
 
     Args:
       path: of the file.
@@ -43,11 +52,12 @@ def read_photo(path: str | os.PathLike[str]) -> np.ndarray:
     path = pathlib.Path(path)
     try:
         _check_file(path.stat(), path)
+        _register_formats()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(path) as picture:
                 _check_size(picture.size, path)
-                return _to_rgb(ImageOps.exif_transpose(picture))
+                return _to_rgb(ImageOps.exif_transpose(_eight_bits(picture, path)))
     except UnidentifiedImageError:
         raise ImageError(f"{path}: not an image of a known format") from None
     except Image.DecompressionBombError:
@@ -91,21 +101,61 @@ def _check_size(size: tuple[int, int], path: pathlib.Path) -> None:
         )
 
 
+@functools.cache
+def _register_formats() -> None:
+    """Lets Pillow read HEIC and AVIF."""
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()
+    pillow_heif.register_avif_opener()
+
+
 def _to_rgb(picture: Image.Image) -> np.ndarray:
     """Any mode -> uint8 [H, W, 3]; decodes the file."""
     if picture.mode.startswith("I"):
-        grey = np.clip(np.asarray(picture, np.float64) / 257.0, 0, 255)
-        return np.repeat(np.round(grey).astype(np.uint8)[..., None], 3, -1)
+        return _grey(_to_uint8(np.asarray(picture)))
     if picture.mode == "F":
-        values = np.nan_to_num(np.asarray(picture, np.float64))
-        grey = np.clip(values * (255.0 if values.max() <= 1.0 else 1.0), 0, 255)
-        return np.repeat(np.round(grey).astype(np.uint8)[..., None], 3, -1)
+        return _grey(_to_uint8(np.nan_to_num(np.asarray(picture, np.float64))))
     profile = picture.info.get("icc_profile")
     if picture.has_transparency_data:
         picture = picture.convert("RGBA")
         white = Image.new("RGBA", picture.size, "white")
         picture = Image.alpha_composite(white, picture)
     return np.array(_to_srgb(picture, profile).convert("RGB"))
+
+
+def _eight_bits(picture: Image.Image, path: pathlib.Path) -> Image.Image:
+    """The picture; of one with 16 bits a colour, of which Pillow drops the lower 8, its range."""
+    if picture.mode not in ("RGB", "RGBA") or ";16" not in str([tile[3] for tile in picture.tile]):
+        return picture
+    deep = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+    if deep is None or deep.dtype != np.uint16 or deep.shape[2:] not in ((3,), (4,)):
+        return picture
+    colours = deep[..., :3]
+    deep[..., :3] = 257 * _to_uint8(colours).astype(np.uint16)
+    order = [2, 1, 0, 3][: deep.shape[2]]
+    shallow = Image.fromarray((deep[..., order] // 257).astype(np.uint8), picture.mode)
+    shallow.info |= picture.info
+    shallow.getexif().update(picture.getexif())
+    return shallow
+
+
+def _grey(values: np.ndarray) -> np.ndarray:
+    return np.repeat(values[..., None], 3, -1)
+
+
+def _to_uint8(values: np.ndarray) -> np.ndarray:
+    """Values of any range -> uint8 of the same shape.
+
+    The range is the smallest usual one that holds all values: of floats [0, 1] even if some values
+    go beyond it (highlights), else that of 8, 10, 12, 14 or 16 bits.
+    """
+    largest = float(values.max(initial=0))
+    if values.dtype.kind == "f" and largest <= HIGHEST_LIGHT:
+        top = 1.0
+    else:
+        top = next((float(2**bits - 1) for bits in DEPTHS if largest < 2**bits), largest)
+    return np.round(np.clip(values * (255.0 / top), 0, 255)).astype(np.uint8)
 
 
 def _to_srgb(picture: Image.Image, profile: bytes | None) -> Image.Image:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import os
 import pathlib
 from collections.abc import Iterable
@@ -9,8 +10,52 @@ from typing import NamedTuple
 
 from serving.output.description import describes_face
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
+SUFFIXES = frozenset(
+    [
+        ".jpg",
+        ".jpeg",
+        ".jpe",
+        ".jfif",
+        ".mpo",
+        ".png",
+        ".webp",
+        ".bmp",
+        ".tif",
+        ".tiff",
+        ".gif",
+        ".jp2",
+        ".heic",
+        ".heif",
+        ".hif",
+        ".avif",
+    ]
+)
 """What counts as a photo in a folder; a file that is named itself is read whatever its suffix."""
+NOT_READ = frozenset(
+    [
+        ".dng",
+        ".cr2",
+        ".cr3",
+        ".nef",
+        ".arw",
+        ".raf",
+        ".orf",
+        ".rw2",
+        ".exr",
+        ".hdr",
+        ".jxl",
+        ".psd",
+        ".svg",
+        ".pdf",
+        ".ico",
+        ".mp4",
+        ".mov",
+        ".avi",
+        ".mkv",
+        ".webm",
+    ]
+)
+"""Suffixes of pictures and films that a folder may hold and that are mentioned as passed over."""
 
 
 class Photo(NamedTuple):
@@ -51,6 +96,13 @@ def find_photos(
         for photo in photos:
             found.setdefault(_real(photo.path), photo)
     return list(found.values())
+
+
+def passed_over(folder: pathlib.Path) -> dict[str, int]:
+    """How many pictures of each kind in NOT_READ a folder and its subfolders hold, by suffix."""
+    names = (name for _, _, files in os.walk(folder) for name in files if name[0] != ".")
+    counts = collections.Counter(pathlib.PurePath(name).suffix.lower() for name in names)
+    return {suffix: counts[suffix] for suffix in sorted(NOT_READ & counts.keys())}
 
 
 def _real(path: pathlib.Path) -> pathlib.Path:

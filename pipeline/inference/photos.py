@@ -16,7 +16,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
 
-from pipeline.inference.photo_files import Photo, find_photos
+from pipeline.inference.photo_files import Photo, find_photos, passed_over
 from pipeline.inference.results import Claim, claim_name
 from serving.images import ImageError, read_photo
 from serving.output.description import describes_face
@@ -70,6 +70,8 @@ def run(
         return 1
     for line in missing:
         console.print(f"error: {line}", markup=False)
+    for line in map(_passed_over, filter(os.path.isdir, inputs)):
+        console.print(line, end="", markup=False)
     job = _Job(output, overwrite, max_faces, tuple(formats), console)
     failed = job.run(photos, lambda: _start(model, server, server_model))
     _remove_empty(made)
@@ -81,6 +83,13 @@ def _list_photos(inputs: Sequence[pathlib.Path], output: pathlib.Path):
     each = {path: find_photos([path], leave_out=output) for path in inputs}
     missing = [f"{path}: no photo in this folder" for path, found in each.items() if not found]
     return find_photos(inputs, leave_out=output), missing
+
+
+def _passed_over(folder: pathlib.Path) -> str:
+    """A line on the pictures in a folder that are not read; empty if there are none."""
+    counts = passed_over(folder)
+    kinds = ", ".join(f"{number} {suffix}" for suffix, number in counts.items())
+    return f"note: {folder}: passed over, as such files are not read: {kinds}\n" if counts else ""
 
 
 def _check_formats(formats: Sequence[str]) -> None:

@@ -3,6 +3,7 @@
 import io
 import os
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
@@ -40,6 +41,13 @@ KINDS = {
     "cmyk.tif": (RGB.convert("CMYK"), {}, 1),
     "sixteen_bit.png": (Image.fromarray(GREY.astype(np.uint16) * 257), {}, 1),
     "sixteen_bit.tif": (Image.fromarray(GREY.astype(np.uint16) * 257), {}, 1),
+    "twelve_of_sixteen_bits.png": (Image.fromarray(GREY.astype(np.uint16) * 16), {}, 3),
+    "ten_of_sixteen_bits.tif": (Image.fromarray(GREY.astype(np.uint16) * 4), {}, 3),
+    "rgb.heic": (RGB, {"quality": 95}, 10),
+    "rgb.avif": (RGB, {"quality": 95}, 10),
+    "rgb.jfif": (RGB, {"quality": 95}, 8),
+    "rgb.jp2": (RGB, {"irreversible": False}, 0),
+    "rgb.mpo": (RGB, {"quality": 95}, 8),
     "float.tif": (Image.fromarray(GREY.astype(np.float32) / 255), {}, 1),
     "rotated.jpg": (*exif_rotated(), 30),
     "lossless.webp": (RGB, {"lossless": True}, 0),
@@ -58,6 +66,24 @@ def test_every_kind_gives_the_same_upright_picture(name, tmp_path):
     assert result.shape == expected.shape
     assert np.abs(result.astype(int) - expected).mean() <= tolerance / 2
     assert np.abs(result.astype(int) - expected).max() <= max(1, 2 * tolerance)
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_deep_colours_are_read_in_the_range_that_they_fill(tmp_path, bits, suffix):
+    deep = np.round(picture() / 255.0 * (2**bits - 1)).astype(np.uint16)
+    cv2.imwrite(str(tmp_path / f"deep.{suffix}"), deep[..., ::-1])
+    np.testing.assert_allclose(read_photo(tmp_path / f"deep.{suffix}"), picture(), atol=1)
+
+
+@pytest.mark.parametrize("brightest", [1.0, 1.5, 8.0])
+def test_highlights_of_floats_are_cut_off_and_the_rest_keeps_its_brightness(tmp_path, brightest):
+    values = GREY.astype(np.float32) / 255
+    values[0, 0] = brightest
+    Image.fromarray(values).save(tmp_path / "float.tif")
+    found = read_photo(tmp_path / "float.tif")[..., 0]
+    np.testing.assert_allclose(found[1:], GREY[1:], atol=1)
+    assert found[0, 0] == 255
 
 
 def test_transparent_parts_are_white(tmp_path):
