@@ -21,7 +21,7 @@ from pipeline import config as configuration
 from pipeline import local_runner
 from pipeline.beam_arguments import container_variables
 from pipeline.cli import run_alone
-from pipeline.config import PipelineConfig, ResourcesSettings, SettingsError, StepResources
+from pipeline.config import ConfigError, PipelineConfig, ResourcesSettings, StepResources
 from pipeline.named_files import checked
 from serving.quiet import without_notices
 
@@ -68,7 +68,7 @@ class StepPaths:
         """In kubeflow/Dockerfile's image, with the claims of kubeflow/manifests.
 
         Raises:
-          SettingsError: for files that are not in the image, as the schema of another face model.
+          ConfigError: for files that are not in the image, as the schema of another face model.
         """
         for field, value, present in (
             ("data.face_model", config.data.face_model, ("default",)),
@@ -76,7 +76,7 @@ class StepPaths:
         ):
             if value not in present:
                 words = " or ".join(present)
-                raise SettingsError(field, f"should be {words}, as in the image, got {value!r}")
+                raise ConfigError(field, f"should be {words}, as in the image, got {value!r}")
         models, checkpoints = "/mnt/models", "/mnt/checkpoints"
         claims = {models: f"{NAME}-models", checkpoints: f"{NAME}-checkpoints"}
         return cls(models, checkpoints, image_schema_file(), claims)
@@ -232,7 +232,7 @@ def main(
             documents = compile_pipeline(loaded, image=image, places=places)
             check(documents)
         write(documents, loaded, out)
-    except (SettingsError, OSError) as error:
+    except (ConfigError, OSError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from None
     typer.echo(f"wrote {out}: {len(documents[0]['root']['dag']['tasks'])} steps in {image}")

@@ -42,6 +42,7 @@ def command(
     from serving.quiet import without_notices
 
     with without_notices():
+        from facemodel.config import ConfigError
         from facemodel.files import file_digest
         from facemodel.morphable.model import DEFAULT_MODEL, ModelError, MorphableModel
         from facemodel.network.pretrained import load_pretrained
@@ -63,7 +64,7 @@ def command(
         written = export.export_saved_model(
             face_model, regressor, output, config=config, version=version, facts=facts
         )
-    except (export.ExportError, ModelError, WeightsError, OSError) as error:
+    except (ConfigError, export.ExportError, ModelError, WeightsError, OSError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from None
     typer.echo(f"wrote {written}")

@@ -25,9 +25,9 @@ def command(
 
     Example: facerelief landmark-noise -n 400 --save facemodel/data/landmark_noise.npz
     """
+    from facemodel.config import ConfigError
     from facemodel.morphable.mesh import ModelError
     from facemodel.morphable.model import MorphableModel
-    from facemodel.synthesis.distributions import ConfigError
     from pipeline.evaluation import landmark_noise
 
     try:

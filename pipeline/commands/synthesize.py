@@ -71,8 +71,8 @@ def command(
 
     synthesis.single_threaded()
     logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
+    from facemodel.config import ConfigError
     from facemodel.morphable.model import ModelError
-    from facemodel.synthesis.distributions import ConfigError
     from pipeline.datasets import write
     from pipeline.datasets.plan import plan as make_plan
 
@@ -96,14 +96,14 @@ def command(
 
 
 def _config(recipe: str, changes: pathlib.Path | None):
-    from facemodel.synthesis.distributions import ConfigError
+    from facemodel.config import ConfigError
     from facemodel.synthesis.recipes import SynthesisConfig
 
     base = SynthesisConfig.named(recipe)
     try:
         return SynthesisConfig.from_json(changes.read_text(), base) if changes else base
     except ConfigError as error:
-        raise ConfigError(f"{changes}: {error}") from None
+        raise ConfigError(f"{changes}: {error.field}", error.problem) from None
 
 
 def _write_one(job, index: int, path: pathlib.Path, *, overwrite: bool) -> None:
