@@ -20,7 +20,7 @@ from facemodel.files import file_digest, write_bytes
 from pipeline import config as configuration
 from pipeline import local_runner
 from pipeline.beam_arguments import container_variables
-from pipeline.cli import run_alone
+from pipeline.cli import make_single_app
 from pipeline.config import ConfigError, PipelineConfig, ResourcesSettings, StepResources
 from pipeline.named_files import checked
 from serving.quiet import without_notices
@@ -223,20 +223,16 @@ def main(
     Example: python -m kubeflow.compile --image registry.example.com/facerelief:1
     --set trainer.samples=100000
     """
-    try:
-        loaded = configuration.load(profile=profile, file=config, overrides=settings or [])
-        with without_notices():
-            places = StepPaths.cluster(loaded) if here is None else None
-            loaded = checked(loaded)
-            places = places or StepPaths.here(here, loaded)
-            documents = compile_pipeline(loaded, image=image, places=places)
-            check(documents)
-        write(documents, loaded, out)
-    except (ConfigError, OSError) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(2) from None
+    loaded = configuration.load(profile=profile, file=config, overrides=settings or [])
+    with without_notices():
+        places = StepPaths.cluster(loaded) if here is None else None
+        loaded = checked(loaded)
+        places = places or StepPaths.here(here, loaded)
+        documents = compile_pipeline(loaded, image=image, places=places)
+        check(documents)
+    write(documents, loaded, out)
     typer.echo(f"wrote {out}: {len(documents[0]['root']['dag']['tasks'])} steps in {image}")
 
 
 if __name__ == "__main__":
-    run_alone(main)
+    make_single_app(main)()
