@@ -18,11 +18,12 @@ from keras import ops
 
 from facemodel import camera
 from facemodel.backend import deterministic
+from facemodel.config import ConfigError
 from facemodel.fitting.landmark_fit import landmark_fit
 from facemodel.morphable.geometry import FaceGeometry
 from facemodel.network.losses import geometry_loss
 from facemodel.network.regressor import IterativeRegressor
-from facemodel.network.training_config import TrainingConfig, TrainingConfigError
+from facemodel.network.training_config import TrainingConfig
 from facemodel.synthesis.online import OnlineBatch
 from facemodel.synthesis.streams import DeviceStreams, RandomStreams
 
@@ -157,11 +158,11 @@ def create_trainer(
       share: see RegressorTrainer.
 
     Raises:
-      TrainingConfigError: if the regressor runs another number of iterations.
+      ConfigError: if the regressor runs another number of iterations.
     """
     if regressor.iterations != config.iterations:
-        raise TrainingConfigError(
-            f"iterations is {config.iterations}, the regressor's is {regressor.iterations}"
+        raise ConfigError(
+            "iterations", f"is {config.iterations}, the regressor's is {regressor.iterations}"
         )
     trainer = RegressorTrainer(regressor, config, draw=draw, share=share)
     warmup = min(config.warmup_steps, config.steps // 2)
