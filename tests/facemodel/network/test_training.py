@@ -69,10 +69,12 @@ def make_trainer(scenes, config=SMALL, *, online=True, network=None, eagerly=Tru
     network = network or small_network()
     regressor = IterativeRegressor(scenes.geometry, network, iterations=config.iterations)
 
-    def draw(noise):
-        return online_batch(scenes, EASY, noise, NOISE, size=config.size)
+    def sample_batch(rng):
+        return online_batch(scenes, EASY, rng, NOISE, size=config.size)
 
-    trainer = training.create_trainer(regressor, config, draw=draw if online else None)
+    trainer = training.create_trainer(
+        regressor, config, sample_batch=sample_batch if online else None
+    )
     trainer.run_eagerly = eagerly
     return trainer
 
