@@ -30,7 +30,7 @@ from facemodel.morphable.model import MorphableModel
 from facemodel.network import checkpoints, training
 from facemodel.network.pretrained import load_pretrained
 from facemodel.network.regressor import IterativeRegressor, build_network
-from facemodel.network.training import RegressorTrainer
+from facemodel.network.training import RegressorTrainer, Replica
 from facemodel.network.training_config import TrainingConfig
 from facemodel.records import read_records
 from facemodel.saved_model.export import export_saved_model
@@ -92,7 +92,7 @@ def fit(
         )
     with strategy.scope():
         regressor = _regressor(model, DataSettings.from_json(arguments.data), settings)
-        trainer = training.create_trainer(regressor, config, share=_share_of_device)
+        trainer = training.create_trainer(regressor, config, replica=_replica)
         step = _resume(trainer, folder)
     batches = record_batches(records, model, config, skip=step)
     if settings.strategy == "mirrored":
@@ -129,11 +129,11 @@ def _regressor(
     return IterativeRegressor(FaceGeometry.create(model), network, iterations=settings.iterations)
 
 
-def _share_of_device() -> tuple:
-    """Which share of the batch the running device has, of how many."""
+def _replica() -> Replica:
+    """The running device."""
     context = tf.distribute.get_replica_context()  # None while Keras builds the trainer
-    number = context.replica_id_in_sync_group if context else 0
-    return number, tf.distribute.get_strategy().num_replicas_in_sync
+    index = context.replica_id_in_sync_group if context else 0
+    return Replica(index, tf.distribute.get_strategy().num_replicas_in_sync)
 
 
 def _resume(trainer: RegressorTrainer, folder: pathlib.Path) -> int:

@@ -3,10 +3,41 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import keras
+
+Tensor = Any
+"""A tensor of the Keras backend; outside compiled code also a numpy array."""
+
+
+def backend_name() -> str:
+    """The backend in use, tensorflow or jax."""
+    return keras.backend.backend()
+
+
+def dynamic_shapes() -> bool:
+    """Whether shapes in a compiled step may depend on values, as on TensorFlow without XLA."""
+    return backend_name() == "tensorflow"
+
+
+def commit_to_device(variables: Iterable[Any]) -> None:
+    """On JAX, ties variables to their device, as results are: else the step compiles thrice."""
+    if backend_name() == "jax":
+        import jax
+
+        for variable in variables:
+            variable.assign(jax.device_put(variable.value, jax.devices()[0]))
+
+
+def support_new_jax() -> None:
+    """Adds to newer JAX what fit() of Keras 3.6 enters: jax.spmd_mode, which is gone."""
+    if backend_name() == "jax":
+        import jax
+
+        if not hasattr(jax, "spmd_mode"):
+            jax.spmd_mode = contextlib.nullcontext
 
 
 @contextlib.contextmanager
@@ -29,13 +60,12 @@ def without_grappler() -> Iterator[None]:
 
 def deterministic() -> contextlib.AbstractContextManager[None]:
     """Steps of Keras in the body give the same bits each time, as they do on JAX anyway."""
-    on_tensorflow = keras.backend.backend() == "tensorflow"
-    return without_grappler() if on_tensorflow else contextlib.nullcontext()
+    return without_grappler() if backend_name() == "tensorflow" else contextlib.nullcontext()
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """The same function, traced once for each shape: tf.function on TensorFlow, jax.jit on JAX."""
-    backend = keras.backend.backend()
+    backend = backend_name()
     if backend == "tensorflow":
         import tensorflow
 

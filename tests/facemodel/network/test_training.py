@@ -70,10 +70,12 @@ def make_trainer(scenes, config=SMALL, *, online=True, network=None, eagerly=Tru
     network = network or small_network()
     regressor = IterativeRegressor(scenes.geometry, network, iterations=config.iterations)
 
-    def draw(noise):
-        return online_batch(scenes, EASY, noise, NOISE, size=config.size)
+    def sample_batch(rng):
+        return online_batch(scenes, EASY, rng, NOISE, size=config.size)
 
-    trainer = training.create_trainer(regressor, config, draw=draw if online else None)
+    trainer = training.create_trainer(
+        regressor, config, sample_batch=sample_batch if online else None
+    )
     trainer.run_eagerly = eagerly
     return trainer
 
@@ -277,6 +279,7 @@ ONE_STEP = """
 import itertools, sys, numpy as np, keras
 sys.path.insert(0, {root!r})
 from facemodel.network import training
+from facemodel.network.training_config import TrainingConfig
 from facemodel.morphable.geometry import FaceGeometry
 from facemodel.morphable.model import MorphableModel
 from facemodel.network.regressor import IterativeRegressor, build_network
