@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import contextvars
+import functools
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -10,6 +13,9 @@ import keras
 
 Tensor = Any
 """A tensor of the Keras backend; outside compiled code also a numpy array."""
+
+
+_use_xla_steps = contextvars.ContextVar("use_xla_steps", default=False)
 
 
 def backend_name() -> str:
@@ -75,3 +81,60 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 
         return jax.jit(function)
     raise ValueError(f"the Keras backend should be tensorflow or jax, got {backend}")
+
+
+@contextlib.contextmanager
+def use_xla_steps() -> Iterator[None]:
+    """On TensorFlow, XLA compiles each step called in the body alone: no work is done twice."""
+    token = _use_xla_steps.set(True)
+    try:
+        yield
+    finally:
+        _use_xla_steps.reset(token)
+
+
+def xla_step(
+    function: Callable[..., Any] | None = None, *, only: Callable[..., Any] | None = None
+) -> Callable[..., Any]:
+    """Marks a function of images [B, ...] as a step, see use_xla_steps; a decorator.
+
+    Args:
+      function: Function of tensors or named tuples of them.
+      only: Function of the same arguments that returns [B], 0 for images that the step leaves as
+        they are: its first argument, which separate steps then do not compute. None if all change.
+    """
+    if function is None:
+        return functools.partial(xla_step, only=only)
+
+    @functools.wraps(function)
+    def call(*arguments):
+        if not _use_xla_steps.get():
+            return function(*arguments)
+        if only is None:
+            return _compiled_by_xla(function)(*arguments)
+        return _change(function, arguments, only(*arguments))
+
+    return call
+
+
+def _change(function: Callable[..., Any], arguments: tuple, chosen) -> Any:
+    import tensorflow as tf
+
+    picked = tf.where(chosen > 0.0)[:, 0]
+    changed = tf.map_fn(
+        lambda k: _compiled_by_xla(function)(
+            *tf.nest.map_structure(lambda part: tf.gather(part, k[None]), arguments)
+        )[0],
+        picked,
+        parallel_iterations=1,
+        fn_output_signature=tf.TensorSpec(arguments[0].shape[1:], tf.float32),
+    )
+    return tf.tensor_scatter_nd_update(arguments[0], picked[:, None], changed)
+
+
+@functools.cache
+def _compiled_by_xla(function: Callable[..., Any]) -> Callable[..., Any]:
+    import tensorflow as tf
+
+    atexit.register(_compiled_by_xla.cache_clear)  # TensorFlow complains of what is left after it
+    return tf.function(function, autograph=False, jit_compile=True)

@@ -283,6 +283,7 @@ from facemodel.network.training_config import TrainingConfig
 from facemodel.morphable.geometry import FaceGeometry
 from facemodel.morphable.model import MorphableModel
 from facemodel.network.regressor import IterativeRegressor, build_network
+from facemodel.network.training_config import TrainingConfig
 model = MorphableModel.tiny()
 batch = dict(np.load({batch!r}))
 rng = np.random.default_rng(0)
