@@ -78,7 +78,7 @@ def help_text(command: Callable[..., Any]) -> str:
 
 
 def make_single_app(command: Callable[..., Any]) -> typer.Typer:
-    """A program of one command; calling it runs the command."""
+    """Makes a program of one command."""
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command(help=help_text(command))(one_line_errors(command))
     return app
