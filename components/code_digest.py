@@ -56,9 +56,13 @@ def source_files(*modules: str) -> list[pathlib.Path]:
 
 
 def data_files(sources: Iterable[pathlib.Path]) -> list[pathlib.Path]:
-    """The files in facemodel/data whose names stand in modules, in order."""
-    texts = {text for path in sources for text in _texts(path.read_text(encoding="utf-8"))}
-    return sorted(path for path in DATA.glob("*.npz") if path.name in texts)
+    """The files that modules name, in order: facemodel/data/*.npz, templates/*.html beside them."""
+    found = set()
+    for source in sources:
+        texts = set(_texts(source.read_text(encoding="utf-8")))
+        candidates = [*DATA.glob("*.npz"), *source.parent.glob("templates/*.html")]
+        found |= {path for path in candidates if path.name in texts}
+    return sorted(found)
 
 
 def _texts(source: str) -> Iterator[str]:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import base64
 import dataclasses
-import html
 import json
-from collections.abc import Iterable
+import pathlib
+from typing import Any
 
-import cv2
 import numpy as np
 
+from components import html_page
+from components.html_page import Cell
 from facemodel.synthesis.slices import BIN_NAMES
 
 MAP_MM = 5.0
@@ -26,27 +26,7 @@ _RAMP = np.array(
 )
 """Colours from no error to MAP_MM."""
 
-_STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; color: #26262a; max-width: 62rem; margin: 2rem auto }
-table { border-collapse: collapse; margin: 1rem 0 }
-td, th { padding: .2rem .8rem; text-align: right; border-bottom: 1px solid #ddd }
-td:first-child, th:first-child { text-align: left }
-.good { color: #1a7f37 }
-.bad { color: #c0392b }
-figure { display: inline-block; margin: .5rem 1rem .5rem 0 }
-figure img { width: 160px; height: 160px; object-fit: contain; background: #f4f3f1 }
-figcaption { font-size: 13px; color: #666 }
-pre { background: #f4f3f1; padding: 1rem; overflow: auto; font-size: 13px }
-.ramp { display: inline-block; height: 14px; width: 320px; margin: 0 .5rem; vertical-align: middle }
-.axis { stroke: #bbb }
-.line, .axis { fill: none }
-.line { stroke-width: 2 }
-"""
-
-_EXPLANATION = (
-    "Mean distance in mm between corresponding vertices of the inner face after similarity "
-    "alignment. Iteration 0 is the loop's start."
-)
+_TEMPLATE = pathlib.Path(__file__).parent / "templates" / "model_report.html"
 
 
 def slice_name(key: tuple) -> str:
@@ -116,24 +96,22 @@ class Page:
 
     def to_html(self) -> str:
         """The whole page."""
-        title = f"Model {html.escape(self.facts['run_key'])}"
-        compared = bool(self.served)
-        parts = [
-            f"<h1>{title}</h1>",
-            _verdict(self.objections),
-            "<h2>Error by iteration and slice</h2>",
-            f"<p>{_EXPLANATION} {_comparison(self.served)}</p>",
-            _chart(self.rows, compared=compared),
-            _table(self.rows, compared=compared),
-            f"<h2>Best of {self.faces} faces</h2>{_legend()}",
-            *map(_figure, self.best),
-            "<h2>Worst</h2>",
-            *map(_figure, self.worst),
-            f"<h2>Origin</h2><pre>{html.escape(json.dumps(self.facts, indent=1))}</pre>",
-        ]
-        head = f'<meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style>'
-        body = "\n".join(parts)
-        return f"<!doctype html><html><head>{head}</head><body>{body}</body></html>\n"
+        head, rows = _table(self.rows, compared=bool(self.served))
+        return html_page.render(
+            _TEMPLATE,
+            title=f"Model {self.facts['run_key']}",
+            objections=self.objections,
+            served=self.served,
+            chart=_chart(self.rows, compared=bool(self.served)),
+            head=head,
+            rows=rows,
+            faces=self.faces,
+            ramp=", ".join(f"rgb({r:.0f} {g:.0f} {b:.0f})" for r, g, b in 255 * _RAMP),
+            most_mm=f"{MAP_MM:g}",
+            best=self.best,
+            worst=self.worst,
+            facts=json.dumps(self.facts, indent=1),
+        )
 
 
 def error_colours(distance_mm: np.ndarray) -> np.ndarray:
@@ -142,89 +120,51 @@ def error_colours(distance_mm: np.ndarray) -> np.ndarray:
     return np.stack([np.interp(place, range(len(_RAMP)), _RAMP[:, c]) for c in range(3)], -1)
 
 
-def _verdict(objections: Iterable[str]) -> str:
-    items = "".join(f"<li>{html.escape(text)}</li>" for text in objections)
-    if not items:
-        return '<p>The evaluation says: <b class="good">blessed</b>.</p>'
-    return f'<p>The evaluation says: <b class="bad">not blessed</b>.</p><ul>{items}</ul>'
+def _table(rows: list[SliceRow], *, compared: bool) -> tuple[list[str], list[list[Any]]]:
+    """The heading and the rows of the table of errors."""
+    head = ["slice", "faces", *(f"iteration {k}" for k in range(len(rows[0].candidate)))]
+    lines = [[row.name, row.count, *(f"{error:.2f}" for error in row.candidate)] for row in rows]
+    if compared:
+        head.append("change")
+        lines = [[*line, _change(row)] for line, row in zip(lines, rows)]
+    return head, lines
 
 
-def _comparison(served: str) -> str:
-    if not served:
-        return "No model of this kind was served yet, so there is none to compare with."
-    return f"The change is against version {html.escape(served)}, which was served then."
-
-
-def _table(rows: list[SliceRow], *, compared: bool) -> str:
-    heads = ["slice", "faces", *(f"iteration {k}" for k in range(len(rows[0].candidate)))]
-    heads += ["change"] if compared else []
-    lines = ["".join(f"<th>{head}</th>" for head in heads)]
-    for row in rows:
-        cells = [f"<td>{html.escape(row.name)}</td><td>{row.count}</td>"]
-        cells += [f"<td>{error:.2f}</td>" for error in row.candidate]
-        cells += [_change(row)] if compared else []
-        lines.append("".join(cells))
-    return "<table>" + "".join(f"<tr>{line}</tr>" for line in lines) + "</table>"
-
-
-def _change(row: SliceRow) -> str:
-    """The cell with what is better or worse; what is rounded to nothing is neither."""
+def _change(row: SliceRow) -> Cell | str:
+    """What is better or worse; what is rounded to nothing is neither."""
     if not row.baseline:
-        return "<td></td>"
+        return ""
     change = round(row.candidate[-1] - row.baseline[-1], 3) + 0.0  # -0.0 becomes 0.0
-    kind = "good" if change < 0 else "bad" if change > 0 else ""
-    return f'<td class="{kind}">{change:+.3f}</td>'
+    return Cell(f"{change:+.3f}", "good" if change < 0 else "bad" if change > 0 else "")
 
 
-def _chart(rows: list[SliceRow], *, compared: bool) -> str:
-    """Error by iteration of all faces: this model and the one that is served."""
+def _chart(rows: list[SliceRow], *, compared: bool) -> dict[str, Any] | None:
+    """Error by iteration of all faces: this model and the one that is served.
+
+    Returns:
+      top, the error at the chart's top; lines, with points; errors, the place and text of each
+      error of this model. None if no error is finite.
+    """
     series = [("this model", "#e46e38", rows[0].candidate)]
     if compared and rows[0].baseline:
         series.insert(0, ("served", "#7d7c7a", rows[0].baseline))
     finite = [value for _, _, values in series for value in values if np.isfinite(value)]
     if not finite:
-        return "<p>No error is finite.</p>"
+        return None
     top = 1.1 * max(finite)
 
-    def height(value):
-        return 180 - 160 * (value if np.isfinite(value) else top) / top
+    def places(values):
+        heights = [180 - 160 * (value if np.isfinite(value) else top) / top for value in values]
+        return list(zip(np.linspace(50, 350, len(values)), heights))
 
-    parts = [
-        '<path class="axis" d="M40 10 V180 H360"/>',
-        '<text x="200" y="225" text-anchor="middle">iteration</text>',
-        '<text x="34" y="184" text-anchor="end">0</text>',
-        f'<text x="34" y="20" text-anchor="end">{top:.1f} mm</text>',
+    lines = [
+        {
+            "name": name,
+            "colour": colour,
+            "points": " ".join(f"{x:.0f},{y:.1f}" for x, y in places(values)),
+        }
+        for name, colour, values in series
     ]
-    for k, (name, colour, values) in enumerate(series):
-        xs = np.linspace(50, 350, len(values))
-        points = " ".join(f"{x:.0f},{height(value):.1f}" for x, value in zip(xs, values))
-        parts.append(f'<polyline class="line" stroke="{colour}" points="{points}"/>')
-        parts.append(f'<text x="370" y="{40 + 20 * k}" fill="{colour}">{name}</text>')
     last = rows[0].candidate
-    for k, x in enumerate(np.linspace(50, 350, len(last))):
-        parts.append(f'<text x="{x:.0f}" y="200" text-anchor="middle">{k}</text>')
-        y = height(last[k]) - 8
-        parts.append(f'<text x="{x:.0f}" y="{y:.0f}" text-anchor="middle">{last[k]:.2f}</text>')
-    frame = 'viewBox="-30 0 510 230" width="510" height="230" font-size="13"'
-    return f"<svg {frame}>{''.join(parts)}</svg>"
-
-
-def _legend() -> str:
-    stops = ", ".join(f"rgb({r:.0f} {g:.0f} {b:.0f})" for r, g, b in 255 * _RAMP)
-    ramp = f'<span class="ramp" style="background: linear-gradient(to right, {stops})"></span>'
-    return f"<p>Distance of the estimate from the true face: 0 mm {ramp} {MAP_MM:g} mm and more</p>"
-
-
-def _figure(face: Face) -> str:
-    pictures = "".join(
-        f'<figure><img src="{_data_uri(picture)}" alt="{caption}">'
-        f"<figcaption>{caption}</figcaption></figure>"
-        for caption, picture in face.pictures.items()
-    )
-    return f"<div><h4>{html.escape(face.title)}</h4>{pictures}</div>"
-
-
-def _data_uri(picture: np.ndarray) -> str:
-    """A picture as PNG inside the page."""
-    _, data = cv2.imencode(".png", picture[..., ::-1] if picture.ndim == 3 else picture)
-    return "data:image/png;base64," + base64.b64encode(data.tobytes()).decode()
+    errors = [(f"{x:.0f}", f"{y - 8:.0f}", f"{e:.2f}") for (x, y), e in zip(places(last), last)]
+    return {"top": f"{top:.1f}", "lines": lines, "errors": errors}

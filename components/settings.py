@@ -3,23 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
-from components.sections import Section, SettingsError, setting
-from facemodel.network.training_config import LIMITS, PRECISIONS, TrainingConfig
-
-__all__ = [
-    "SLICES",
-    "SPLITS",
-    "DataSettings",
-    "EvaluatorSettings",
-    "ExportSettings",
-    "InfraValidatorSettings",
-    "ReconstructionSettings",
-    "ReportSettings",
-    "SettingsError",
-    "TrainerSettings",
-]
+from facemodel.config import Section, setting, with_default
+from facemodel.network.training_config import PRECISIONS, TrainingConfig
+from facemodel.saved_model.metadata import ExportConfig
 
 SLICES = ("yaw", "expression", "skin_tone", "light")
 SPLITS = ("train", "eval", "test")
@@ -48,38 +35,22 @@ class DataSettings(Section):
     shard_samples: int = setting(512, low=8, high=1e6)
 
 
-def _training(name: str, default: float | None = None) -> Any:
-    """A field of TrainingConfig with its limits, and its default unless another one is given."""
-    low, high = LIMITS[name]
-    default = getattr(TrainingConfig, name) if default is None else default
-    return setting(default, low=low, high=high)
-
-
 @dataclasses.dataclass(frozen=True)
-class TrainerSettings(Section):
-    """Training; the fields up to seed are those of TrainingConfig in facemodel.network.
+class TrainerSettings(TrainingConfig):
+    """Training: a TrainingConfig with smaller defaults, and what surrounds it.
 
     Attributes:
-      samples .. seed: see TrainingConfig.
-      level: subdivision level of the mesh that the loop renders.
-      init: shipped (the weights in the package), none (untrained), or the path of an .npz file.
-      precision: of the network, float32 or mixed_bfloat16 (for a GPU).
-      strategy: of tf.distribute: none, or mirrored (all devices of one machine).
-      steps_per_round: after how many steps the curve gets a point.
-      checkpoint_seconds: least time between two checkpoints.
+      level: Subdivision level of the mesh that the loop renders.
+      init: Initial weights: shipped (those in the package), none (untrained), or the path of an
+        .npz file.
+      precision: Precision of the network, float32 or mixed_bfloat16 (for a GPU).
+      strategy: Strategy of tf.distribute: none, or mirrored (all devices of one machine).
+      steps_per_round: Steps between two points of the curve.
+      checkpoint_seconds: Least time between two checkpoints, s.
     """
 
-    samples: int = _training("samples", 256)
-    batch_size: int = _training("batch_size", 16)
-    size: int = _training("size")
-    iterations: int = _training("iterations")
-    learning_rate: float = _training("learning_rate")
-    warmup_steps: int = _training("warmup_steps")
-    clip_norm: float = _training("clip_norm")
-    average_decay: float = _training("average_decay")
-    landmark_fit_starts: float = _training("landmark_fit_starts")
-    zero_starts: float = _training("zero_starts")
-    seed: int = _training("seed")
+    samples: int = with_default(TrainingConfig, "samples", 256)
+    batch_size: int = with_default(TrainingConfig, "batch_size", 16)
     level: int = setting(1, low=0, high=2)
     init: str = "shipped"
     precision: str = setting("float32", choices=PRECISIONS)
@@ -87,26 +58,17 @@ class TrainerSettings(Section):
     steps_per_round: int = setting(10, low=1, high=1e6)
     checkpoint_seconds: float = setting(120.0, low=0.0, high=86400.0)
 
-    def __post_init__(self):
-        super().__post_init__()
-        if self.landmark_fit_starts + self.zero_starts > 1.0:
-            raise SettingsError("zero_starts", "with landmark_fit_starts should be at most 1")
-
 
 @dataclasses.dataclass(frozen=True)
-class ExportSettings(Section):
-    """The SavedModel.
+class ExportSettings(ExportConfig):
+    """The SavedModel: an ExportConfig, and what lies beside its graph.
 
     Attributes:
-      level: subdivision level of the mesh that is put out.
-      start: of the loop, landmark_fit or zero.
-      landmark_noise_mm: that the landmark fit expects of the detector.
-      warmup_requests: faces in the warm-up requests, from the eval split; 0 for none.
+      level: Subdivision level of the output mesh.
+      warmup_requests: Number of faces in the warm-up requests, from the eval split; 0 for none.
     """
 
     level: int = setting(1, low=0, high=2)
-    start: str = setting("landmark_fit", choices=("landmark_fit", "zero"))
-    landmark_noise_mm: float = setting(3.0, low=1e-3, high=1e3)
     warmup_requests: int = setting(2, low=0, high=100)
 
 

@@ -16,22 +16,22 @@ import tensorflow as tf
 from components.deployment import warmup_requests
 from components.face_models import face_model_file, load_face_model
 from components.records.batches import record_batches, record_files
-from components.sections import SettingsError
 from components.settings import DataSettings, ExportSettings, TrainerSettings
 from components.trainer_arguments import (
     TrainerArguments,
     initial_weights,
     origin,
     run_key,
-    training_config,
 )
+from facemodel.config import ConfigError
 from facemodel.files import files_digest
 from facemodel.morphable.geometry import FaceGeometry
 from facemodel.morphable.model import MorphableModel
 from facemodel.network import checkpoints, training
 from facemodel.network.pretrained import load_pretrained
 from facemodel.network.regressor import IterativeRegressor, build_network
-from facemodel.network.training import RegressorTrainer
+from facemodel.network.training import RegressorTrainer, Replica
+from facemodel.network.training_config import TrainingConfig
 from facemodel.records import read_records
 from facemodel.saved_model.export import export_saved_model
 from facemodel.saved_model.metadata import ExportConfig
@@ -81,18 +81,18 @@ def fit(
       logs: for the curve and TensorBoard.
     """
     model = load_face_model(DataSettings.from_json(arguments.data).face_model, settings.level)
-    config = training_config(settings)
+    config = settings.part(TrainingConfig)
     keras.utils.set_random_seed(config.seed)
     strategy = strategy_of(settings)
     if config.batch_size % strategy.num_replicas_in_sync:
-        raise SettingsError(
+        raise ConfigError(
             "trainer.batch_size",
             f"should be a multiple of the {strategy.num_replicas_in_sync} devices, "
             f"got {config.batch_size}",
         )
     with strategy.scope():
         regressor = _regressor(model, DataSettings.from_json(arguments.data), settings)
-        trainer = training.create_trainer(regressor, config, share=_share_of_device)
+        trainer = training.create_trainer(regressor, config, replica=_replica)
         step = _resume(trainer, folder)
     batches = record_batches(records, model, config, skip=step)
     if settings.strategy == "mirrored":
@@ -129,11 +129,11 @@ def _regressor(
     return IterativeRegressor(FaceGeometry.create(model), network, iterations=settings.iterations)
 
 
-def _share_of_device() -> tuple:
-    """Which share of the batch the running device has, of how many."""
+def _replica() -> Replica:
+    """The running device."""
     context = tf.distribute.get_replica_context()  # None while Keras builds the trainer
-    number = context.replica_id_in_sync_group if context else 0
-    return number, tf.distribute.get_strategy().num_replicas_in_sync
+    index = context.replica_id_in_sync_group if context else 0
+    return Replica(index, tf.distribute.get_strategy().num_replicas_in_sync)
 
 
 def _resume(trainer: RegressorTrainer, folder: pathlib.Path) -> int:
@@ -189,7 +189,7 @@ def export(
         model,
         _plain(trainer.regressor),
         temporary,
-        config=ExportConfig(start=settings.start, landmark_noise_mm=settings.landmark_noise_mm),
+        config=settings.part(ExportConfig),
         facts={"origin": origin(arguments, data_digest) | {"weights": weights_digest(trainer)}},
     )
     records = itertools.islice(read_records(eval_files), settings.warmup_requests)

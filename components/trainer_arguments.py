@@ -9,7 +9,6 @@ import pathlib
 
 from components.settings import TrainerSettings
 from facemodel.files import file_digest
-from facemodel.network.training_config import TrainingConfig
 from facemodel.network.weights import DEFAULT_WEIGHTS
 
 
@@ -37,12 +36,6 @@ def run_key(arguments: TrainerArguments, data_digest: str) -> str:
     values = dataclasses.asdict(arguments) | {"checkpoint_dir": "", "export": "", "model_name": ""}
     text = json.dumps([values, data_digest], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def training_config(settings: TrainerSettings) -> TrainingConfig:
-    """The fields that training itself takes."""
-    names = [field.name for field in dataclasses.fields(TrainingConfig)]
-    return TrainingConfig(**{name: getattr(settings, name) for name in names})
 
 
 def initial_weights(settings: TrainerSettings) -> pathlib.Path:

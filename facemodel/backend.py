@@ -2,11 +2,48 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
-from collections.abc import Callable, Iterator
+import contextvars
+import functools
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import keras
+
+Tensor = Any
+"""A tensor of the Keras backend; outside compiled code also a numpy array."""
+
+
+_use_xla_steps = contextvars.ContextVar("use_xla_steps", default=False)
+
+
+def backend_name() -> str:
+    """The backend in use, tensorflow or jax."""
+    return keras.backend.backend()
+
+
+def dynamic_shapes() -> bool:
+    """Whether shapes in a compiled step may depend on values, as on TensorFlow without XLA."""
+    return backend_name() == "tensorflow"
+
+
+def commit_to_device(variables: Iterable[Any]) -> None:
+    """On JAX, ties variables to their device, as results are: else the step compiles thrice."""
+    if backend_name() == "jax":
+        import jax
+
+        for variable in variables:
+            variable.assign(jax.device_put(variable.value, jax.devices()[0]))
+
+
+def support_new_jax() -> None:
+    """Adds to newer JAX what fit() of Keras 3.6 enters: jax.spmd_mode, which is gone."""
+    if backend_name() == "jax":
+        import jax
+
+        if not hasattr(jax, "spmd_mode"):
+            jax.spmd_mode = contextlib.nullcontext
 
 
 @contextlib.contextmanager
@@ -29,13 +66,12 @@ def without_grappler() -> Iterator[None]:
 
 def deterministic() -> contextlib.AbstractContextManager[None]:
     """Steps of Keras in the body give the same bits each time, as they do on JAX anyway."""
-    on_tensorflow = keras.backend.backend() == "tensorflow"
-    return without_grappler() if on_tensorflow else contextlib.nullcontext()
+    return without_grappler() if backend_name() == "tensorflow" else contextlib.nullcontext()
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """The same function, traced once for each shape: tf.function on TensorFlow, jax.jit on JAX."""
-    backend = keras.backend.backend()
+    backend = backend_name()
     if backend == "tensorflow":
         import tensorflow
 
@@ -45,3 +81,60 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 
         return jax.jit(function)
     raise ValueError(f"the Keras backend should be tensorflow or jax, got {backend}")
+
+
+@contextlib.contextmanager
+def use_xla_steps() -> Iterator[None]:
+    """On TensorFlow, XLA compiles each step called in the body alone: no work is done twice."""
+    token = _use_xla_steps.set(True)
+    try:
+        yield
+    finally:
+        _use_xla_steps.reset(token)
+
+
+def xla_step(
+    function: Callable[..., Any] | None = None, *, only: Callable[..., Any] | None = None
+) -> Callable[..., Any]:
+    """Marks a function of images [B, ...] as a step, see use_xla_steps; a decorator.
+
+    Args:
+      function: Function of tensors or named tuples of them.
+      only: Function of the same arguments that returns [B], 0 for images that the step leaves as
+        they are: its first argument, which separate steps then do not compute. None if all change.
+    """
+    if function is None:
+        return functools.partial(xla_step, only=only)
+
+    @functools.wraps(function)
+    def call(*arguments):
+        if not _use_xla_steps.get():
+            return function(*arguments)
+        if only is None:
+            return _compiled_by_xla(function)(*arguments)
+        return _change(function, arguments, only(*arguments))
+
+    return call
+
+
+def _change(function: Callable[..., Any], arguments: tuple, chosen) -> Any:
+    import tensorflow as tf
+
+    picked = tf.where(chosen > 0.0)[:, 0]
+    changed = tf.map_fn(
+        lambda k: _compiled_by_xla(function)(
+            *tf.nest.map_structure(lambda part: tf.gather(part, k[None]), arguments)
+        )[0],
+        picked,
+        parallel_iterations=1,
+        fn_output_signature=tf.TensorSpec(arguments[0].shape[1:], tf.float32),
+    )
+    return tf.tensor_scatter_nd_update(arguments[0], picked[:, None], changed)
+
+
+@functools.cache
+def _compiled_by_xla(function: Callable[..., Any]) -> Callable[..., Any]:
+    import tensorflow as tf
+
+    atexit.register(_compiled_by_xla.cache_clear)  # TensorFlow complains of what is left after it
+    return tf.function(function, autograph=False, jit_compile=True)

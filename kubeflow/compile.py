@@ -20,8 +20,8 @@ from facemodel.files import file_digest, write_bytes
 from pipeline import config as configuration
 from pipeline import local_runner
 from pipeline.beam_arguments import container_variables
-from pipeline.cli import run_alone
-from pipeline.config import PipelineConfig, ResourcesSettings, SettingsError, StepResources
+from pipeline.cli import make_single_app
+from pipeline.config import ConfigError, PipelineConfig, ResourcesSettings, StepResources
 from pipeline.named_files import checked
 from serving.quiet import without_notices
 
@@ -68,7 +68,7 @@ class StepPaths:
         """In kubeflow/Dockerfile's image, with the claims of kubeflow/manifests.
 
         Raises:
-          SettingsError: for files that are not in the image, as the schema of another face model.
+          ConfigError: for files that are not in the image, as the schema of another face model.
         """
         for field, value, present in (
             ("data.face_model", config.data.face_model, ("default",)),
@@ -76,7 +76,7 @@ class StepPaths:
         ):
             if value not in present:
                 words = " or ".join(present)
-                raise SettingsError(field, f"should be {words}, as in the image, got {value!r}")
+                raise ConfigError(field, f"should be {words}, as in the image, got {value!r}")
         models, checkpoints = "/mnt/models", "/mnt/checkpoints"
         claims = {models: f"{NAME}-models", checkpoints: f"{NAME}-checkpoints"}
         return cls(models, checkpoints, image_schema_file(), claims)
@@ -223,20 +223,16 @@ def main(
     Example: python -m kubeflow.compile --image registry.example.com/facerelief:1
     --set trainer.samples=100000
     """
-    try:
-        loaded = configuration.load(profile=profile, file=config, overrides=settings or [])
-        with without_notices():
-            places = StepPaths.cluster(loaded) if here is None else None
-            loaded = checked(loaded)
-            places = places or StepPaths.here(here, loaded)
-            documents = compile_pipeline(loaded, image=image, places=places)
-            check(documents)
-        write(documents, loaded, out)
-    except (SettingsError, OSError) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(2) from None
+    loaded = configuration.load(profile=profile, file=config, overrides=settings or [])
+    with without_notices():
+        places = StepPaths.cluster(loaded) if here is None else None
+        loaded = checked(loaded)
+        places = places or StepPaths.here(here, loaded)
+        documents = compile_pipeline(loaded, image=image, places=places)
+        check(documents)
+    write(documents, loaded, out)
     typer.echo(f"wrote {out}: {len(documents[0]['root']['dag']['tasks'])} steps in {image}")
 
 
 if __name__ == "__main__":
-    run_alone(main)
+    make_single_app(main)()

@@ -27,6 +27,8 @@ BUCKET = "minio://mlpipeline/v2/artifacts"
 class StepFailed(RuntimeError):
     """A step's process ended with an error, or without what it has to leave."""
 
+    exit_code = 1
+
 
 @dataclasses.dataclass(frozen=True)
 class StepRun:

@@ -15,7 +15,8 @@ from typing import Annotated
 import typer
 import yaml
 
-from pipeline.cli import run_alone
+from pipeline.cli import make_single_app
+from pipeline.commands.options import CommandError
 
 CONFIG_MAP = "facerelief-model-config"
 MODELS = "/models"
@@ -97,12 +98,11 @@ def main(
     Example: python -m kubeflow.rollout --stable 4 --keep 3 | kubectl apply -f -
     """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
-        typer.echo(f"error: --name should be the name of a folder, got {name!r}", err=True)
-        raise typer.Exit(2)
+        raise CommandError(f"--name should be the name of a folder, got {name!r}")
     labels = {"stable": stable} | ({"canary": canary} if canary else {})
     text = model_config(name, labels=labels, keep=keep or [])
     typer.echo(config_map(text, namespace=namespace), nl=False)
 
 
 if __name__ == "__main__":
-    run_alone(main)
+    make_single_app(main)()

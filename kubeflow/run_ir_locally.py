@@ -29,7 +29,8 @@ from rich.console import Console
 from facemodel.files import write_bytes
 from kubeflow import executor_io, ir, launcher
 from kubeflow.executor_io import StepFailed, StepRun
-from pipeline.cli import run_alone
+from pipeline.cli import make_single_app
+from pipeline.commands.options import CommandError
 from pipeline.local_runner import exit_on_sigterm
 
 
@@ -193,12 +194,9 @@ def main(
         run = new_run(program, root, read_parameters(param or []))
         console.print(f"{program.name}: {len(program.steps)} steps, logs in {run.folder('')}")
         _show(console, program, run, cache=cache, retries=retries)
-    except StepFailed as error:
-        _fail(str(error), 1)
-    except (ir.IrError, OSError) as error:
-        _fail(str(error), 2)
     except KeyboardInterrupt:
-        _fail("interrupted; the next call goes on from here", 130)
+        message = "interrupted; the next call goes on from here"
+        raise CommandError(message, exit_code=130) from None
     console.print(f"done; artifacts in {run.root / 'objects'}", markup=False)
 
 
@@ -217,10 +215,5 @@ def _show(console: Console, program: ir.Program, run: StepRun, **options: Any) -
         )
 
 
-def _fail(message: str, code: int) -> None:
-    typer.echo(f"error: {message}", err=True)
-    raise typer.Exit(code)
-
-
 if __name__ == "__main__":
-    run_alone(main)
+    make_single_app(main)()

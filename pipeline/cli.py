@@ -5,11 +5,12 @@ Starting it imports no TensorFlow; each command imports what it needs when it ru
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
 import os
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -47,21 +48,40 @@ def make_app() -> typer.Typer:
     app.callback()(_options)
     for name, module in COMMANDS.items():
         command = importlib.import_module(f"pipeline.commands.{module}").command
-        app.command(name, help=help_text(command))(command)
+        app.command(name, help=help_text(command))(one_line_errors(command))
     return app
 
 
-def help_text(command: Callable[..., object]) -> str:
+def one_line_errors(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The same command, whose known errors are one line on standard error and an exit code.
+
+    The code is the error's exit_code, or 2.
+    """
+
+    @functools.wraps(command)
+    def run(*args, **kwargs):
+        try:
+            return command(*args, **kwargs)
+        except (typer.Exit, typer.Abort, BrokenPipeError):
+            raise
+        except (ValueError, OSError, RuntimeError) as error:
+            typer.echo(f"error: {error}", err=True)
+            raise typer.Exit(getattr(error, "exit_code", 2)) from None
+
+    return run
+
+
+def help_text(command: Callable[..., Any]) -> str:
     """A command's docstring with each paragraph on one line; typer wraps it to the screen."""
     paragraphs = inspect.cleandoc(command.__doc__ or "").split("\n\n")
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
 
 
-def run_alone(command: Callable[..., object]) -> None:
-    """Runs one command that is a program of its own."""
+def make_single_app(command: Callable[..., Any]) -> typer.Typer:
+    """Makes a program of one command."""
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command(help=help_text(command))(command)
-    app()
+    app.command(help=help_text(command))(one_line_errors(command))
+    return app
 
 
 def _options(

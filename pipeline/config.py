@@ -16,7 +16,6 @@ from typing import Any
 
 import yaml
 
-from components.sections import Section, SettingsError, setting
 from components.settings import (
     DataSettings,
     EvaluatorSettings,
@@ -26,6 +25,7 @@ from components.settings import (
     ReportSettings,
     TrainerSettings,
 )
+from facemodel.config import ConfigError, Section, setting
 from pipeline.beam_arguments import MOST
 from pipeline.yaml_values import parse, unreadable
 
@@ -43,7 +43,7 @@ class PusherSettings(Section):
     def __post_init__(self):
         super().__post_init__()
         if not self.name or set(self.name) & set("/\\ ") or self.name.startswith("."):
-            raise SettingsError("name", f"should be the name of a folder, got {self.name!r}")
+            raise ConfigError("name", f"should be the name of a folder, got {self.name!r}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,7 +86,7 @@ class ResourcesSettings(Section):
     def __post_init__(self):
         super().__post_init__()
         if (count := len(self.beam_args)) > MOST:
-            raise SettingsError("beam_args", f"should be at most {MOST} options, got {count}")
+            raise ConfigError("beam_args", f"should be at most {MOST} options, got {count}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,7 +115,7 @@ class PipelineConfig(Section):
     def __post_init__(self):
         super().__post_init__()
         if self.trainer.batch_size > self.data.train:
-            raise SettingsError(
+            raise ConfigError(
                 "trainer.batch_size",
                 f"should be at most data.train ({self.data.train}), got {self.trainer.batch_size}",
             )
@@ -178,7 +178,7 @@ def load(
       overrides: such as "trainer.batch_size=64"; the value is YAML.
 
     Raises:
-      SettingsError: naming the file, or the field with its value.
+      ConfigError: naming the file, or the field with its value.
     """
     values = _read(file) if file else {}
     changed = ["profile"] if profile else []
@@ -187,9 +187,9 @@ def load(
         changed.append(override.partition("=")[0])
     try:
         return _made({**values, "profile": profile} if profile else values)
-    except SettingsError as error:
+    except ConfigError as error:
         if file and _stands_in(values, error.field, changed):
-            raise SettingsError(f"{file}: {error.field}", error.problem) from None
+            raise ConfigError(f"{file}: {error.field}", error.problem) from None
         raise
 
 
@@ -197,7 +197,7 @@ def _made(values: Mapping[str, Any]) -> PipelineConfig:
     """What changes of a profile's values come to."""
     profile = values.get("profile", "small")
     if not isinstance(profile, str) or profile not in PROFILES:
-        raise SettingsError("profile", f"should be one of {', '.join(PROFILES)}, got {profile!r}")
+        raise ConfigError("profile", f"should be one of {', '.join(PROFILES)}, got {profile!r}")
     return PipelineConfig.from_mapping(values, base=PROFILES[profile])
 
 
@@ -216,9 +216,9 @@ def _read(file: str | os.PathLike[str]) -> dict[str, Any]:
     try:
         values = parse(pathlib.Path(file).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise SettingsError(str(file), unreadable(error)) from None
+        raise ConfigError(str(file), unreadable(error)) from None
     if values is not None and not isinstance(values, dict):
-        raise SettingsError(str(file), f"should hold sections, got {values!r}")
+        raise ConfigError(str(file), f"should hold sections, got {values!r}")
     return values or {}
 
 
@@ -226,14 +226,14 @@ def _apply(values: dict[str, Any], override: str) -> None:
     """Puts section.field=value where the file would have it."""
     name, equals, text = override.partition("=")
     if not equals or not all(name.split(".")):
-        raise SettingsError(override, "should be section.field=value")
+        raise ConfigError(override, "should be section.field=value")
     try:
         value = parse(text)
     except yaml.YAMLError as error:
-        raise SettingsError(name, f"{text!r} {unreadable(error)}") from None
+        raise ConfigError(name, f"{text!r} {unreadable(error)}") from None
     *sections, field = name.split(".")
     for section in sections:
         values = values.setdefault(section, {})
         if not isinstance(values, dict):
-            raise SettingsError(name, f"{section} holds no fields")
+            raise ConfigError(name, f"{section} holds no fields")
     values[field] = value

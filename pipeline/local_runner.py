@@ -25,7 +25,7 @@ if __name__ == "__main__":
     # The folder of this script comes first on the path and would hide the package of its name.
     sys.path[0] = str(pathlib.Path(__file__).resolve().parents[1])
 
-from components.sections import SettingsError
+from facemodel.config import ConfigError
 from facemodel.files import write_bytes
 from pipeline import config as configuration
 from pipeline.runs.places import DEFAULT_ROOT, PipelinePaths, RunError, finished_mark, lock
@@ -105,7 +105,7 @@ def run(
       What ran; None if nothing did, as `tfx pipeline create` only reads the pipeline.
 
     Raises:
-      SettingsError: if a file that the configuration names cannot be used.
+      ConfigError: if a file that the configuration names cannot be used.
       RunError: if the root cannot be a folder, a run is going on there, or a step fails.
     """
     _check_root(pathlib.Path(root))
@@ -208,7 +208,7 @@ def main() -> None:
 
             text = summary(PipelinePaths(pathlib.Path(root)), found, model_name=config.pusher.name)
             _log.info("%s", text)
-    except (SettingsError, RunError) as error:
+    except (ConfigError, RunError) as error:
         sys.exit(f"error: {error}")
 
 

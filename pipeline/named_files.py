@@ -6,7 +6,7 @@ import dataclasses
 import pathlib
 
 from components.face_models import NAMES, load_face_model
-from components.sections import SettingsError
+from facemodel.config import ConfigError
 from pipeline.config import PipelineConfig
 
 KEYWORDS = {"data.face_model": NAMES, "trainer.init": ("shipped", "none")}
@@ -17,7 +17,7 @@ def named_file(config: PipelineConfig, field: str) -> pathlib.Path | None:
     """The file that a field names; None if it has one of its keywords.
 
     Raises:
-      SettingsError: if there is no such file.
+      ConfigError: if there is no such file.
     """
     section, name = field.split(".")
     value = getattr(getattr(config, section), name)
@@ -25,7 +25,7 @@ def named_file(config: PipelineConfig, field: str) -> pathlib.Path | None:
         return None
     if not pathlib.Path(value).is_file():
         words = ", ".join(KEYWORDS[field])
-        raise SettingsError(field, f"should be {words} or a file, there is no file {value!r}")
+        raise ConfigError(field, f"should be {words} or a file, there is no file {value!r}")
     return pathlib.Path(value)
 
 
@@ -36,7 +36,7 @@ def checked(config: PipelineConfig) -> PipelineConfig:
       The same configuration with absolute paths, for steps that run in another folder.
 
     Raises:
-      SettingsError: naming the field whose file is missing, broken or for another face model.
+      ConfigError: naming the field whose file is missing, broken or for another face model.
     """
     for field in KEYWORDS:
         if path := named_file(config, field):
@@ -47,7 +47,7 @@ def checked(config: PipelineConfig) -> PipelineConfig:
     try:
         *_, model = (load_face_model(config.data.face_model, level) for level in sorted(levels))
     except ValueError as error:
-        raise SettingsError("data.face_model", str(error)) from None
+        raise ConfigError("data.face_model", str(error)) from None
     if config.trainer.init != "none":
         _check_weights(config, model)
     return config
@@ -60,4 +60,4 @@ def _check_weights(config: PipelineConfig, model) -> None:
     try:
         read_weights_for(model, weights=weights, model_path=model_path)
     except ValueError as error:
-        raise SettingsError("trainer.init", f"{error} (none starts untrained)") from None
+        raise ConfigError("trainer.init", f"{error} (none starts untrained)") from None

@@ -21,7 +21,7 @@ from components.pusher import FacePusher
 from components.reconstruction import SplitReconstruction
 from components.record_schema import SCHEMA_FILE
 from components.report import FaceReport
-from components.trainer_arguments import TrainerArguments, training_config
+from components.trainer_arguments import TrainerArguments
 from pipeline.config import PipelineConfig
 from pipeline.named_files import named_file
 
@@ -142,7 +142,7 @@ def _trainer(config: PipelineConfig, data: dict, checkpoint_dir: str):
     trainer = tfx.components.Trainer(
         run_fn="components.trainer.run_fn",
         examples=data["example_gen"].outputs["examples"],
-        train_args=tfx.proto.TrainArgs(num_steps=training_config(config.trainer).steps),
+        train_args=tfx.proto.TrainArgs(num_steps=config.trainer.steps),
         eval_args=tfx.proto.EvalArgs(),
         custom_config=dataclasses.asdict(arguments),
     )
@@ -193,5 +193,5 @@ def _reconstruction(config: PipelineConfig, examples, model, pusher):
 
 
 def _files(config: PipelineConfig, *fields: str) -> list[pathlib.Path]:
-    """The files that fields name, whose bytes count for the cache; SettingsError for lost ones."""
+    """The files that fields name, whose bytes count for the cache; ConfigError for lost ones."""
     return [path for field in fields if (path := named_file(config, field))]

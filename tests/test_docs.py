@@ -1,5 +1,6 @@
 """The documentation's code runs and says the same as the library; its links lead somewhere."""
 
+import ast
 import pathlib
 import re
 
@@ -19,12 +20,51 @@ def code_blocks(text):
     return "\n".join(re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE))
 
 
-def broken_links(text, folder):
-    """Relative links and pictures of a page in a folder that lead to no file; not in comments."""
-    text = re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL)
-    targets = re.findall(r"\]\(([^)#\s]+)[^)]*\)", text)
-    local = (target for target in targets if not re.match(r"[a-z]+:", target))
-    return [target for target in local if not (folder / target).exists()]
+def anchors(text):
+    """What links to the headings of a page end in, as GitHub makes it."""
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def broken_links(path):
+    """Relative links and images of a page that lead to no file or no heading; not in comments."""
+    text = re.sub(r"<!--.*?-->", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+    broken = []
+    for target in re.findall(r"\]\(([^)\s]+)[^)]*\)", text):
+        if re.match(r"[a-z]+:", target):
+            continue
+        name, _, anchor = target.partition("#")
+        page = path.parent / name if name else path
+        heading = anchor and page.suffix == ".md"
+        if not page.exists() or (heading and anchor not in anchors(page.read_text())):
+            broken.append(target)
+    return broken
+
+
+def defined_names(source):
+    """Names that a module defines: functions, classes, their methods as Class.method, constants."""
+    names, waiting = set(), [("", ast.parse(source).body)]
+    while waiting:
+        prefix, body = waiting.pop()
+        for node in body:
+            for target in getattr(node, "targets", [getattr(node, "target", node)]):
+                if name := getattr(target, "name", getattr(target, "id", None)):
+                    names.add(prefix + name)
+            if isinstance(node, ast.ClassDef):
+                waiting.append((f"{prefix}{node.name}.", node.body))
+    return names
+
+
+def missing_code(text, root):
+    """What a page mentions as `room/file.py` or `room/file.py:name` and a folder does not have."""
+    missing = []
+    for path, name in re.findall(r"`((?:[\w-]+/)+[\w-]+\.py)(?::([\w.]+))?`", text):
+        file = root / path
+        if not file.is_file():
+            missing.append(path)
+        elif name and name not in defined_names(file.read_text(encoding="utf-8")):
+            missing.append(f"{path}:{name}")
+    return missing
 
 
 @pytest.fixture(scope="module")
@@ -70,12 +110,38 @@ def test_conventions_way_back_undoes_the_crop(conventions):
 
 @pytest.mark.parametrize("page", PAGES)
 def test_links_lead_somewhere(page):
-    path = ROOT / page
-    assert broken_links(path.read_text(encoding="utf-8"), path.parent) == []
+    assert broken_links(ROOT / page) == []
 
 
 def test_a_broken_link_is_seen(tmp_path):
-    (tmp_path / "there.md").write_text("")
-    text = "[a](there.md) [b](there.md#part) [c](#here) [d](https://x.org/y) ![e](gone.png)"
-    text += " <!-- [f](g) -->"
-    assert broken_links(text, tmp_path) == ["gone.png"]
+    (tmp_path / "there.md").write_text("# What `it` does, ...\n")
+    page = tmp_path / "page.md"
+    page.write_text(
+        "# Here\n[a](there.md) [b](there.md#what-it-does-) [c](#here) [d](https://x.org/y#z) "
+        "![e](gone.png) [f](there.md#part) [g](#there) <!-- [h](i) -->"
+    )
+    assert broken_links(page) == ["gone.png", "there.md#part", "#there"]
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page != "CHANGELOG.md"])
+def test_the_code_that_pages_name_exists(page):
+    assert missing_code((ROOT / page).read_text(encoding="utf-8"), ROOT) == []
+
+
+def test_missing_code_is_seen(tmp_path):
+    (tmp_path / "room").mkdir()
+    (tmp_path / "room/a.py").write_text(
+        "X: int = 1\ndef f(): ...\nclass C:\n    def m(self): ...\n"
+    )
+    there = "`room/a.py` `room/a.py:X` `room/a.py:f` `room/a.py:C.m` `f` `room/`"
+    assert missing_code(there, tmp_path) == []
+    gone = "`away/a.py` `room/b.py:f` `room/a.py:m`"
+    assert missing_code(gone, tmp_path) == ["away/a.py", "room/b.py", "room/a.py:m"]
+
+
+def test_every_room_is_on_the_map():
+    page = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    packages = ("facemodel", "components", "serving", "pipeline")
+    files = (path for package in packages for path in (ROOT / package).rglob("__init__.py"))
+    rooms = (path.parent.relative_to(ROOT).as_posix() for path in files)
+    assert [room for room in rooms if f"`{room}/`" not in page] == []

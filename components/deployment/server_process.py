@@ -21,7 +21,7 @@ from tensorflow_serving.apis import (
 )
 
 from components.deployment.child_process import die_with_parent
-from components.sections import SettingsError
+from facemodel.config import ConfigError
 
 SERVER_VARIABLE = "TF_SERVING_BIN"
 _STOP_SECONDS = 20.0
@@ -42,11 +42,11 @@ def server_binary() -> str | None:
     """The program that SERVER_VARIABLE names; None if it is empty or not set.
 
     Raises:
-      SettingsError: if there is no such program.
+      ConfigError: if there is no such program.
     """
     binary = os.environ.get(SERVER_VARIABLE)
     if binary and not shutil.which(binary):
-        raise SettingsError(SERVER_VARIABLE, f"should name a program, and {binary!r} is none")
+        raise ConfigError(SERVER_VARIABLE, f"should name a program, and {binary!r} is none")
     return binary or None
 
 
@@ -64,7 +64,7 @@ def server_command(base: str, *, name: str, port: int) -> list[str]:
       port: for gRPC.
 
     Raises:
-      SettingsError: as server_binary.
+      ConfigError: as server_binary.
     """
     if binary := server_binary():
         return [

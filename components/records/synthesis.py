@@ -90,7 +90,7 @@ class Synthesizer:
     def __init__(self, job: SynthesisJob):
         import tensorflow as tf
 
-        from components.records.compiled_steps import run_compiled
+        from facemodel.backend import use_xla_steps
         from facemodel.rendering import tfg
         from facemodel.synthesis import photos
         from facemodel.synthesis.samples import plan_streams, sample_columns
@@ -103,13 +103,10 @@ class Synthesizer:
         self._plan = plan_streams(*asked)
 
         def render(scene):
-            return photos.render_scene(
-                model,
-                scene,
-                size=job.config.image_size,
-                render=tfg.render_photo_tfg,
-                run=run_compiled,
-            )
+            with use_xla_steps():
+                return photos.render_scene(
+                    model, scene, size=job.config.image_size, render=tfg.render_photo_tfg
+                )
 
         @tf.function(autograph=False)
         def columns(table):

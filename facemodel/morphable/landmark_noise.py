@@ -31,7 +31,7 @@ class LandmarkNoise(NamedTuple):
     def load(cls, path: str | os.PathLike[str] = MEASURED) -> LandmarkNoise:
         """Reads what `facerelief landmark-noise` measured: 478 landmarks."""
         with np.load(path) as archive:
-            return cls(*(archive[name].astype(np.float32) for name in cls._fields))
+            return cls(**{name: archive[name].astype(np.float32) for name in cls._fields})
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes a file for load; it appears complete or not at all."""
@@ -46,7 +46,10 @@ class LandmarkNoise(NamedTuple):
 
     def select(self, indices: Sequence[int]) -> LandmarkNoise:
         """The same for some of the landmarks, for example INNER_51."""
-        return LandmarkNoise(*(array[list(indices)] for array in self))
+        chosen = list(indices)
+        return LandmarkNoise(
+            mean=self.mean[chosen], factor=self.factor[chosen], rest_sd=self.rest_sd[chosen]
+        )
 
     @property
     def sigma_mm(self) -> float:

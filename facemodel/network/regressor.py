@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import keras
 from keras import layers, ops
 
@@ -23,60 +25,60 @@ def build_network(
 
     Args:
       coefficient_count: n; 284 gives the paper's 3.6 M parameters.
-      momentum: of the batch normalisations' moving averages.
-      precision: Keras' name of what it computes in: float32, or mixed_bfloat16 for a GPU; weights,
-        input coefficients and result are float32.
+      momentum: Momentum of the batch normalisations' moving averages.
+      precision: Dtype policy of the layers: float32, or mixed_bfloat16 for a GPU; weights, input
+        coefficients and result are float32.
 
     Returns:
       keras.Model: [image [B, S, S, 2] in [0, 1], coefficients [B, n]] -> correction [B, n].
 
     Source: paper figure 4.
     """
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(precision)
-    try:
-        return _network(coefficient_count, momentum)
-    finally:
-        keras.config.set_dtype_policy(before)
-
-
-def _network(coefficient_count: int, momentum: float) -> keras.Model:
+    make = _LayerMaker(momentum, precision)
     image = keras.Input((None, None, 2), name="image")
-    coefficients = keras.Input((coefficient_count,), name="coefficients", dtype="float32")
-    x = layers.Conv2D(32, 7, 2, "same", use_bias=False)(image)
-    x = layers.ReLU()(layers.BatchNormalization(momentum=momentum)(x))
+    coefficients = keras.Input((coefficient_count,), name="coefficients")
+    x = make.relu(make.normalised(image, 32, 7, 2))
     for filters, stride in _BLOCKS:
-        x = _residual_block(x, filters, stride, momentum)
-    x = layers.Conv2D(coefficient_count, 3, 1, "same")(x)
-    x = layers.GlobalAveragePooling2D()(x)
+        x = make.residual_block(x, filters, stride)
+    x = layers.Conv2D(coefficient_count, 3, 1, "same", dtype=precision)(x)
+    x = layers.GlobalAveragePooling2D(dtype=precision)(x)
     x = layers.Concatenate(dtype="float32")([x, coefficients])
     delta = layers.Dense(coefficient_count, kernel_initializer="zeros", dtype="float32")(x)
     return keras.Model([image, coefficients], delta, name="correction")
 
 
-def _residual_block(x, filters: int, stride: int, momentum: float):
-    def normalised(y, size, step):
-        y = layers.Conv2D(filters, size, step, "same", use_bias=False)(y)
-        return layers.BatchNormalization(momentum=momentum)(y)
+class _LayerMaker(NamedTuple):
+    """Layers that share a batch normalisation's momentum and a dtype policy."""
 
-    y = layers.ReLU()(normalised(x, 3, stride))
-    y = normalised(y, 3, 1)
-    if stride != 1 or x.shape[-1] != filters:
-        x = normalised(x, 1, stride)
-    return layers.ReLU()(layers.Add()([y, x]))
+    momentum: float
+    dtype: str
+
+    def relu(self, x):
+        return layers.ReLU(dtype=self.dtype)(x)
+
+    def normalised(self, x, filters: int, size: int, stride: int):
+        x = layers.Conv2D(filters, size, stride, "same", use_bias=False, dtype=self.dtype)(x)
+        return layers.BatchNormalization(momentum=self.momentum, dtype=self.dtype)(x)
+
+    def residual_block(self, x, filters: int, stride: int):
+        y = self.relu(self.normalised(x, filters, 3, stride))
+        y = self.normalised(y, filters, 3, 1)
+        if stride != 1 or x.shape[-1] != filters:
+            x = self.normalised(x, filters, 1, stride)
+        return self.relu(layers.Add(dtype=self.dtype)([y, x]))
 
 
 def loop_image(geometry: FaceGeometry, coefficients, landmarks, grey):
     """What the network sees of an estimate: the photo masked by it, and its frontal shading.
 
-    The pose is fitted anew to the landmarks, then shading and mask of the coarse mesh are rendered:
+    The pose is refitted to the landmarks, then shading and mask of the coarse mesh are rendered:
     in so small an image they hardly differ from finer ones and take two thirds of the time.
 
     Args:
-      geometry: of the face model.
-      coefficients: [B, n] the current estimate.
-      landmarks: [B, 51, 2] px in the crop.
-      grey: [B, S, S] crop in [0, 1].
+      geometry: Face model tensors.
+      coefficients: Current estimates [B, n].
+      landmarks: Inner landmarks [B, 51, 2], px in the crop.
+      grey: Crops [B, S, S] in [0, 1].
 
     Returns:
       [B, S, S, 2] in [0, 1].
@@ -93,6 +95,12 @@ class IterativeRegressor(keras.Model):
     """Iterative error feedback: K times render the estimate, compare it with the photo, correct it.
 
     Gradients flow through each correction but not from one iteration into the previous one.
+    weights.py saves and loads the network, so neither this class nor the trainer has a get_config.
+
+    Args:
+      geometry: Face model tensors.
+      network: Correction network from build_network.
+      iterations: Number of iterations, K.
 
     Source: paper section 5.1 and 5.3.
     """
@@ -102,17 +110,18 @@ class IterativeRegressor(keras.Model):
     ):
         super().__init__(name="iterative_regressor", dtype="float32")
         self.geometry, self.network, self.iterations = geometry, network, iterations
+        self.built = True  # else fit() on JAX builds it with a first batch, and drops that
 
     def call(self, inputs, training=False):
         """Runs the loop.
 
         Args:
-          inputs: a dict of grey [B, S, S] in [0, 1], landmarks [B, 51, 2] px in the crop,
+          inputs: Dict of grey [B, S, S] in [0, 1], landmarks [B, 51, 2] px in the crop,
             start [B, n].
-          training: whether batch statistics are used and updated.
+          training: Whether batch statistics are used and updated.
 
         Returns:
-          [B, K + 1, n] the estimates, the start first.
+          Estimates [B, K + 1, n], the start first.
         """
         estimates = [inputs["start"]]
         for _ in range(self.iterations):

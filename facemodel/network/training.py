@@ -1,6 +1,6 @@
 """Training the iterative regressor: the loop unrolled in one step, on any Keras backend.
 
-Each step draws (or is given) a batch of faces, chooses where the loop starts, runs it K times and
+Each step samples (or is given) a batch of faces, chooses where the loop starts, runs it K times and
 lowers the mean loss of its K estimates. Gradients do not flow from one iteration into the previous
 one, so the network learns to correct whatever states its own loop visits.
 """
@@ -10,19 +10,20 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 from keras import ops
 
 from facemodel import camera
-from facemodel.backend import deterministic
+from facemodel.backend import commit_to_device, deterministic, dynamic_shapes
+from facemodel.config import ConfigError
 from facemodel.fitting.landmark_fit import landmark_fit
 from facemodel.morphable.geometry import FaceGeometry
 from facemodel.network.losses import geometry_loss
 from facemodel.network.regressor import IterativeRegressor
-from facemodel.network.training_config import TrainingConfig, TrainingConfigError
+from facemodel.network.training_config import TrainingConfig
 from facemodel.synthesis.online import OnlineBatch
 from facemodel.synthesis.streams import DeviceStreams, RandomStreams
 
@@ -36,14 +37,14 @@ def sample_starts(
     """Chooses where the loop starts for each face of a batch.
 
     Args:
-      geometry: of the face model.
-      batch: of faces.
+      geometry: Face model tensors.
+      batch: Faces of the step.
       rng: Random streams for as many faces.
-      config: with the shares of the three kinds of start.
+      config: Training hyperparameters, here the shares of the three kinds of start.
 
     Returns:
-      [B, n] coefficients: the landmark fit, zero, or uniformly between another face of the batch
-      and the truth.
+      Coefficients [B, n]: the landmark fit, zero, or uniformly between another face of the batch
+      and the ground truth.
 
     Source: paper section 6.2 (mixtures) and 5.3 (zero).
     """
@@ -56,19 +57,30 @@ def sample_starts(
     return ops.where(kind < config.landmark_fit_starts, fit, started)
 
 
-class RegressorTrainer(keras.Model):
-    """An iterative regressor with its train step.
+class Replica(NamedTuple):
+    """One of the devices that share a batch.
 
-    Its inputs are the fields of an OnlineBatch, or anything without them (such as the step's
-    number) if the trainer draws its faces itself. What is drawn depends on the seed and on how many
-    steps were trained, so a resumed run goes on exactly as if it had not been interrupted.
+    Attributes:
+      index: Number of the device, from 0.
+      count: Number of devices.
+    """
+
+    index: Any
+    count: int
+
+
+class RegressorTrainer(keras.Model):
+    """An iterative regressor with its loss and metrics.
+
+    All random numbers depend on the seed and the step only, so a resumed run equals one that was
+    never interrupted. weights.py saves the network and checkpoints.py a run.
 
     Args:
-      regressor: what is trained.
-      config: how.
-      draw: draws a batch inside the compiled step from raw random numbers; None if batches are
-        given.
-      share: where devices share a batch, which of how many shares this is: (number, count).
+      regressor: Model to train.
+      config: Training hyperparameters.
+      sample_batch: Function from random streams to a batch, part of the compiled step; None if
+        batches are given.
+      replica: Function that returns the running device.
     """
 
     def __init__(
@@ -76,94 +88,109 @@ class RegressorTrainer(keras.Model):
         regressor: IterativeRegressor,
         config: TrainingConfig,
         *,
-        draw: Callable[[RandomStreams], OnlineBatch] | None = None,
-        share: Callable[[], tuple[Any, int]] = lambda: (0, 1),
+        sample_batch: Callable[[RandomStreams], OnlineBatch] | None = None,
+        replica: Callable[[], Replica] = lambda: Replica(0, 1),
     ):
         super().__init__(name="regressor_trainer", dtype="float32")
-        self.regressor, self.config, self.draw, self._share = regressor, config, draw, share
+        self.regressor, self.config = regressor, config
+        self.sample_batch, self._replica = sample_batch, replica
         kind: dict[str, Any] = {"dtype": "int32", "aggregation": "only_first_replica"}
         self.step = self.add_weight((), "zeros", trainable=False, name="step", **kind)
-        names = (f"rms_{k}" for k in range(config.iterations + 1))
-        self.errors = [keras.metrics.Mean(name=name) for name in names]
+        self.mean_loss = keras.metrics.Mean("loss")
+        self.errors = [RootMean(f"rms_{k}") for k in range(config.iterations + 1)]
         self.built = True
 
     def call(self, inputs, training=False):
         """Runs the loop on a batch.
 
-        Returns the mean squared vertex distances [K + 1] mm^2 of its start and its K estimates.
-        While training, the loop starts where sample_starts says, otherwise at the mean face.
+        Args:
+          inputs: Fields of an OnlineBatch; or step [1], the number of the step for which
+            sample_batch generates one.
+          training: Whether the loop starts where sample_starts says, and the step is counted;
+            otherwise it starts at the mean face.
+
+        Returns:
+          Estimates [B, K + 1, n], the start first, and the ground truth [B, n].
         """
-        noise = self._noise()
-        given = self.draw is None or "grey" in inputs
-        batch = OnlineBatch(**inputs) if given else self.draw(noise)  # type: ignore[misc]
+        rng = self._rng(inputs["step"][0] if "step" in inputs else self.step)
+        batch = self.sample_batch(rng) if "step" in inputs else OnlineBatch(**inputs)
         batch = OnlineBatch(*(ops.stop_gradient(field) for field in batch))
-        geometry = self.regressor.geometry
         start = ops.zeros_like(batch.coefficients)
         if training:
-            start = ops.stop_gradient(sample_starts(geometry, batch, noise, self.config))
+            starts = sample_starts(self.regressor.geometry, batch, rng, self.config)
+            start = ops.stop_gradient(starts)
             self.step.assign(self.step + 1)
         loop = {"grey": batch.grey, "landmarks": batch.landmarks, "start": start}
-        estimates = self.regressor(loop, training=training)
-        loss = geometry_loss(estimates, batch.coefficients[:, None], geometry.gram_factor)
-        return ops.mean(loss, 0)
+        return self.regressor(loop, training=training), batch.coefficients
 
     @property
     def steps_done(self) -> int:
         """How many steps were trained."""
         return int(ops.convert_to_numpy(self.step))
 
-    def _noise(self) -> RandomStreams:
-        number, count = self._share()
-        step = ops.cast(self.step, "uint32") * count + ops.cast(number, "uint32")
+    def _rng(self, step) -> RandomStreams:
+        index, count = self._replica()
+        step = ops.cast(step, "uint32") * count + ops.cast(index, "uint32")
         key = ops.stack([ops.cast(self.config.seed, "uint32"), step])
         return DeviceStreams(key, self.config.batch_size // count)
+
+    def _squared_errors(self, y_pred):
+        """Mean squared vertex distances [K + 1] mm^2 of the start and the K estimates (eq. 3)."""
+        estimates, truth = y_pred
+        gram_factor = self.regressor.geometry.gram_factor
+        return ops.mean(geometry_loss(estimates, truth[:, None], gram_factor), 0)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """The mean over the K estimates of eq. 3, mm^2."""
         del x, y, sample_weight, training
-        return ops.mean(y_pred[1:])
+        return ops.mean(self._squared_errors(y_pred)[1:])
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         """Adds to loss and rms_0 .. rms_K, the root mean squared vertex distances in mm."""
         del x, y, sample_weight
+        squared = self._squared_errors(y_pred)
+        self.mean_loss.update_state(ops.mean(squared[1:]))
         for k, metric in enumerate(self.errors):
-            metric.update_state(y_pred[k])
+            metric.update_state(squared[k])
         return self.get_metrics_result()
 
     def reset_metrics(self):
-        """Starts the means afresh."""
+        """Resets the means."""
         super().reset_metrics()
-        _commit(self.metrics_variables)
+        commit_to_device(self.metrics_variables)
 
-    def get_metrics_result(self):
-        """The means since the last reset: loss in mm^2, rms_k in mm."""
-        results = {metric.name: ops.sqrt(metric.result()) for metric in self.errors}
-        return {"loss": self._loss_tracker.result(), **results}
+
+class RootMean(keras.metrics.Mean):
+    """The square root of a mean."""
+
+    def result(self):
+        """The root of the mean since the last reset."""
+        return ops.sqrt(super().result())
 
 
 def create_trainer(
     regressor: IterativeRegressor,
     config: TrainingConfig,
     *,
-    draw: Callable[[RandomStreams], OnlineBatch] | None = None,
-    share: Callable[[], tuple[Any, int]] = lambda: (0, 1),
+    sample_batch: Callable[[RandomStreams], OnlineBatch] | None = None,
+    replica: Callable[[], Replica] = lambda: Replica(0, 1),
 ) -> RegressorTrainer:
     """Builds a trainer with its optimizer, ready for train().
 
     Args:
-      regressor: what is trained; its iterations should be config.iterations.
-      config: how.
-      draw: see RegressorTrainer.
-      share: see RegressorTrainer.
+      regressor: Model to train; its iterations should be config.iterations.
+      config: Training hyperparameters.
+      sample_batch: See RegressorTrainer.
+      replica: See RegressorTrainer.
 
     Raises:
-      TrainingConfigError: if the regressor runs another number of iterations.
+      ConfigError: if the regressor runs another number of iterations.
     """
     if regressor.iterations != config.iterations:
-        raise TrainingConfigError(
-            f"iterations is {config.iterations}, the regressor's is {regressor.iterations}"
+        raise ConfigError(
+            "iterations", f"is {config.iterations}, the regressor's is {regressor.iterations}"
         )
-    trainer = RegressorTrainer(regressor, config, draw=draw, share=share)
+    trainer = RegressorTrainer(regressor, config, sample_batch=sample_batch, replica=replica)
     warmup = min(config.warmup_steps, config.steps // 2)
     rate = keras.optimizers.schedules.CosineDecay(
         config.learning_rate / max(warmup, 1),
@@ -174,9 +201,8 @@ def create_trainer(
     optimizer = keras.optimizers.Adam(
         rate, clipnorm=config.clip_norm, use_ema=True, ema_momentum=config.average_decay
     )
-    # The rasterizer's candidate lists have dynamic shapes on TensorFlow, which XLA cannot compile.
-    compiled = "auto" if keras.backend.backend() == "jax" else False
-    trainer.compile(optimizer=optimizer, jit_compile=compiled)
+    # The rasterizer's candidate lists are dynamic on TensorFlow, and XLA cannot compile them.
+    trainer.compile(optimizer=optimizer, jit_compile=False if dynamic_shapes() else "auto")
     optimizer.build(trainer.trainable_variables)
     return trainer
 
@@ -190,24 +216,26 @@ def train(
 ) -> None:
     """Trains from the trainer's step to the end of its config.
 
-    Callbacks see a round of steps as an epoch. At the end the network holds the running mean of the
-    weights.
+    Callbacks see a round of steps as an epoch. At the end the network holds the exponential moving
+    average (EMA) of its weights.
 
     Args:
-      trainer: from create_trainer, perhaps restored from a checkpoint.
-      batches: endless dicts with the fields of OnlineBatch, for example a tf.data.Dataset; None if
-        the trainer draws them.
-      callbacks: of Keras; any of them may set trainer.stop_training.
-      steps_per_round: after how many steps metrics are read and callbacks of epochs run.
+      trainer: Trainer from create_trainer, perhaps restored from a checkpoint.
+      batches: Endless dicts with the fields of OnlineBatch, for example a tf.data.Dataset; None if
+        the trainer samples them.
+      callbacks: Callbacks of Keras; any of them may set trainer.stop_training.
+      steps_per_round: Number of steps between two readings of the metrics.
     """
     done, total = trainer.steps_done, trainer.config.steps
     if done >= total:  # what fit() does at its end
         trainer.optimizer.finalize_variable_values(trainer.trainable_variables)
         return
-    _commit([*trainer.variables, *trainer.optimizer.variables])
+    commit_to_device([*trainer.variables, *trainer.optimizer.variables])
+    if batches is None:
+        batches = step_numbers(done)
     with deterministic():
         trainer.fit(
-            batches if hasattr(batches, "element_spec") else _in_tuples(batches),
+            batches if hasattr(batches, "element_spec") else ((batch,) for batch in batches),
             steps_per_epoch=steps_per_round,
             initial_epoch=done // steps_per_round,
             epochs=done // steps_per_round + math.ceil((total - done) / steps_per_round),
@@ -216,20 +244,9 @@ def train(
         )
 
 
-def _commit(variables: Iterable[Any]) -> None:
-    """On JAX, ties variables to their device, as results are: else the step compiles thrice."""
-    if keras.backend.backend() == "jax":
-        import jax
-
-        for variable in variables:
-            variable.assign(jax.device_put(variable.value, jax.devices()[0]))
-
-
-def _in_tuples(batches: Iterable[Any] | None) -> Iterator[tuple]:
-    """What fit() takes, and for a trainer that draws, nothing in endless batches of one."""
-    nothing = {"nothing": np.zeros((1, 1), np.float32)}
-    for batch in itertools.repeat(nothing) if batches is None else batches:
-        yield (batch,)
+def step_numbers(first: int = 0) -> Iterator[dict[str, np.ndarray]]:
+    """Endless inputs of a trainer that samples its batches."""
+    return ({"step": np.array([step], np.int32)} for step in itertools.count(first))
 
 
 class StopAt(keras.callbacks.Callback):

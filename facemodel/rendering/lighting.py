@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from keras import ops
 
+from facemodel.backend import xla_step
+
 _CELL_MM = 6.0
 _CELLS = (48, 40)
 """Rows and columns of the height map: 288 mm x 240 mm."""
@@ -48,6 +50,7 @@ def harmonics(normals):
     return ops.stack(values, -1)
 
 
+@xla_step
 def light_visibility(vertices, centre, direction, strength):
     """How much of a directional light the face itself leaves, at its vertices.
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import keras
 from keras import ops
 
+from facemodel.backend import dynamic_shapes
 from facemodel.rendering import scanlines
 
 BACKGROUND = -1
@@ -51,7 +51,7 @@ def rasterize(screen, triangles, *, height: int, width: int):
 def rasterize_corners(corners, *, height: int, width: int):
     """The same from triangle_corners of the screen, for those who need these corners anyway."""
     corners = [ops.stop_gradient(corner) for corner in corners]
-    dynamic = keras.backend.backend() == "tensorflow"
+    dynamic = dynamic_shapes()
     draw = scanlines.rasterize_static if dynamic else scanlines.rasterize_dynamic
     nearest = ops.maximum(draw(corners, height, width), BACKGROUND)
     return ops.reshape(nearest, (ops.shape(corners[0])[0], height, width))
@@ -102,7 +102,7 @@ def _locate(table, triangles, triangle_id):
 
 def _pixels_to_shade(triangle_id):
     """Picture, row and column [P] of covered pixels; of all where shapes have to be static."""
-    if keras.backend.backend() == "tensorflow":
+    if dynamic_shapes():
         return ops.nonzero(triangle_id >= 0)
     pictures, height, width = triangle_id.shape
     pixel = ops.arange(pictures * height * width, dtype="int32")

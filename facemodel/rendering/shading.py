@@ -113,7 +113,9 @@ def phong(normals, albedo, light: Light, *, shininess: float = SHININESS, surrou
 
     Source: paper section 6.1.
     """
-    ambient, diffuse, specular = (value[:, None, None, None] for value in light[:3])
+    ambient, diffuse, specular = (
+        value[:, None, None, None] for value in (light.ambient, light.diffuse, light.specular)
+    )
     direction = light.direction[:, None, None, :]
     facing = ops.maximum(ops.sum(normals * direction, -1, keepdims=True), 0.0)
     mirrored = ops.maximum(2.0 * facing * normals[..., 2:] - direction[..., 2:], 0.0)

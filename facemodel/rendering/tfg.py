@@ -62,8 +62,7 @@ def render_photo_tfg(
     Source: paper section 6.1, eq. 4.
     """
     vertices, albedo = tf.convert_to_tensor(vertices), tf.convert_to_tensor(albedo)
-    pose = Pose(*(tf.convert_to_tensor(part) for part in pose))
-    light = Light(*(tf.convert_to_tensor(part) for part in light))
+    pose, light = tf.nest.map_structure(tf.convert_to_tensor, (pose, light))
     inverse = tf.zeros_like(pose.scale) if inverse_distance is None else inverse_distance
     screen, normals = _surface(
         vertices, pose, tf.convert_to_tensor(inverse), geometry.triangles, geometry.vertex_triangles
@@ -75,14 +74,16 @@ def render_photo_tfg(
         stateful=False,
     )
     chunks = [tf.ensure_shape(part, (None, _CHUNK)) for part in (pixel, triangle)]
-    columns = [screen[..., :2], normals, albedo]
-    columns += [] if environment is None else [_irradiance(environment, normals)]
-    columns += [] if lit is None else [lit[..., None]]
-    width_of_row = sum(part.shape[-1] for part in columns)
-    table = tf.reshape(tf.concat(columns, -1), (-1, width_of_row))
-    size = {"height": height, "width": width, "surrounded": environment is not None}
+    columns = {"pixel": screen[..., :2], "normal": normals, "albedo": albedo}
+    if environment is not None:
+        columns["surround"] = _irradiance(environment, normals)
+    if lit is not None:
+        columns["lit"] = lit[..., None]
+    layout = tuple((name, part.shape[-1]) for name, part in columns.items())
+    table = tf.reshape(tf.concat([*columns.values()], -1), (-1, sum(size for _, size in layout)))
+    fixed = {"height": height, "width": width, "layout": layout}
     rgb = tf.map_fn(
-        lambda chunk: _shade(table, light, geometry.triangles, *chunk, **size),
+        lambda chunk: _shade(table, light, geometry.triangles, *chunk, **fixed),
         chunks,
         parallel_iterations=1,
         fn_output_signature=tf.TensorSpec((_CHUNK, 3), tf.float32),
@@ -174,23 +175,30 @@ def _rasterize(screen, triangles, height, width):
 
 
 @tf.function(autograph=False, jit_compile=True)
-def _shade(table, light: Light, triangles, pixel, triangle, *, height, width, surrounded):
+def _shade(table, light: Light, triangles, pixel, triangle, *, height, width, layout):
     """Colours [P, 3] of pixels [P] by what they see of their triangles [P].
 
-    table holds x px, y px, normal, albedo and what light reaches them of all B * V vertices.
+    The columns of table [B * V, C], in the order and with the widths of layout, hold x and y px,
+    normal, albedo and perhaps what light reaches the vertices.
     """
     picture = pixel // (height * width)
     first = picture * (table.shape[0] // light.ambient.shape[0])
     corners = tf.gather(triangles, triangle) + first[:, None]
     centre = tf.cast(tf.stack([pixel % width, pixel // width % height], -1), tf.float32) + 0.5
-    weights = _weights(tf.gather(table, corners)[..., :2] - centre[:, None])
-    seen = weighted.interpolate(table, weights, corners[..., None], normalize=False)
-    normal = tf.math.l2_normalize(seen[:, 2:5], -1)
-    albedo = tf.clip_by_value(seen[:, 5:8], 0.0, 1.0)
-    surround = seen[:, 8:11] if surrounded else 1.0
-    lit = seen[:, -1:] if seen.shape[-1] in (9, 12) else 1.0
-    each = Light(*(tf.gather(part, picture) for part in light))
-    return tf.clip_by_value(_reflect(normal, albedo, each, surround, lit), 0.0, 1.0)
+    weights = _weights(_named(tf.gather(table, corners), layout)["pixel"] - centre[:, None])
+    values = weighted.interpolate(table, weights, corners[..., None], normalize=False)
+    seen = {"surround": 1.0, "lit": 1.0} | _named(values, layout)
+    normal = tf.math.l2_normalize(seen["normal"], -1)
+    albedo = tf.clip_by_value(seen["albedo"], 0.0, 1.0)
+    each = tf.nest.map_structure(lambda part: tf.gather(part, picture), light)
+    rgb = _reflect(normal, albedo, each, seen["surround"], seen["lit"])
+    return tf.clip_by_value(rgb, 0.0, 1.0)
+
+
+def _named(values, layout):
+    """Columns [..., C] by their names."""
+    names, sizes = zip(*layout)
+    return dict(zip(names, tf.split(values, sizes, -1)))
 
 
 def _weights(corners):
@@ -218,7 +226,9 @@ def _reflect(normals, albedo, light: Light, surround, lit):
     back in. Its Phong is used as Phong wrote it, without energy normalisation: the brightest point
     of a highlight equals the specular strength.
     """
-    ambient, diffuse, specular = (part[:, None] for part in light[:3])
+    ambient, diffuse, specular = (
+        part[:, None] for part in (light.ambient, light.diffuse, light.specular)
+    )
     to_viewer = tf.constant([[0.0, 0.0, 1.0]])
     facing = tf.maximum(tf.reduce_sum(normals * light.direction, -1, keepdims=True), 0.0)
     matte = math.pi * lambertian.brdf(-light.direction, to_viewer, normals, albedo)

@@ -8,13 +8,14 @@ import os
 import pathlib
 from typing import Any
 
+from facemodel.config import Section, setting
+
 EXTRA = pathlib.Path("assets.extra")
 """The folder that a server leaves alone, below that of the version."""
 METADATA = EXTRA / "metadata.json"
 ARRAYS = EXTRA / "model.npz"
 WARMUP_REQUESTS = EXTRA / "tf_serving_warmup_requests"
 """PredictionLogs as TFRecords, where TensorFlow Serving looks for them."""
-STARTS = ("zero", "landmark_fit")
 LANDMARK_NOISE_MM = 3.0
 """About what was measured on lifelike faces (docs/landmark-noise.md)."""
 
@@ -28,7 +29,7 @@ class FactsError(ValueError):
 
 
 @dataclasses.dataclass(frozen=True)
-class ExportConfig:
+class ExportConfig(Section):
     """How the exported graph runs the loop.
 
     Attributes:
@@ -38,14 +39,8 @@ class ExportConfig:
         landmarks.
     """
 
-    start: str = "landmark_fit"
-    landmark_noise_mm: float = LANDMARK_NOISE_MM
-
-    def __post_init__(self) -> None:
-        if self.start not in STARTS:
-            raise ExportError(f"start should be one of {', '.join(STARTS)}, got {self.start!r}")
-        if not self.landmark_noise_mm > 0:
-            raise ExportError(f"landmark_noise_mm should be positive, got {self.landmark_noise_mm}")
+    start: str = setting("landmark_fit", choices=("landmark_fit", "zero"))
+    landmark_noise_mm: float = setting(LANDMARK_NOISE_MM, low=1e-3, high=1e3)
 
 
 def read_facts(path: str | os.PathLike[str]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from facemodel.morphable.landmarks import IRISES
 from facemodel.rendering.lighting import light_visibility
 from facemodel.rendering.shading import render_photo
 from facemodel.synthesis.effects.overlays import FacePlacement
-from facemodel.synthesis.effects.photograph import Effects, call, photograph
+from facemodel.synthesis.effects.photograph import Effects, photograph
 from facemodel.synthesis.scenes import (
     Scene,
     SceneModel,
@@ -51,7 +51,6 @@ def render_scene(
     pose: Pose | None = None,
     grey: bool = False,
     render: Callable = render_photo,
-    run: Callable = call,
 ) -> Rendering:
     """Renders what a scene shows.
 
@@ -63,7 +62,6 @@ def render_scene(
       grey: render one channel, about a third of the work; almost the luma of the coloured picture.
       render: rendering.render_photo, or photo.render_photo_tfg, which does the same through
         tensorflow-graphics.
-      run: calls each step of the photo's making, and may compile it.
     """
     pose = pose or scene.pose
     vertices, colours, effects = (
@@ -78,21 +76,21 @@ def render_scene(
     face, mask = render(
         model.geometry, vertices, colours, pose, scene.light,
         height=size, width=size, inverse_distance=scene.inverse_distance,
-        environment=environment, lit=_light_attributes(model, scene, vertices, run),
+        environment=environment, lit=_light_attributes(model, scene, vertices),
     )  # fmt: skip
     landmarks = scene_landmarks(model, vertices, pose, scene.inverse_distance)
     middle = camera.project(ops.reshape(model.geometry.centre, (1, 1, 3)), pose)[:, 0, :2]
     eyes = ops.take(landmarks, np.asarray(IRISES), axis=1)
     place = FacePlacement(middle, pose.scale, pose.rotation, eyes)
-    return Rendering(photograph(face, mask, effects, place, run=run), mask, landmarks)
+    return Rendering(photograph(face, mask, effects, place), mask, landmarks)
 
 
-def _light_attributes(model: SceneModel, scene: Scene, vertices, run: Callable):
+def _light_attributes(model: SceneModel, scene: Scene, vertices):
     """[B, V] how much of the light reaches the vertices; None if the recipe has no shadows."""
     if scene.shadow is None:
         return None
     direction = ops.einsum("bij,bi->bj", scene.pose.rotation, scene.light.direction)
-    return run(light_visibility, vertices, model.geometry.centre, direction, scene.shadow)
+    return light_visibility(vertices, model.geometry.centre, direction, scene.shadow)
 
 
 def _grey_effects(effects: Effects) -> Effects:
@@ -111,6 +109,6 @@ def _grey_effects(effects: Effects) -> Effects:
         hair=overlay(effects.hair),
         occluder=overlay(effects.occluder),
         glasses=worn,
-        white=None,  # keeps the luma of grey
+        sensor=effects.sensor._replace(white=None),  # it keeps the luma of grey
         background=(grey(colour), grey(coarse), fine),
     )

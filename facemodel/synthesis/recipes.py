@@ -3,51 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-import json
+from typing import Any
 
-from facemodel.synthesis.distributions import (
-    ANY,
-    ConfigError,
-    Normal,
-    Range,
-    parse_field,
-    validate_field,
-)
+from facemodel.config import ConfigError, Section, setting
+from facemodel.synthesis.distributions import Normal, Range
 
-_FRACTIONS = (
-    "even_yaw_fraction",
-    "neutral_fraction",
-    "hair_fraction",
-    "occluder_fraction",
-    "hand_fraction",
-    "glasses_fraction",
-    "jpeg_fraction",
-)
-_LIMITS = {
-    "image_size": (32, 4096),
-    "yaw_deg": (-89.0, 89.0),
-    "pitch_deg": (-89.0, 89.0),
-    "roll_deg": (-180.0, 180.0),
-    "relative_scale": (0.05, 20.0),
-    "inverse_distance": (0.0, 1 / 200.0),
-    "active_units": (0, 1000),
-    "albedo_jitter": (0.0, 10.0),
-    "light_angle_deg": (0.0, 90.0),
-    "blur": (0.0, 1.0),
-    "gamma": (0.05, 20.0),
-    "gain": (0.0, 20.0),
-    "environment": (0.0, 1.0),
-    "shadow": (0.0, 1.0),
-    "white_balance": (0.0, 1.0),
-    "jpeg_quality": (1, 100),
-    **dict.fromkeys(_FRACTIONS, (0.0, 1.0)),
-    **dict.fromkeys(("ambient", "diffuse", "specular", "grain", "landmark_noise"), (0.0, 20.0)),
-}
 _OFF, _ONE = Range(0.0, 0.0), Range(1.0, 1.0)
 
 
+def _fraction(default: Any = 0.0) -> Any:
+    return setting(default, low=0.0, high=1.0)
+
+
+def _strength(default: Any) -> Any:
+    return setting(default, low=0.0, high=20.0)
+
+
 @dataclasses.dataclass(frozen=True)
-class SynthesisConfig:
+class SynthesisConfig(Section):
     """How faces are drawn and photographed. The defaults are the paper's recipe.
 
     Attributes:
@@ -94,48 +67,43 @@ class SynthesisConfig:
     """
 
     recipe: str = "paper"
-    image_size: int = 256
-    yaw_deg: Normal = Normal(0.0, 20.0, -55.0, 55.0)
-    pitch_deg: Normal = Normal(0.0, 10.0, -35.0, 35.0)
-    roll_deg: Normal = Normal(0.0, 6.0, -20.0, 20.0)
-    even_yaw_fraction: float = 0.0
-    relative_scale: Normal = Normal(1.0, 0.05, 0.85, 1.15)
+    image_size: int = setting(256, low=32, high=4096)
+    yaw_deg: Normal = setting(Normal(0.0, 20.0, -55.0, 55.0), low=-89.0, high=89.0)
+    pitch_deg: Normal = setting(Normal(0.0, 10.0, -35.0, 35.0), low=-89.0, high=89.0)
+    roll_deg: Normal = setting(Normal(0.0, 6.0, -20.0, 20.0), low=-180.0, high=180.0)
+    even_yaw_fraction: float = _fraction()
+    relative_scale: Normal = setting(Normal(1.0, 0.05, 0.85, 1.15), low=0.05, high=20.0)
     shift_mm: Normal = Normal(0.0, 4.5, -14.0, 14.0)
-    inverse_distance: Range = _OFF
-    active_units: Range = Range(0, 6)
+    inverse_distance: Range = setting(_OFF, low=0.0, high=1 / 200.0)
+    active_units: Range = setting(Range(0, 6), low=0, high=1000)
     natural_expressions: bool = False
-    neutral_fraction: float = 0.0
+    neutral_fraction: float = _fraction()
     mixed_albedo: bool = False
     even_skin_tones: bool = False
-    albedo_jitter: float = 0.0
-    ambient: Normal = Normal(0.5, 0.15, 0.1, 1.0)
-    diffuse: Normal = Normal(0.7, 0.2, 0.1, 1.4)
-    specular: Normal = Normal(0.05, 0.05, 0.0, 0.3)
-    light_angle_deg: Range = Range(0.0, 90.0)
+    albedo_jitter: float = setting(0.0, low=0.0, high=10.0)
+    ambient: Normal = _strength(Normal(0.5, 0.15, 0.1, 1.0))
+    diffuse: Normal = _strength(Normal(0.7, 0.2, 0.1, 1.4))
+    specular: Normal = _strength(Normal(0.05, 0.05, 0.0, 0.3))
+    light_angle_deg: Range = setting(Range(0.0, 90.0), low=0.0, high=90.0)
     ambient_gradient: Normal = Normal(0.0, 0.0, 0.0, 0.0)
     skin_blotches: Range = _OFF
     light_blotches: Range = _OFF
     fine_blotches: Range = _OFF
-    hair_fraction: float = 0.0
-    occluder_fraction: float = 0.0
-    hand_fraction: float = 0.0
-    glasses_fraction: float = 0.0
-    environment: Range = _OFF
-    shadow: Range = _OFF
-    blur: Range = _OFF
-    gamma: Range = _ONE
-    gain: Range = _ONE
+    hair_fraction: float = _fraction()
+    occluder_fraction: float = _fraction()
+    hand_fraction: float = _fraction()
+    glasses_fraction: float = _fraction()
+    environment: Range = _fraction(_OFF)
+    shadow: Range = _fraction(_OFF)
+    blur: Range = _fraction(_OFF)
+    gamma: Range = setting(_ONE, low=0.05, high=20.0)
+    gain: Range = _strength(_ONE)
     offset: Normal = Normal(0.0, 0.0, 0.0, 0.0)
-    white_balance: Range = _OFF
-    grain: Range = _OFF
-    jpeg_fraction: float = 0.0
-    jpeg_quality: Range = Range(100, 100)
-    landmark_noise: Range = Range(0.3, 1.2)
-
-    def __post_init__(self):
-        for field in dataclasses.fields(self):
-            limits = _LIMITS.get(field.name, ANY)
-            validate_field(field.name, field.type, getattr(self, field.name), limits)
+    white_balance: Range = _fraction(_OFF)
+    grain: Range = _strength(_OFF)
+    jpeg_fraction: float = _fraction()
+    jpeg_quality: Range = setting(Range(100, 100), low=1, high=100)
+    landmark_noise: Range = _strength(Range(0.3, 1.2))
 
     @classmethod
     def paper(cls, **changes) -> SynthesisConfig:
@@ -152,27 +120,8 @@ class SynthesisConfig:
         """The recipe of that name: paper or lifelike."""
         makers = {"paper": cls.paper, "lifelike": cls.lifelike}
         if recipe not in makers:
-            raise ConfigError(f"recipe should be one of {', '.join(makers)}, got {recipe!r}")
+            raise ConfigError("recipe", f"should be one of {', '.join(makers)}, got {recipe!r}")
         return makers[recipe](**changes)
-
-    def to_json(self) -> str:
-        """One JSON object, from which from_json makes an equal config."""
-        return json.dumps(dataclasses.asdict(self))
-
-    @classmethod
-    def from_json(cls, text: str, base: SynthesisConfig | None = None) -> SynthesisConfig:
-        """Reads a config; unknown fields are an error, missing ones are those of base or paper."""
-        try:
-            values = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise ConfigError(f"a config should be JSON ({error})") from None
-        if not isinstance(values, dict):
-            raise ConfigError(f"a config should be a JSON object, got {text[:40]!r}")
-        types = {field.name: field.type for field in dataclasses.fields(cls)}
-        if unknown := sorted(set(values) - set(types)):
-            raise ConfigError(f"unknown field of SynthesisConfig: {', '.join(unknown)}")
-        changes = {name: parse_field(name, types[name], value) for name, value in values.items()}
-        return dataclasses.replace(base or cls(), **changes)
 
 
 _LIFELIKE = SynthesisConfig(

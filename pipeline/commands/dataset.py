@@ -36,13 +36,9 @@ def command(
     from pipeline.datasets import card as dataset_card
 
     out = out or folder / dataset_card.CARD
-    try:
-        with Progress(transient=True) as bar:
-            task = bar.add_task("Reading", total=None)
-            card = dataset_card.describe(folder, progress=lambda n: bar.advance(task, n))
-        write_bytes(out, dataset_card.as_page(card).encode())
-    except (ValueError, OSError) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(2) from None
+    with Progress(transient=True) as bar:
+        task = bar.add_task("Reading", total=None)
+        card = dataset_card.describe(folder, progress=lambda n: bar.advance(task, n))
+    write_bytes(out, dataset_card.as_page(card).encode())
     typer.echo(dataset_card.as_text(card))
     typer.echo(f"page: {out}")

@@ -7,17 +7,13 @@ from typing import Annotated
 
 import typer
 
+from pipeline.commands.options import FaceModel, Weights
+
 
 def command(
     count: Annotated[int, typer.Option("--count", "-n", min=2, help="How many faces.")] = 1000,
-    weights: Annotated[
-        pathlib.Path | None,
-        typer.Option(help="Network weights, .npz; the shipped ones if not given."),
-    ] = None,
-    model: Annotated[
-        pathlib.Path | None,
-        typer.Option(help="Face model, .npz; the default model if not given."),
-    ] = None,
+    weights: Weights = None,
+    model: FaceModel = None,
     recipe: Annotated[
         str, typer.Option(help="Of the synthetic faces: paper or lifelike.")
     ] = "paper",
@@ -41,19 +37,15 @@ def command(
     with without_notices():
         from pipeline.evaluation import error_table, held_out
 
-    try:
-        check_folder(json_file)
-        result = held_out.run(
-            count=count,
-            weights=weights,
-            model_path=model,
-            recipe=recipe,
-            seed=held_out.HELD_OUT_SEED if seed is None else seed,
-            batch_size=batch_size,
-        )
-        Console().print(error_table.as_table(result))
-        if json_file:
-            result.write_json(json_file)
-    except (ValueError, OSError) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(2) from None
+    check_folder(json_file)
+    result = held_out.run(
+        count=count,
+        weights=weights,
+        model_path=model,
+        recipe=recipe,
+        seed=held_out.HELD_OUT_SEED if seed is None else seed,
+        batch_size=batch_size,
+    )
+    Console().print(error_table.as_table(result))
+    if json_file:
+        result.write_json(json_file)

@@ -8,25 +8,27 @@ from typing import Annotated
 
 import typer
 
+from components.settings import ExportSettings
+from facemodel.network.training_config import TrainingConfig
+from pipeline.commands.options import FaceModel, Weights
+
 
 def command(
     output: Annotated[
         pathlib.Path,
         typer.Option("--output", "-o", help="Folder, named as the served model will be."),
     ],
-    model: Annotated[
-        pathlib.Path | None,
-        typer.Option(help="Face model, .npz; the default model if not given."),
-    ] = None,
-    weights: Annotated[
-        pathlib.Path | None,
-        typer.Option(help="Network weights, .npz; the shipped ones if not given."),
-    ] = None,
+    model: FaceModel = None,
+    weights: Weights = None,
     level: Annotated[
         int, typer.Option(min=0, max=2, help="Subdivision level of the mesh that is put out.")
-    ] = 1,
-    iterations: Annotated[int, typer.Option(min=0, help="K of the loop.")] = 3,
-    start: Annotated[str, typer.Option(help="Of the loop: landmark_fit or zero.")] = "landmark_fit",
+    ] = ExportSettings.level,
+    iterations: Annotated[
+        int, typer.Option(min=0, help="K of the loop.")
+    ] = TrainingConfig.iterations,
+    start: Annotated[
+        str, typer.Option(help="Of the loop: landmark_fit or zero.")
+    ] = ExportSettings.start,
     landmark_noise_mm: Annotated[
         float | None,
         typer.Option(
@@ -43,27 +45,23 @@ def command(
 
     with without_notices():
         from facemodel.files import file_digest
-        from facemodel.morphable.model import DEFAULT_MODEL, ModelError, MorphableModel
+        from facemodel.morphable.model import DEFAULT_MODEL, MorphableModel
         from facemodel.network.pretrained import load_pretrained
-        from facemodel.network.weights import DEFAULT_WEIGHTS, WeightsError
+        from facemodel.network.weights import DEFAULT_WEIGHTS
         from facemodel.saved_model import export
 
-    try:
-        config = export.ExportConfig(start=start)
-        if landmark_noise_mm is not None:
-            config = dataclasses.replace(config, landmark_noise_mm=landmark_noise_mm)
-        face_model = MorphableModel.load(model, level=level)
-        regressor = load_pretrained(
-            face_model, weights=weights, model_path=model, iterations=iterations
-        )
-        facts = {
-            "model_sha256": file_digest(model or DEFAULT_MODEL),
-            "weights_sha256": file_digest(weights or DEFAULT_WEIGHTS),
-        }
-        written = export.export_saved_model(
-            face_model, regressor, output, config=config, version=version, facts=facts
-        )
-    except (export.ExportError, ModelError, WeightsError, OSError) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(2) from None
+    config = export.ExportConfig(start=start)
+    if landmark_noise_mm is not None:
+        config = dataclasses.replace(config, landmark_noise_mm=landmark_noise_mm)
+    face_model = MorphableModel.load(model, level=level)
+    regressor = load_pretrained(
+        face_model, weights=weights, model_path=model, iterations=iterations
+    )
+    facts = {
+        "model_sha256": file_digest(model or DEFAULT_MODEL),
+        "weights_sha256": file_digest(weights or DEFAULT_WEIGHTS),
+    }
+    written = export.export_saved_model(
+        face_model, regressor, output, config=config, version=version, facts=facts
+    )
     typer.echo(f"wrote {written}")

@@ -7,15 +7,14 @@ from typing import Annotated
 
 import typer
 
+from pipeline.commands.options import CommandError, FaceModel
+
 
 def command(
     count: Annotated[int, typer.Option("--count", "-n", min=30, help="How many faces.")] = 400,
     seed: Annotated[int, typer.Option(min=0, help="Of the faces.")] = 0,
     recipe: Annotated[str, typer.Option(help="Of the pictures: lifelike or paper.")] = "lifelike",
-    model: Annotated[
-        pathlib.Path | None,
-        typer.Option(help="Face model, .npz; the default model if not given."),
-    ] = None,
+    model: FaceModel = None,
     save: Annotated[
         pathlib.Path | None,
         typer.Option(help="Write the noise that training and records draw to this .npz file."),
@@ -25,22 +24,15 @@ def command(
 
     Example: facerelief landmark-noise -n 400 --save facemodel/data/landmark_noise.npz
     """
-    from facemodel.morphable.mesh import ModelError
     from facemodel.morphable.model import MorphableModel
-    from facemodel.synthesis.distributions import ConfigError
     from pipeline.evaluation import landmark_noise
 
-    try:
-        residuals = landmark_noise.measure(
-            MorphableModel.load(model), count=count, seed=seed, recipe=recipe
-        )
-    except (ConfigError, ModelError) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(2) from None
+    residuals = landmark_noise.measure(
+        MorphableModel.load(model), count=count, seed=seed, recipe=recipe
+    )
     typer.echo(landmark_noise.as_markdown(residuals))
     if save:
         try:
             landmark_noise.fit(residuals).save(save)
         except OSError as error:
-            typer.echo(f"error: {save}: cannot be written ({error.strerror})", err=True)
-            raise typer.Exit(2) from None
+            raise CommandError(f"{save}: cannot be written ({error.strerror})") from None

@@ -28,10 +28,6 @@ def command(
     from pipeline.runs import lineage
     from pipeline.runs.places import PipelinePaths
 
-    try:
-        found = lineage.lineage(model, PipelinePaths(root))
-    except (ValueError, OSError) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(2) from None
+    found = lineage.lineage(model, PipelinePaths(root))
     text = json.dumps(found, indent=1) if as_json else yaml.safe_dump(found, sort_keys=False)
     typer.echo(text.rstrip())

@@ -26,30 +26,20 @@ def command(
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from facemodel import default_model
     from facemodel.morphable import model
     from pipeline.build_model import build_model
 
     target = output or model.DEFAULT_MODEL
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    try:
-        with Progress(*columns, console=console) as bar:
-            task = bar.add_task("starting", total=1.0)
-            report = build_model(
-                target,
-                cache_dir=cache,
-                progress=lambda step, share: bar.update(task, description=step, completed=share),
-            )
-            bar.update(task, description="done", completed=1.0)
-    except (
-        default_model.SourceError,
-        default_model.FormatError,
-        default_model.LandmarkError,
-        OSError,
-    ) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(2) from None
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task("starting", total=1.0)
+        report = build_model(
+            target,
+            cache_dir=cache,
+            progress=lambda step, share: bar.update(task, description=step, completed=share),
+        )
+        bar.update(task, description="done", completed=1.0)
     for name, value in dataclasses.asdict(report).items():
         Console().print(f"{name:20} {value}")
     Console().print(f"wrote {target}")

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import pathlib
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from pipeline.commands.options import CommandError
+
+if TYPE_CHECKING:
+    from pipeline.config import PipelineConfig
 
 
 def command(
@@ -33,25 +38,25 @@ def command(
     """
     from pipeline import config as configuration
 
+    chosen = configuration.load(profile=profile, file=config, overrides=settings or ())
+    if show:
+        typer.echo(chosen.to_yaml().rstrip())
+        return
     try:
-        chosen = configuration.load(profile=profile, file=config, overrides=settings or ())
-        if show:
-            typer.echo(chosen.to_yaml().rstrip())
-            return
-        from serving.quiet import without_notices
-
-        with without_notices():
-            from pipeline import local_runner
-            from pipeline.runs import outcome
-        local_runner.show_log()
-        local_runner.exit_on_sigterm()
-        found = local_runner.run(chosen, root)
-    except (ValueError, OSError, RuntimeError) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(2) from None
+        _run(chosen, root)
     except KeyboardInterrupt:
-        typer.echo("error: interrupted; the same command goes on from here", err=True)
-        raise typer.Exit(130) from None
-    if found:
+        message = "interrupted; the same command goes on from here"
+        raise CommandError(message, exit_code=130) from None
+
+
+def _run(chosen: PipelineConfig, root: pathlib.Path) -> None:
+    from serving.quiet import without_notices
+
+    with without_notices():
+        from pipeline import local_runner
+        from pipeline.runs import outcome
+    local_runner.show_log()
+    local_runner.exit_on_sigterm()
+    if found := local_runner.run(chosen, root):
         places = local_runner.PipelinePaths(root)
         typer.echo(outcome.summary(places, found, model_name=chosen.pusher.name))

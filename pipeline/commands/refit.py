@@ -7,22 +7,22 @@ from typing import Annotated
 
 import typer
 
+from facemodel.network.training_config import TrainingConfig
+from pipeline.commands.options import FaceModel, Seed
+
 
 def command(
     out: Annotated[pathlib.Path, typer.Option("--out", "-o", help="Weights to write, .npz.")],
     init: Annotated[
         pathlib.Path | None, typer.Option(help="Weights to start from; else the shipped ones.")
     ] = None,
-    model: Annotated[
-        pathlib.Path | None,
-        typer.Option(help="Face model, .npz; the default model if not given."),
-    ] = None,
+    model: FaceModel = None,
     faces: Annotated[int, typer.Option("--faces", "-n", min=1, help="In each round.")] = 3000,
     rounds: Annotated[int, typer.Option(min=1, help="How often the layer is solved for.")] = 3,
     recipe: Annotated[
         list[str], typer.Option(help="Of the faces; give it twice to take turns.")
     ] = ["lifelike", "paper"],  # noqa: B006
-    seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 0,
+    seed: Seed = TrainingConfig.seed,
 ) -> None:
     """Fit the network's last layer anew to freshly drawn faces.
 
@@ -36,19 +36,14 @@ def command(
 
     from facemodel.files import check_folder
 
-    try:
-        check_folder(out)
-        from facemodel.network.training_config import TrainingConfig
-        from pipeline.training import refit
+    check_folder(out)
+    from pipeline.training import refit
 
-        config = TrainingConfig(batch_size=16, size=200, seed=seed)
-        options = refit.RefitOptions(
-            out, init, model, tuple(recipe), faces=faces, rounds=rounds, config=config
-        )
-        with Progress(console=Console(stderr=True), transient=True) as bar:
-            task = bar.add_task("Fitting", total=options.batches * rounds)
-            refit.run(options, progress=lambda done: bar.update(task, completed=done))
-    except (ValueError, OSError) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(2) from error
+    config = TrainingConfig(batch_size=16, size=200, seed=seed)
+    options = refit.RefitOptions(
+        out, init, model, tuple(recipe), faces=faces, rounds=rounds, config=config
+    )
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("Fitting", total=options.batches * rounds)
+        refit.run(options, progress=lambda done: bar.update(task, completed=done))
     typer.echo(f"wrote {out}")

@@ -23,11 +23,7 @@ def command(
     """
     from components.deployment import registry
 
-    try:
-        withdrawn = registry.withdraw(folder, to=to)
-    except (ValueError, OSError) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(2) from None
+    withdrawn = registry.withdraw(folder, to=to)
     for version in withdrawn:
         typer.echo(f"withdrew {version}")
     typer.echo(f"newest is {max(registry.versions(folder))}")

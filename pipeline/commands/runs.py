@@ -34,17 +34,13 @@ def command(
     from pipeline.runs.places import PipelinePaths
 
     places = PipelinePaths(root)
-    try:
-        if keep is not None and not clean:
-            raise history.RunsError("--keep needs --clean")
-        if clean:
-            removed = cleaning.clean(places, keep=keep or _KEPT)
-            for path in removed:
-                typer.echo(f"removed {path}")
-        Console().print(_table(history.list_runs(places), steps=steps))
-    except (ValueError, OSError) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(2) from None
+    if keep is not None and not clean:
+        raise history.RunsError("--keep needs --clean")
+    if clean:
+        removed = cleaning.clean(places, keep=keep or _KEPT)
+        for path in removed:
+            typer.echo(f"removed {path}")
+    Console().print(_table(history.list_runs(places), steps=steps))
 
 
 def _table(found, *, steps: bool):

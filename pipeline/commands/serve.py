@@ -40,17 +40,13 @@ def command(
     """
     from pipeline.inference import serve
 
-    try:
-        if not name:
-            raise ValueError("--name should be the name of the model in requests, got ''")
-        serve.run(
-            model,
-            name=name,
-            port=port,
-            host=host,
-            labels=serve.read_labels(label or []),
-            poll_seconds=poll_seconds,
-        )
-    except (ValueError, OSError) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(2) from None
+    if not name:
+        raise ValueError("--name should be the name of the model in requests, got ''")
+    serve.run(
+        model,
+        name=name,
+        port=port,
+        host=host,
+        labels=serve.read_labels(label or []),
+        poll_seconds=poll_seconds,
+    )

@@ -7,6 +7,9 @@ from typing import Annotated
 
 import typer
 
+from components.settings import SPLITS, DataSettings
+from pipeline.commands.options import FaceModel
+
 
 def command(
     out: Annotated[
@@ -28,10 +31,7 @@ def command(
         pathlib.Path | None,
         typer.Option(help="JSON file with fields of SynthesisConfig that differ from the recipe."),
     ] = None,
-    model: Annotated[
-        pathlib.Path | None,
-        typer.Option(help="Face model, .npz; the default model if not given."),
-    ] = None,
+    model: FaceModel = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes that draw.")] = 1,
     beam: Annotated[
         list[str] | None,
@@ -43,7 +43,7 @@ def command(
     ] = None,
     shard_samples: Annotated[
         int, typer.Option(min=8, help="About how many samples a file holds.")
-    ] = 512,
+    ] = DataSettings.shard_samples,
     index: Annotated[
         int | None, typer.Option(min=0, help="Draw only this sample, as a picture.")
     ] = None,
@@ -67,43 +67,35 @@ def command(
     # What TensorFlow says itself are notices; errors are raised, and told in one line.
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     from components.records import synthesis
-    from components.settings import SPLITS
 
     synthesis.single_threaded()
     logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
-    from facemodel.morphable.model import ModelError
-    from facemodel.synthesis.distributions import ConfigError
-    from pipeline.datasets import write
     from pipeline.datasets.plan import plan as make_plan
 
-    try:
-        plan = make_plan(
-            _config(recipe, config),
-            counts=dict(zip(SPLITS, (count, eval_count, test_count))),
-            seed=seed,
-            workers=workers,
-            model=model,
-            shard_samples=shard_samples,
-            beam_args=beam or (),
-        )
-        if index is not None:
-            _write_one(plan.job, index, out, overwrite=overwrite)
-        else:
-            _write(plan, out, overwrite=overwrite, resume=resume)
-    except (ConfigError, ModelError, OSError, write.DatasetError) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(2) from None
+    plan = make_plan(
+        _config(recipe, config),
+        counts=dict(zip(SPLITS, (count, eval_count, test_count))),
+        seed=seed,
+        workers=workers,
+        model=model,
+        shard_samples=shard_samples,
+        beam_args=beam or (),
+    )
+    if index is not None:
+        _write_one(plan.job, index, out, overwrite=overwrite)
+    else:
+        _write(plan, out, overwrite=overwrite, resume=resume)
 
 
 def _config(recipe: str, changes: pathlib.Path | None):
-    from facemodel.synthesis.distributions import ConfigError
+    from facemodel.config import ConfigError
     from facemodel.synthesis.recipes import SynthesisConfig
 
     base = SynthesisConfig.named(recipe)
     try:
         return SynthesisConfig.from_json(changes.read_text(), base) if changes else base
     except ConfigError as error:
-        raise ConfigError(f"{changes}: {error}") from None
+        raise ConfigError(f"{changes}: {error.field}", error.problem) from None
 
 
 def _write_one(job, index: int, path: pathlib.Path, *, overwrite: bool) -> None:

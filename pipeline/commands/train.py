@@ -7,6 +7,9 @@ from typing import Annotated
 
 import typer
 
+from facemodel.network.training_config import TrainingConfig
+from pipeline.commands.options import CommandError, FaceModel, Seed
+
 
 def command(
     out: Annotated[
@@ -20,20 +23,25 @@ def command(
     online: Annotated[
         bool, typer.Option("--online", help="Draw faces on the way (so it is without --data).")
     ] = False,
-    samples: Annotated[int, typer.Option("--samples", "-n", min=1, help="In all.")] = 3_400_000,
-    batch_size: Annotated[int, typer.Option(min=1, help="Faces in a step.")] = 128,
-    size: Annotated[int, typer.Option(min=16, help="Side of the crops, px.")] = 100,
-    learning_rate: Annotated[float, typer.Option(help="Of Adam, at its highest.")] = 1e-3,
-    warmup_steps: Annotated[int, typer.Option(min=0, help="Until it is reached.")] = 300,
-    seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 0,
+    samples: Annotated[
+        int, typer.Option("--samples", "-n", min=1, help="In all.")
+    ] = TrainingConfig.samples,
+    batch_size: Annotated[
+        int, typer.Option(min=1, help="Faces in a step.")
+    ] = TrainingConfig.batch_size,
+    size: Annotated[int, typer.Option(min=16, help="Side of the crops, px.")] = TrainingConfig.size,
+    learning_rate: Annotated[
+        float, typer.Option(help="Of Adam, at its highest.")
+    ] = TrainingConfig.learning_rate,
+    warmup_steps: Annotated[
+        int, typer.Option(min=0, help="Until it is reached.")
+    ] = TrainingConfig.warmup_steps,
+    seed: Seed = TrainingConfig.seed,
     minutes: Annotated[
         float | None, typer.Option(help="Stop after so long, even if samples are left.")
     ] = None,
     recipe: Annotated[str, typer.Option(help="Of faces drawn on the way.")] = "lifelike",
-    model: Annotated[
-        pathlib.Path | None,
-        typer.Option(help="Face model, .npz; the default model if not given."),
-    ] = None,
+    model: FaceModel = None,
     init: Annotated[
         pathlib.Path | None, typer.Option(help="Weights to start from, .npz; else untrained.")
     ] = None,
@@ -49,39 +57,30 @@ def command(
 
     Example: facerelief train --out out/first --samples 20000 --batch-size 32 --size 64
     """
-    from facemodel.network.training_config import TrainingConfig
     from pipeline.training import train
 
     train.show_log()
     if online and data:
-        _fail("--online draws faces, --data reads them: give one of the two")
-    try:
-        config = TrainingConfig(
-            samples=samples,
-            batch_size=batch_size,
-            size=size,
-            learning_rate=learning_rate,
-            warmup_steps=warmup_steps,
-            seed=seed,
+        raise CommandError("--online draws faces, --data reads them: give one of the two")
+    config = TrainingConfig(
+        samples=samples,
+        batch_size=batch_size,
+        size=size,
+        learning_rate=learning_rate,
+        warmup_steps=warmup_steps,
+        seed=seed,
+    )
+    weights = train.run(
+        train.TrainOptions(
+            out=out,
+            config=config,
+            data=data,
+            recipe=recipe,
+            model=model,
+            init=init,
+            minutes=minutes,
+            precision=precision,
+            resume=resume,
         )
-        weights = train.run(
-            train.TrainOptions(
-                out=out,
-                config=config,
-                data=data,
-                recipe=recipe,
-                model=model,
-                init=init,
-                minutes=minutes,
-                precision=precision,
-                resume=resume,
-            )
-        )
-    except (ValueError, OSError) as error:
-        _fail(str(error))
+    )
     typer.echo(f"wrote {weights}")
-
-
-def _fail(message: str) -> None:
-    typer.echo(f"error: {message}", err=True)
-    raise typer.Exit(2)

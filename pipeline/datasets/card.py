@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import base64
 import collections
 import dataclasses
-import html
 import json
 import pathlib
 from collections.abc import Callable, Iterator
 
-import cv2
 import numpy as np
 
+from components import html_page
 from components.settings import SPLITS
 from facemodel.synthesis import slices
 from facemodel.synthesis.slices import BIN_NAMES
@@ -23,7 +21,7 @@ from pipeline.datasets.write import DESCRIPTION
 CARD = "dataset_card.html"
 _PICTURES = 64
 _BARS = 24
-_JPEG_QUALITY = 85
+_TEMPLATE = pathlib.Path(__file__).parent / "templates" / CARD
 
 
 def _yaw(features) -> float:
@@ -182,65 +180,27 @@ def _readable(feature: str) -> str:
     return feature.removeprefix("slice/").removesuffix("_bin").replace("_", " ")
 
 
-_STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; color: #26262a; max-width: 66rem; margin: 2rem auto }
-table { border-collapse: collapse; margin: 1rem 0 }
-td, th { padding: .2rem .8rem; text-align: right; border-bottom: 1px solid #ddd }
-td:first-child, th:first-child { text-align: left }
-figure { display: inline-block; margin: .5rem 1.2rem .5rem 0 }
-figcaption, .ends { font-size: 13px; color: #666 }
-img { max-width: 100% }
-rect { fill: #4a7ab5 }
-"""
-
-
 def as_page(card: Card) -> str:
     """One HTML page that needs nothing else."""
     about = {"faces": sum(card.counts.values()), "size": f"{card.size / 1e6:.1f} MB", **card.about}
-    title = html.escape(f"Data set {card.folder}")
-    parts = [
-        f"<h1>{title}</h1>",
-        _table([], [[name, value] for name, value in about.items()]),
-        *(
-            f"<h2>By {_readable(name)}</h2>" + _slice_table(card, name, by_split)
+    return html_page.render(
+        _TEMPLATE,
+        title=f"Data set {card.folder}",
+        about=about.items(),
+        slices=[
+            (_readable(name), ["split", *BIN_NAMES[name]], _slice_rows(card, by_split))
             for name, by_split in card.bins.items()
-        ),
-        "<h2>Distributions</h2>",
-        *(_bars(name, *found) for name, found in card.histograms.items()),
-        "<h2>The first pictures</h2>",
-        _picture(card.sheet),
-    ]
-    head = f"<meta charset='utf-8'><title>{title}</title><style>{_STYLE}</style>"
-    return f"<!doctype html><html lang='en'><head>{head}</head><body>{''.join(parts)}</body></html>"
+        ],
+        histograms=[
+            (name, f"{edges[0]:.3g} to {edges[-1]:.3g}", list(80 * counts / counts.max()))
+            for name, (edges, counts) in card.histograms.items()
+        ],
+        sheet=card.sheet,
+    )
 
 
-def _slice_table(card: Card, name: str, by_split: dict[str, list[int]]) -> str:
-    rows = [
+def _slice_rows(card: Card, by_split: dict[str, list[int]]) -> list[list[str]]:
+    return [
         [split, *(f"{count} ({count / card.counts[split]:.0%})" for count in counts)]
         for split, counts in by_split.items()
     ]
-    return _table(["split", *BIN_NAMES[name]], rows)
-
-
-def _table(head: list, rows: list[list]) -> str:
-    def row(cells, tag):
-        return "<tr>" + "".join(f"<{tag}>{html.escape(str(c))}</{tag}>" for c in cells) + "</tr>"
-
-    return f"<table>{row(head, 'th') if head else ''}{''.join(row(r, 'td') for r in rows)}</table>"
-
-
-def _bars(name: str, edges: np.ndarray, counts: np.ndarray) -> str:
-    step, tallest = 10, 80
-    bars = "".join(
-        f"<rect x='{k * step}' y='{tallest - height:.1f}' width='9' height='{height:.1f}'/>"
-        for k, height in enumerate(tallest * counts / counts.max())
-    )
-    svg = f"<svg width='{step * len(counts)}' height='{tallest}'>{bars}</svg>"
-    ends = f"<div class='ends'>{edges[0]:.3g} to {edges[-1]:.3g}</div>"
-    return f"<figure>{svg}{ends}<figcaption>{html.escape(name)}</figcaption></figure>"
-
-
-def _picture(image: np.ndarray) -> str:
-    quality = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
-    data = base64.b64encode(cv2.imencode(".jpg", image[..., ::-1], quality)[1]).decode()
-    return f"<img alt='contact sheet' src='data:image/jpeg;base64,{data}'>"

@@ -74,7 +74,7 @@ class Plan:
             },
             "seed": self.job.seed,
             "recipe": self.job.config.recipe,
-            "config": json.loads(self.job.config.to_json()),
+            "config": json.loads(json.dumps(dataclasses.asdict(self.job.config))),
             "model_version": self.model_version,
             "facerelief_version": importlib.metadata.version("facerelief"),
         }

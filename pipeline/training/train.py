@@ -10,7 +10,6 @@ docs/training.md says how long that takes and what it reaches.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import logging
@@ -21,6 +20,7 @@ from typing import Any
 
 import keras
 
+from facemodel.backend import backend_name, support_new_jax
 from facemodel.morphable.landmark_noise import LandmarkNoise
 from facemodel.morphable.landmarks import INNER_51
 from facemodel.morphable.model import MorphableModel
@@ -83,7 +83,7 @@ class TrainOptions:
             raise TrainError(
                 f"precision should be one of {', '.join(PRECISIONS)}, got {self.precision!r}"
             )
-        if self.data and keras.backend.backend() != "tensorflow":
+        if self.data and backend_name() != "tensorflow":
             raise TrainError("records are read by TensorFlow; on another backend train online")
         if self.minutes is not None and self.minutes <= 0:
             raise TrainError(f"minutes should be above 0, got {self.minutes}")
@@ -129,7 +129,7 @@ def run(options: TrainOptions, *, model: MorphableModel | None = None) -> pathli
 
 def build_trainer(model: MorphableModel, options: TrainOptions) -> RegressorTrainer:
     """Builds network, loop and optimizer, and puts in initial weights or the last checkpoint."""
-    prepare_backend()
+    support_new_jax()
     keras.utils.set_random_seed(options.config.seed)
     scenes = SceneModel.create(model)
     network = build_network(model.coefficient_count, precision=options.precision)
@@ -137,21 +137,12 @@ def build_trainer(model: MorphableModel, options: TrainOptions) -> RegressorTrai
         arrays = read_weights_for(model, weights=options.init, model_path=options.model)
         put_weights(network, arrays, options.init)
     regressor = IterativeRegressor(scenes.geometry, network, iterations=options.config.iterations)
-    draw = None if options.data else _sampler(scenes, options)
-    trainer = training.create_trainer(regressor, options.config, draw=draw)
+    sample_batch = None if options.data else _sampler(scenes, options)
+    trainer = training.create_trainer(regressor, options.config, sample_batch=sample_batch)
     if options.resume:
         found = checkpoints.restore_newest(trainer, options.checkpoint_folder)
         _log.info("going on from %s", found)
     return trainer
-
-
-def prepare_backend() -> None:
-    """Gives newer JAX what Keras 3.6 asks of it: fit() enters jax.spmd_mode, which is gone."""
-    if keras.backend.backend() == "jax":
-        import jax
-
-        if not hasattr(jax, "spmd_mode"):
-            jax.spmd_mode = contextlib.nullcontext
 
 
 def _sampler(scenes: SceneModel, options: TrainOptions) -> Callable:
@@ -169,7 +160,7 @@ def _callbacks(options: TrainOptions) -> list[keras.callbacks.Callback]:
         ShowProgress() if sys.stderr.isatty() else LogProgress(),
     ]
     # On JAX this callback would make every step wait for the one before.
-    if keras.backend.backend() == "tensorflow":
+    if backend_name() == "tensorflow":
         folder = str(options.out / "tensorboard")
         found.append(keras.callbacks.TensorBoard(folder, write_graph=False))
     return found
@@ -186,7 +177,7 @@ def _write_weights(
         "data": options.data and options.data.name,
         "init": options.init and options.init.name,
         "precision": options.precision,
-        "backend": keras.backend.backend(),
+        "backend": backend_name(),
     }
     meta = weights_meta(
         model, options.model, iterations=config.iterations, provenance="pipeline.training.train"

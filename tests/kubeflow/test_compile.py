@@ -10,12 +10,12 @@ from google.protobuf import json_format
 from kfp import components
 from kfp.kubernetes import kubernetes_executor_config_pb2
 from kfp.pipeline_spec import pipeline_spec_pb2 as pb
-from typer import Typer
 from typer.testing import CliRunner
 
 from kubeflow import compile as kubeflow_compile
 from kubeflow import ir
 from pipeline import config as configuration
+from pipeline.cli import make_single_app
 from pipeline.config import PAPER, StepResources
 
 IMAGE = "registry.example.com/facerelief:7"
@@ -159,8 +159,7 @@ def test_paths_of_this_machine_stay_here(documents, tmp_path):
 
 
 def run_compile(*options):
-    app = Typer()
-    app.command()(kubeflow_compile.main)
+    app = make_single_app(kubeflow_compile.main)
     return CliRunner().invoke(app, ["--image", IMAGE, *options])
 
 

@@ -11,11 +11,11 @@ import pytest
 import yaml
 from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
-from typer import Typer
 from typer.testing import CliRunner
 
 from kubeflow import compile as kubeflow_compile
 from kubeflow import rollout
+from pipeline.cli import make_single_app
 from pipeline.config import PAPER
 
 MANIFESTS = pathlib.Path(__file__).resolve().parents[2] / "kubeflow" / "manifests"
@@ -173,9 +173,7 @@ def config_of(printed):
 
 
 def run_rollout(*options):
-    app = Typer()
-    app.command()(rollout.main)
-    return CliRunner().invoke(app, list(options))
+    return CliRunner().invoke(make_single_app(rollout.main), list(options))
 
 
 def test_a_rollout_loads_and_labels_versions():

@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from pipeline import checks, cli, versions
+from pipeline.commands.options import CommandError
 
 
 @pytest.fixture
@@ -139,3 +140,32 @@ jax[cpu]==0.4.34  # pinned
         "tomli": "2.0.1",
         "jax": "0.4.34",
     }
+
+
+class OddError(RuntimeError):
+    exit_code = 7
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (ValueError("a"), 2),
+        (OSError("b"), 2),
+        (CommandError("c", exit_code=130), 130),
+        (OddError("d"), 7),
+    ],
+)
+def test_known_errors_are_one_line_and_an_exit_code(error, code):
+    def command():
+        raise error
+
+    result = CliRunner().invoke(cli.make_single_app(command), [], catch_exceptions=False)
+    assert (result.exit_code, result.stderr) == (code, f"error: {error}\n")
+
+
+@pytest.mark.parametrize("error", [KeyError("a"), AttributeError("b")])
+def test_mistakes_of_the_program_are_not_hidden(error):
+    def command():
+        raise error
+
+    assert CliRunner().invoke(cli.make_single_app(command), []).exception is error

@@ -9,7 +9,7 @@ from model_files import write_model
 from typer.testing import CliRunner
 
 from components.deployment.server_process import SERVER_VARIABLE, server_binary
-from components.sections import SettingsError
+from facemodel.config import ConfigError
 from facemodel.morphable.model import MorphableModel
 from facemodel.network.regressor import build_network
 from facemodel.network.weights import save_weights
@@ -67,7 +67,7 @@ def test_what_is_no_file_stays_as_it_is(overrides):
     ],
 )
 def test_a_bad_file_is_one_sentence_that_names_the_field(folder, overrides, message):
-    with pytest.raises(SettingsError, match=message) as caught:
+    with pytest.raises(ConfigError, match=message) as caught:
         checked(config(*overrides))
     assert "\n" not in str(caught.value)
 
@@ -85,5 +85,5 @@ def test_a_server_that_is_no_program_is_named(monkeypatch, tmp_path):
         monkeypatch.setenv(SERVER_VARIABLE, value)
         assert server_binary() == program
     monkeypatch.setenv(SERVER_VARIABLE, str(tmp_path / "none"))
-    with pytest.raises(SettingsError, match="TF_SERVING_BIN: should name a program"):
+    with pytest.raises(ConfigError, match="TF_SERVING_BIN: should name a program"):
         server_binary()

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from keras import ops
 
+from facemodel.backend import xla_step
 from facemodel.synthesis.distributions import Range
 from facemodel.synthesis.effects.smooth import desaturate, upsample_smooth
 from facemodel.synthesis.recipes import SynthesisConfig
@@ -166,11 +167,14 @@ def millimetres(size: int, place: FacePlacement):
     return x, (place.middle[:, 1, None, None] - centres[None, :, None]) / scale
 
 
+@xla_step
 def apply_hair(image, hair: Hair, place: FacePlacement):
     """Hair from the top of the head down to an uneven edge over forehead and cheeks."""
     x, y = millimetres(image.shape[1], place)
     strands = upsample_smooth(hair.strands[..., None], image.shape[1])
-    line, slope, drop, fringe = (values[:, None, None] for values in hair[1:5])
+    line, slope, drop, fringe = (
+        values[:, None, None] for values in (hair.line, hair.slope, hair.drop, hair.fringe)
+    )
     uneven_mm = fringe * (strands[..., 0] - 0.5)
     edge_mm = y - ops.maximum(line + slope * x - drop * x * x, _HAIR_LOWEST_MM) + uneven_mm
     wide, high = _HEAD_RADII_MM
@@ -181,6 +185,7 @@ def apply_hair(image, hair: Hair, place: FacePlacement):
     return image + cover * (colour - image)
 
 
+@xla_step
 def apply_occluder(image, occluder: Occluder, place: FacePlacement):
     """An ellipse with an uneven surface."""
     axes = millimetres(image.shape[1], place)
@@ -193,11 +198,13 @@ def apply_occluder(image, occluder: Occluder, place: FacePlacement):
     return image + cover * (colour - image)
 
 
+@xla_step
 def mean_colour(image, mask):
     """[B, C] of the pixels [B, S, S, C] on the mask [B, S, S]."""
     return ops.sum(image * mask[..., None], (1, 2)) / (ops.sum(mask, (1, 2))[:, None] + 1.0)
 
 
+@xla_step(only=lambda image, hand, skin, place: hand.present)
 def apply_hand(image, hand: Hand, skin, place: FacePlacement):
     """A hand in the face's colour [B, C]: round fingers over the back of the hand."""
     bare, axes = image, millimetres(image.shape[1], place)

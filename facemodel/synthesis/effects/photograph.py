@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from keras import ops
 
+from facemodel.backend import xla_step
 from facemodel.colour import luma
 from facemodel.synthesis.effects import glasses, overlays
 from facemodel.synthesis.effects.glasses import Glasses
@@ -16,16 +16,32 @@ from facemodel.synthesis.recipes import SynthesisConfig
 from facemodel.synthesis.streams import RandomStreams
 
 
-class Effects(NamedTuple):
-    """Everything random about a picture but face, pose and light; None = the recipe does without.
+class Sensor(NamedTuple):
+    """What a camera does to an image; None = the recipe does without.
 
     Attributes:
-      blotches: grids [B, N, N] of log brightness, each stretched over the picture.
+      gamma, gain, offset, grain_sd: [B]; gain and offset only together.
+      white: [B, 3] gain of each channel.
+      grain: [B, S, S] N(0, 1), for images of side S.
+    """
+
+    gamma: Any
+    gain: Any
+    offset: Any
+    white: Any
+    grain_sd: Any
+    grain: Any
+
+
+class Effects(NamedTuple):
+    """Everything random about a photo but face, pose and light; None = the recipe does without.
+
+    Attributes:
+      blotches: grids [B, N, N] of log brightness, each stretched over the image.
       hair, occluder, hand, glasses: what lies in front of the face.
       background: its colour [B, 3], coarse [B, 5, 5, 3] and fine [B, 17, 17, 1] grids.
-      blur, gamma, gain, offset, grain_sd: [B]; gain and offset only together.
-      white: [B, 3] gain of each channel.
-      grain: [B, S, S] N(0, 1), for a picture of side S.
+      blur: [B] share of the blurred image.
+      sensor: tone curve, white balance and grain.
     """
 
     blotches: tuple
@@ -35,23 +51,11 @@ class Effects(NamedTuple):
     glasses: Glasses | None
     background: tuple
     blur: Any
-    gamma: Any
-    gain: Any
-    offset: Any
-    white: Any
-    grain_sd: Any
-    grain: Any
-
-
-def call(step: Callable, *arguments, only=None):
-    """Calls a step of photograph for all pictures, also those that it leaves alone."""
-    return step(*arguments)
+    sensor: Sensor
 
 
 def sample_effects(config: SynthesisConfig, rng: RandomStreams, *, size: int) -> Effects:
-    """Draws the effects for pictures of side `size` px."""
-    grain = config.grain.high > 0
-    plain = config.gamma == config.gain == (1.0, 1.0) and config.offset == (0.0, 0.0, 0.0, 0.0)
+    """Samples the effects for images of side `size` px."""
     return Effects(
         blotches=_sample_blotches(config, rng),
         hair=overlays.sample_hair(config, rng) if config.hair_fraction else None,
@@ -64,6 +68,14 @@ def sample_effects(config: SynthesisConfig, rng: RandomStreams, *, size: int) ->
             rng.uniform("background/fine", (17, 17, 1)),
         ),
         blur=config.blur.of(rng.uniform("camera/blur")) if config.blur.high > 0 else None,
+        sensor=_sample_sensor(config, rng, size),
+    )
+
+
+def _sample_sensor(config: SynthesisConfig, rng: RandomStreams, size: int) -> Sensor:
+    grain = config.grain.high > 0
+    plain = config.gamma == config.gain == (1.0, 1.0) and config.offset == (0.0, 0.0, 0.0, 0.0)
+    return Sensor(
         gamma=None if plain else config.gamma.of(rng.uniform("camera/gamma")),
         gain=None if plain else config.gain.of(rng.uniform("camera/gain")),
         offset=None if plain else config.offset.of(rng.normal("camera/offset")),
@@ -97,41 +109,36 @@ def _sample_white(config: SynthesisConfig, rng: RandomStreams):
     return gains / luma(gains)[..., None]
 
 
-def photograph(face, mask, effects: Effects, place: FacePlacement, *, run: Callable = call):
+def photograph(face, mask, effects: Effects, place: FacePlacement):
     """Turns a rendered face into a photo.
 
     Args:
-      face: [B, S, S, 3] rendered, in [0, 1], 0 outside the face.
-      mask: [B, S, S] 1 on the face.
-      effects: for pictures of this size.
-      place: where the face is.
-      run: calls each step, a function and its arguments; lets a compiler have them one by one, and
-        leave out pictures that a step does not change (only [B] is 0).
+      face: Rendered faces [B, S, S, 3] in [0, 1], 0 outside the face.
+      mask: Masks [B, S, S], 1 on the face.
+      effects: Effects for images of this size.
+      place: Where the face is.
 
     Returns:
-      [B, S, S, 3] in [0, 1], without a mask.
+      Photos [B, S, S, 3] in [0, 1], without a mask.
     """
-    image = run(_compose, face, mask, effects.blotches, effects.background)
-    image = run(_soft_edges, image, mask)
-    bare = image
+    bare = image = _soft_edges(_compose(face, mask, effects.blotches, effects.background), mask)
     if effects.hair is not None:
-        image = run(overlays.apply_hair, image, effects.hair, place)
+        image = overlays.apply_hair(image, effects.hair, place)
     if effects.occluder is not None:
-        image = run(overlays.apply_occluder, image, effects.occluder, place)
+        image = overlays.apply_occluder(image, effects.occluder, place)
     if effects.glasses is not None:
-        image = run(
-            glasses.apply_glasses, image, effects.glasses, place, only=effects.glasses.present
-        )
+        image = glasses.apply_glasses(image, effects.glasses, place)
     if effects.hand is not None:
-        skin = run(overlays.mean_colour, bare, mask)
-        image = run(
-            overlays.apply_hand, image, effects.hand, skin, place, only=effects.hand.present
-        )
+        image = overlays.apply_hand(image, effects.hand, overlays.mean_colour(bare, mask), place)
     if effects.blur is not None:
-        image = run(_blur, image, run(box_blur3, image), effects.blur)
-    return run(_expose, image, effects[-6:])
+        image = _blur(image, _boxed(image), effects.blur)
+    return _expose(image, effects.sensor)
 
 
+_boxed = xla_step(box_blur3)
+
+
+@xla_step
 def _compose(face, mask, blotches, background):
     """The face, with blotches, on its background."""
     size = face.shape[1]
@@ -147,6 +154,7 @@ def _background(drawn, size: int):
     return ops.clip(desaturate(colour)[:, None, None, :] + pattern, 0.0, 1.0)
 
 
+@xla_step
 def _soft_edges(image, mask):
     """Mixes pixels on both sides of the face's outline, which rendering leaves in steps."""
     cover = box_blur3(mask[..., None])
@@ -154,20 +162,23 @@ def _soft_edges(image, mask):
     return image + edge * (box_blur3(image) - image)
 
 
+@xla_step
 def _blur(image, boxed, share):
-    return image + share[:, None, None, None] * (box_blur3(boxed) - image)
+    return image + _per_image(share) * (box_blur3(boxed) - image)
 
 
-def _expose(image, drawn):
-    """Tone curve and sensor."""
-    *numbers, white, grain_sd, grain = drawn
-    gamma, gain, offset = (None if part is None else part[:, None, None, None] for part in numbers)
-    if white is not None:
-        image = image * white[:, None, None, :]
-    if gamma is not None:
-        image = ops.exp(gamma * ops.log(ops.clip(image, 1e-4, 1.0)))
-    if gain is not None:
-        image = image * gain + offset
-    if grain is not None:
-        image = image + grain_sd[:, None, None, None] * grain[..., None]
+@xla_step
+def _expose(image, sensor: Sensor):
+    if sensor.white is not None:
+        image = image * sensor.white[:, None, None, :]
+    if sensor.gamma is not None:
+        image = ops.exp(_per_image(sensor.gamma) * ops.log(ops.clip(image, 1e-4, 1.0)))
+    if sensor.gain is not None:
+        image = image * _per_image(sensor.gain) + _per_image(sensor.offset)
+    if sensor.grain is not None:
+        image = image + _per_image(sensor.grain_sd) * sensor.grain[..., None]
     return ops.clip(image, 0.0, 1.0)
+
+
+def _per_image(values):
+    return values[:, None, None, None]  # [B] -> [B, 1, 1, 1]

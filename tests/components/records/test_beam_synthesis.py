@@ -251,15 +251,15 @@ def test_bad_requests_are_one_line_on_stderr(tmp_path):
 
     (tmp_path / "faces").mkdir()
     configs = {
-        "unknown field of SynthesisConfig: nose": '{"nose": 1}',
-        "image_size should lie in": '{"image_size": -3}',
+        "nose: unknown; there are": '{"nose": 1}',
+        "image_size: should lie in": '{"image_size": -3}',
         "blur: low 0.9 is above high 0.1": '{"blur": [0.9, 0.1]}',
         "should be JSON": "blur",
     }
     new = ["-o", str(tmp_path / "new")]
     bad = {
         "exists already": ["-o", str(tmp_path / "faces")],
-        "recipe should be one of": [*new, "--recipe", "cartoon"],
+        "recipe: should be one of": [*new, "--recipe", "cartoon"],
         "no such face model": [*new, "--model", str(tmp_path / "none.npz")],
         "it lacks": [*new, "--model", str(tmp_path / "old.npz")],
         "a data set needs samples": [*new, "-n", "0"],

@@ -15,12 +15,13 @@ import tensorflow as tf
 from typer.testing import CliRunner
 
 from components.records.batches import RecordsError, record_batches
+from facemodel.config import ConfigError
 from facemodel.fitting.landmark_fit import landmark_fit
 from facemodel.morphable.landmark_noise import LandmarkNoise
 from facemodel.morphable.model import MorphableModel
 from facemodel.network import checkpoints, training
 from facemodel.network.regressor import IterativeRegressor, build_network
-from facemodel.network.training_config import TrainingConfig, TrainingConfigError
+from facemodel.network.training_config import TrainingConfig
 from facemodel.network.weights import DEFAULT_WEIGHTS, WeightsError, load_weights
 from facemodel.records import encode_record
 from facemodel.synthesis.distributions import Normal, Range
@@ -69,10 +70,12 @@ def make_trainer(scenes, config=SMALL, *, online=True, network=None, eagerly=Tru
     network = network or small_network()
     regressor = IterativeRegressor(scenes.geometry, network, iterations=config.iterations)
 
-    def draw(noise):
-        return online_batch(scenes, EASY, noise, NOISE, size=config.size)
+    def sample_batch(rng):
+        return online_batch(scenes, EASY, rng, NOISE, size=config.size)
 
-    trainer = training.create_trainer(regressor, config, draw=draw if online else None)
+    trainer = training.create_trainer(
+        regressor, config, sample_batch=sample_batch if online else None
+    )
     trainer.run_eagerly = eagerly
     return trainer
 
@@ -99,12 +102,12 @@ def weights_of(trainer):
     ],
 )
 def test_a_wrong_field_is_named(field, value):
-    with pytest.raises(TrainingConfigError, match=f"{field} should be"):
+    with pytest.raises(ConfigError, match=f"{field}: should "):
         TrainingConfig(**{field: value})
 
 
 def test_shares_of_starts_are_at_most_one():
-    with pytest.raises(TrainingConfigError, match="landmark_fit_starts"):
+    with pytest.raises(ConfigError, match="landmark_fit_starts"):
         TrainingConfig(landmark_fit_starts=0.7, zero_starts=0.4)
 
 
@@ -276,9 +279,11 @@ ONE_STEP = """
 import itertools, sys, numpy as np, keras
 sys.path.insert(0, {root!r})
 from facemodel.network import training
+from facemodel.network.training_config import TrainingConfig
 from facemodel.morphable.geometry import FaceGeometry
 from facemodel.morphable.model import MorphableModel
 from facemodel.network.regressor import IterativeRegressor, build_network
+from facemodel.network.training_config import TrainingConfig
 model = MorphableModel.tiny()
 batch = dict(np.load({batch!r}))
 rng = np.random.default_rng(0)
@@ -401,7 +406,7 @@ def test_module_arguments_are_read_by_name():
         (["--resume"], "holds no checkpoint"),
         (["--precision", "float8"], "precision should be one of"),
         (["--online", "--data", "x"], "give one of the two"),
-        (["--learning-rate", "-1"], "learning_rate should be"),
+        (["--learning-rate", "-1"], "learning_rate: should lie in"),
         (["--model", "missing.npz"], "missing.npz"),
     ],
 )

@@ -12,6 +12,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 from typer.testing import CliRunner
 
 from facemodel import camera, transforms
+from facemodel.config import ConfigError
 from facemodel.fitting.crop import grey_crop
 from facemodel.fitting.landmark_fit import landmark_fit
 from facemodel.morphable import landmarks
@@ -414,7 +415,7 @@ def test_nothing_is_left_of_an_export_that_failed(tmp_path):
     "change", [{"start": "mean"}, {"landmark_noise_mm": 0.0}, {"landmark_noise_mm": -1.0}]
 )
 def test_wrong_settings_are_refused(change):
-    with pytest.raises(ExportError, match=next(iter(change))):
+    with pytest.raises(ConfigError, match=next(iter(change))):
         ExportConfig(**change)
 
 

@@ -12,11 +12,12 @@ import tensorflow as tf
 from keras import ops
 
 from facemodel import camera, transforms
+from facemodel.config import ConfigError
 from facemodel.morphable import landmarks
 from facemodel.morphable.landmark_noise import LandmarkNoise
 from facemodel.morphable.model import MorphableModel
 from facemodel.synthesis import detector, expressions, photos, slices
-from facemodel.synthesis.distributions import ConfigError, Normal, Range
+from facemodel.synthesis.distributions import Normal, Range
 from facemodel.synthesis.online import online_batch
 from facemodel.synthesis.recipes import SynthesisConfig
 from facemodel.synthesis.samples import aligned_indices, make_samples, plan_streams
@@ -311,7 +312,7 @@ def test_configs_survive_json_and_reject_unknown_fields():
         assert SynthesisConfig.from_json(config.to_json()) == config
     with pytest.raises(ConfigError, match="glasses"):
         SynthesisConfig.from_json('{"glasses": 1}')
-    with pytest.raises(ConfigError, match="recipe should be one of paper, lifelike"):
+    with pytest.raises(ConfigError, match="recipe: should be one of paper, lifelike"):
         SynthesisConfig.named("cartoon")
 
 
@@ -319,13 +320,13 @@ def test_configs_survive_json_and_reject_unknown_fields():
     ("changes", "message"),
     [
         ({"image_size": -1}, "image_size"),
-        ({"image_size": 2.5}, "image_size should be a int"),
+        ({"image_size": 2.5}, "image_size: should be int"),
         ({"blur": Range(0.9, 0.1)}, "blur: low 0.9 is above high 0.1"),
         ({"yaw_deg": Normal(0.0, -1.0, -5.0, 5.0)}, "yaw_deg: sd"),
-        ({"yaw_deg": Normal(0.0, 1.0, -95.0, 5.0)}, "yaw_deg should lie in"),
-        ({"hair_fraction": 1.5}, "hair_fraction should lie in"),
-        ({"gain": Range(float("nan"), 1.0)}, "gain should hold finite"),
-        ({"gamma": (0.5, 1.0)}, "gamma should be a Range"),
+        ({"yaw_deg": Normal(0.0, 1.0, -95.0, 5.0)}, "yaw_deg: should lie in"),
+        ({"hair_fraction": 1.5}, "hair_fraction: should lie in"),
+        ({"gain": Range(float("nan"), 1.0)}, "gain: should hold finite"),
+        ({"gamma": (0.5, 1.0)}, "gamma: should be a Range"),
     ],
 )
 def test_impossible_configs_are_an_error_that_names_the_field(changes, message):
