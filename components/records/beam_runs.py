@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import signal
 import tempfile
 import threading
@@ -12,6 +13,9 @@ from collections.abc import Iterator
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PortableOptions
 
+PROXY_EXEMPTIONS = ("no_grpc_proxy", "no_proxy")
+"""What gRPC reads, the first that is set."""
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _log = logging.getLogger(__name__)
 
 
@@ -59,6 +63,8 @@ def raise_on_lost_worker(pipeline: beam.Pipeline) -> Iterator[None]:
 def loopback_only(pipeline: beam.Pipeline | None = None) -> Iterator[None]:
     """Until the body ends, Beam listens on the loopback address only; its temporary files go then.
 
+    Proxies that the environment names are not asked for that address.
+
     It would listen on all interfaces, and leave a copy of Spark's jar for each job. Everything
     that makes servers or temporary files in this process is affected.
 
@@ -71,6 +77,7 @@ def loopback_only(pipeline: beam.Pipeline | None = None) -> Iterator[None]:
     if options and options.environment_type == "LOOPBACK":
         yield
         return
+    spare_loopback_from_proxies()
     make, folder = grpc.server, tempfile.tempdir
 
     def server(*args, **options):
@@ -85,6 +92,13 @@ def loopback_only(pipeline: beam.Pipeline | None = None) -> Iterator[None]:
             yield
         finally:
             grpc.server, tempfile.tempdir = make, folder
+
+
+def spare_loopback_from_proxies() -> None:
+    """Lets gRPC here and in child processes reach this machine without an http proxy."""
+    exempt = next(filter(None, map(os.environ.get, PROXY_EXEMPTIONS)), "")
+    names = [name for name in exempt.split(",") if name and name not in LOOPBACK]
+    os.environ[PROXY_EXEMPTIONS[0]] = ",".join([*names, *LOOPBACK])
 
 
 def _counters(result) -> dict[str, int]:

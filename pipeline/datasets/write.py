@@ -46,6 +46,7 @@ def write(
       DatasetError: if the folder exists, its disk is too small, or an interrupted run is there and
         is neither to be resumed (or was another one) nor overwritten.
     """
+    folder = pathlib.Path(os.path.abspath(folder))
     check_target(folder, target.size, overwrite=overwrite)
     with unfinished.open_staging(
         folder, target.description(), resume=resume, overwrite=overwrite
@@ -58,9 +59,9 @@ def write(
 
 def check_target(folder: pathlib.Path, size: int, *, overwrite: bool) -> None:
     """Raises DatasetError unless `size` bytes can be written to folder."""
-    if folder.exists() and not overwrite:
+    if _holds_something(folder) and not overwrite:
         raise DatasetError(f"{folder}: exists already; --overwrite replaces it")
-    if folder.exists() and not (folder / DESCRIPTION).exists():
+    if _holds_something(folder) and not (folder / DESCRIPTION).exists():
         raise DatasetError(f"{folder}: holds no data set, so it is not overwritten")
     existing = next(parent for parent in folder.absolute().parents if parent.exists())
     free = shutil.disk_usage(existing).free + unfinished.bytes_written(folder)
@@ -68,6 +69,10 @@ def check_target(folder: pathlib.Path, size: int, *, overwrite: bool) -> None:
         raise DatasetError(
             f"{folder}: about {size / 1e6:.0f} MB are needed, {free / 1e6:.0f} MB are free"
         )
+
+
+def _holds_something(folder: pathlib.Path) -> bool:
+    return folder.exists() and not (folder.is_dir() and not any(folder.iterdir()))
 
 
 def _fill(target: Plan, folder: pathlib.Path) -> dict:
@@ -121,10 +126,19 @@ def _check_all_there(target: Plan, drawn: list[Shard], counters: dict[str, int])
 
 
 def _publish(temporary: pathlib.Path, folder: pathlib.Path) -> None:
-    """Puts a finished folder in its place, the old one aside until then."""
+    """Puts a finished folder in its place, the old one aside until then.
+
+    An empty folder stays and gets the files, the description last: it may be a mount, or somebody's
+    working directory.
+    """
     remove_partial_files(str(temporary))
     for name in unfinished.OWN_FILES:
         (temporary / name).unlink()
+    if folder.is_dir() and not any(folder.iterdir()):
+        for path in sorted(temporary.iterdir(), key=lambda path: path.name == DESCRIPTION):
+            shutil.move(path, folder)
+        temporary.rmdir()
+        return
     old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
     if folder.exists():
         folder.rename(old)

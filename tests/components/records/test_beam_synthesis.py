@@ -5,6 +5,7 @@ import functools
 import hashlib
 import json
 import os
+import pathlib
 import resource
 import signal
 import subprocess
@@ -205,6 +206,20 @@ def test_an_existing_folder_is_kept_unless_overwritten(tmp_path):
     (folder / datasets.DESCRIPTION).write_text("{}")
     datasets.write(plan(), folder, overwrite=True)
     assert not (folder / "mine.txt").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["faces"]
+
+
+def test_an_empty_folder_is_filled_also_when_it_is_the_working_directory(
+    tmp_path, expected, monkeypatch
+):
+    folder = tmp_path / "faces"
+    folder.mkdir()
+    before = folder.stat().st_ino
+    monkeypatch.chdir(folder)
+    datasets.write(plan(), pathlib.Path("."))
+    assert folder.stat().st_ino == before
+    names = {path.name for path in folder.iterdir()}
+    assert {datasets.DESCRIPTION, "train-00000-of-00001.tfrecord"} <= names
     assert [path.name for path in tmp_path.iterdir()] == ["faces"]
 
 
