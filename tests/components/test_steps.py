@@ -31,14 +31,14 @@ from tfx.types import artifact_utils, standard_artifacts
 import components
 from components import (
     anomaly_gate,
-    baseline,
     face_example_gen,
     face_metrics,
     infra_validator,
+    last_blessed_model,
     pusher,
-    reconstruction,
     report,
     report_page,
+    split_reconstruction,
     trainer,
     verdict,
 )
@@ -230,7 +230,7 @@ def test_a_killed_training_goes_on_and_ends_where_it_would_have(
             raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(trainer.LogRounds, "on_epoch_end", killed)
+        patch.setattr(trainer.LogProgress, "on_epoch_end", killed)
         with pytest.raises(Killed):
             train(examples, tmp_path / "a", tmp_path / "checkpoints")
     assert not (tmp_path / "a/Format-Serving").exists()
@@ -239,7 +239,9 @@ def test_a_killed_training_goes_on_and_ends_where_it_would_have(
     steps = []
     with monkeypatch.context() as patch:
         patch.setattr(
-            trainer.LogRounds, "on_epoch_end", lambda self, *_: steps.append(self.model.steps_done)
+            trainer.LogProgress,
+            "on_epoch_end",
+            lambda self, *_: steps.append(self.model.steps_done),
         )
         path = train(examples, tmp_path / "b", tmp_path / "checkpoints")
     assert steps == [6]
@@ -513,7 +515,7 @@ def push(model, folder, *, blessed=True, servable=True, compared_with):
 
 def baseline_of(model, folder, name):
     found = artifact(standard_artifacts.Model, folder / name)
-    baseline.LastBlessedModel.test_call(
+    last_blessed_model.LastBlessedModel.test_call(
         model=model, baseline=found, serving_dir=str(folder / "served"), code=""
     )
     return found
@@ -600,11 +602,13 @@ def test_beam_and_the_function_reconstruct_the_same(model, examples, tmp_path):
     expected = [
         line
         for batch in batches(records, 2)
-        for line in reconstruction.reconstruct_batch(exported, batch)
+        for line in split_reconstruction.reconstruct_batch(exported, batch)
     ]
     assert [json.loads(line)["index"] for line in expected] == [*range(29, 34)]
     with TestPipeline() as pipeline:
-        lines = pipeline | beam.Create(records) | reconstruction.ReconstructRecords(str(path), 2)
+        lines = (
+            pipeline | beam.Create(records) | split_reconstruction.ReconstructRecords(str(path), 2)
+        )
         rounded = lines | beam.Map(_rounded)
         assert_that(rounded, equal_to([_rounded(line) for line in expected]))
 

@@ -11,8 +11,8 @@ from components.deployment.child_process import die_with_parent
 
 PARENT = """
 import subprocess, time
-from components.deployment.child_process import bound
-child = subprocess.Popen(bound(["sleep", "600"]))
+from components.deployment.child_process import die_with_parent
+child = subprocess.Popen(die_with_parent(["sleep", "600"]))
 print(child.pid, flush=True)
 time.sleep(600)
 """
