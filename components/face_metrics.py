@@ -13,46 +13,21 @@ from tensorflow_model_analysis.metrics import metric_types, metric_util
 
 from components.face_models import load_face_model
 from components.settings import EvaluatorSettings
-from facemodel.evaluation import metrics
+from facemodel.evaluation.inner_face import InnerFaceErrors
 
 METRIC = "error_mm"
 LABEL, PREDICTION = "face/coefficients", "iterations"
 CANDIDATE, BASELINE = "candidate", "baseline"
 
 
-class FaceErrors:
-    """Distances between faces that are given by coefficients.
+@functools.lru_cache(maxsize=2)
+def face_errors(face_model: str) -> InnerFaceErrors:
+    """Errors of a face model's coefficients; it is loaded once in a process.
 
     Args:
-      face_model: its name in the settings.
+      face_model: Name of the face model in the settings.
     """
-
-    def __init__(self, face_model: str):
-        model = load_face_model(face_model, level=0)
-        self._mean = model.mean[model.inner_face]
-        self._basis = model.basis[:, model.inner_face].reshape(model.coefficient_count, -1)
-
-    def vertices(self, coefficients) -> np.ndarray:
-        """[..., n] -> the inner face [..., V, 3] mm."""
-        offsets = np.asarray(coefficients, np.float32) @ self._basis
-        return self._mean + offsets.reshape(*offsets.shape[:-1], -1, 3)
-
-    def errors_mm(self, estimates, truth) -> np.ndarray:
-        """Mean distance after similarity alignment: [..., n] and [n] -> [...] mm.
-
-        It is infinite for an estimate that is not finite: no face was found.
-        """
-        estimates = np.asarray(estimates, np.float32)
-        found = np.isfinite(estimates).all(-1)
-        estimated = self.vertices(np.where(found[..., None], estimates, 0.0))
-        true = np.broadcast_to(self.vertices(truth), estimated.shape)
-        return np.where(found, metrics.vertex_error_mm(estimated, true), np.inf)
-
-
-@functools.lru_cache(maxsize=2)
-def face_errors(face_model: str) -> FaceErrors:
-    """FaceErrors, loaded once in a process."""
-    return FaceErrors(face_model)
+    return InnerFaceErrors(load_face_model(face_model, level=0))
 
 
 class AlignedError(tfma.metrics.Metric):

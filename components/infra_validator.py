@@ -29,7 +29,7 @@ from facemodel.records import read_records
 _TOLERANCE = 1e-3
 """Largest difference of coefficients between the server and this process."""
 
-_log = logging.getLogger("components.infra_validator")
+_log = logging.getLogger(__name__)
 
 
 def check_answers(

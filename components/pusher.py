@@ -12,9 +12,9 @@ from tfx.types.artifact import Artifact
 from tfx.types.standard_artifacts import InfraBlessing, Model, ModelBlessing, PushedModel
 from tfx.utils import path_utils
 
-from components.baseline import newest_served
 from components.deployment import registry
 from components.deployment.registry import CANDIDATE, STORED_AT
+from components.last_blessed_model import newest_served
 
 BLESSED_FILE, INFRA_BLESSED_FILE = "BLESSED", "INFRA_BLESSED"
 

@@ -121,7 +121,7 @@ class Pictures:
         one = np.ones(1, np.float32)
         light = shading.Light(0.45 * one, 0.6 * one, 0 * one, np.float32([[0, 0, 1]]))
         image, mask = shading.render_photo(
-            self._geometry,
+            self._geometry.fine,
             truth[None],
             colours[None],
             pose,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import logging
 import os
 import pathlib
 import shutil
+from collections.abc import Iterator
 
 import keras
 import numpy as np
@@ -16,7 +18,7 @@ import tensorflow as tf
 from components.deployment import warmup_requests
 from components.face_models import face_model_file, load_face_model
 from components.records.batches import record_batches, record_files
-from components.settings import DataSettings, ExportSettings, TrainerSettings
+from components.settings import TrainerSettings
 from components.trainer_arguments import (
     TrainerArguments,
     initial_weights,
@@ -25,10 +27,9 @@ from components.trainer_arguments import (
 )
 from facemodel.config import ConfigError
 from facemodel.files import files_digest
-from facemodel.morphable.geometry import FaceGeometry
-from facemodel.morphable.model import MorphableModel
 from facemodel.network import checkpoints, training
-from facemodel.network.pretrained import load_pretrained
+from facemodel.network.pretrained import create_regressor
+from facemodel.network.progress import LogProgress
 from facemodel.network.regressor import IterativeRegressor, build_network
 from facemodel.network.training import RegressorTrainer, Replica
 from facemodel.network.training_config import TrainingConfig
@@ -36,62 +37,74 @@ from facemodel.records import read_records
 from facemodel.saved_model.export import export_saved_model
 from facemodel.saved_model.metadata import ExportConfig
 
-_log = logging.getLogger("components.trainer")
+_log = logging.getLogger(__name__)
 
 
 def run_fn(fn_args) -> None:
     """Trains and exports.
 
     Args:
-      fn_args: of TFX: where records, model and logs are, and TrainerArguments as custom_config.
+      fn_args: FnArgs of TFX: places of records, model and logs, and TrainerArguments as
+        custom_config.
     """
     arguments = TrainerArguments(**fn_args.custom_config)
-    settings = TrainerSettings.from_json(arguments.trainer)
-    absl = logging.getLogger("absl")
-    level = absl.level  # Keras and TensorFlow leave another one behind
     train_folder = pathlib.Path(fn_args.train_files[0]).parent
     named = ((os.path.basename(path), path) for path in record_files(train_folder))
     digest = files_digest(named)[:16]
     folder = pathlib.Path(arguments.checkpoint_dir) / run_key(arguments, digest)
-    trainer = fit(arguments, settings, train_folder, folder, pathlib.Path(fn_args.model_run_dir))
-    export(
-        trainer,
-        arguments,
-        pathlib.Path(fn_args.serving_model_dir),
-        eval_files=record_files(pathlib.Path(fn_args.eval_files[0]).parent),
-        data_digest=digest,
-    )
-    absl.setLevel(level)
+    with _absl_level_kept():
+        trainer = fit(arguments, train_folder, folder, pathlib.Path(fn_args.model_run_dir))
+        export(
+            trainer,
+            arguments,
+            pathlib.Path(fn_args.serving_model_dir),
+            eval_files=record_files(pathlib.Path(fn_args.eval_files[0]).parent),
+            data_digest=digest,
+        )
+
+
+@contextlib.contextmanager
+def _absl_level_kept() -> Iterator[None]:
+    """Restores the level of absl's log, which Keras and TensorFlow change: TFX logs there."""
+    absl = logging.getLogger("absl")
+    level = absl.level
+    try:
+        yield
+    finally:
+        absl.setLevel(level)
 
 
 def fit(
-    arguments: TrainerArguments,
-    settings: TrainerSettings,
-    records: pathlib.Path,
-    folder: pathlib.Path,
-    logs: pathlib.Path,
+    arguments: TrainerArguments, records: pathlib.Path, folder: pathlib.Path, logs: pathlib.Path
 ) -> RegressorTrainer:
     """Trains, from the newest checkpoint in the folder if there is one.
 
     Args:
-      arguments: of the pipeline.
-      settings: of training.
-      records: folder with the records.
-      folder: for checkpoints.
-      logs: for the curve and TensorBoard.
+      arguments: Settings of the pipeline.
+      records: Folder with the records.
+      folder: Folder for checkpoints.
+      logs: Folder for the curve and TensorBoard.
+
+    Returns:
+      The trainer after its last step.
+
+    Raises:
+      ConfigError: if the devices cannot share a batch evenly.
+      WeightsError: if the initial weights are for another face model.
     """
-    model = load_face_model(DataSettings.from_json(arguments.data).face_model, settings.level)
-    config = settings.part(TrainingConfig)
+    settings, data = arguments.trainer_settings, arguments.data_settings
+    model, config = load_face_model(data.face_model, settings.level), settings.part(TrainingConfig)
     keras.utils.set_random_seed(config.seed)
     strategy = strategy_of(settings)
-    if config.batch_size % strategy.num_replicas_in_sync:
-        raise ConfigError(
-            "trainer.batch_size",
-            f"should be a multiple of the {strategy.num_replicas_in_sync} devices, "
-            f"got {config.batch_size}",
-        )
+    _check_batch_size(config.batch_size, strategy.num_replicas_in_sync)
     with strategy.scope():
-        regressor = _regressor(model, DataSettings.from_json(arguments.data), settings)
+        regressor = create_regressor(
+            model,
+            weights=initial_weights(settings),
+            model_path=face_model_file(data.face_model),
+            iterations=settings.iterations,
+            precision=settings.precision,
+        )
         trainer = training.create_trainer(regressor, config, replica=_replica)
         step = _resume(trainer, folder)
     batches = record_batches(records, model, config, skip=step)
@@ -106,27 +119,17 @@ def fit(
     return trainer
 
 
+def _check_batch_size(batch_size: int, devices: int) -> None:
+    if batch_size % devices:
+        problem = f"should be a multiple of the {devices} devices, got {batch_size}"
+        raise ConfigError("trainer.batch_size", problem)
+
+
 def strategy_of(settings: TrainerSettings) -> tf.distribute.Strategy:
     """How training is spread over devices."""
     if settings.strategy == "mirrored":
         return tf.distribute.MirroredStrategy()
     return tf.distribute.get_strategy()
-
-
-def _regressor(
-    model: MorphableModel, data: DataSettings, settings: TrainerSettings
-) -> IterativeRegressor:
-    """Untrained, or with weights that have to be for this face model; in the asked precision."""
-    if settings.init != "none":
-        return load_pretrained(
-            model,
-            weights=initial_weights(settings),
-            model_path=face_model_file(data.face_model),
-            iterations=settings.iterations,
-            precision=settings.precision,
-        )
-    network = build_network(model.coefficient_count, precision=settings.precision)
-    return IterativeRegressor(FaceGeometry.create(model), network, iterations=settings.iterations)
 
 
 def _replica() -> Replica:
@@ -151,17 +154,8 @@ def _callbacks(
         checkpoints.WriteCurve(logs / "curve.csv"),
         checkpoints.KeepCheckpoints(folder, every_s=settings.checkpoint_seconds),
         keras.callbacks.TensorBoard(str(logs), write_graph=False),
-        LogRounds(),
+        LogProgress(_log),
     ]
-
-
-class LogRounds(keras.callbacks.Callback):
-    """A line for each round of steps."""
-
-    def on_epoch_end(self, epoch, logs=None):
-        step, total = self.model.steps_done, self.model.config.steps
-        values = ", ".join(f"{name} {float(value):.3f}" for name, value in (logs or {}).items())
-        _log.info("step %d of %d: %s", step, total, values)
 
 
 def export(
@@ -181,8 +175,8 @@ def export(
       eval_files: records that warm-up requests are made of.
       data_digest: of the training records.
     """
-    settings = ExportSettings.from_json(arguments.export)
-    model = load_face_model(DataSettings.from_json(arguments.data).face_model, settings.level)
+    settings = arguments.export_settings
+    model = load_face_model(arguments.data_settings.face_model, settings.level)
     temporary = target.with_name(f".{target.name}.part")
     shutil.rmtree(temporary, ignore_errors=True)
     written = export_saved_model(

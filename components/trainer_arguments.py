@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import pathlib
 
-from components.settings import TrainerSettings
+from components.settings import DataSettings, ExportSettings, TrainerSettings
 from facemodel.files import file_digest
 from facemodel.network.weights import DEFAULT_WEIGHTS
 
@@ -30,6 +31,21 @@ class TrainerArguments:
     checkpoint_dir: str
     model_name: str
 
+    @functools.cached_property
+    def data_settings(self) -> DataSettings:
+        """The section data."""
+        return DataSettings.from_json(self.data)
+
+    @functools.cached_property
+    def trainer_settings(self) -> TrainerSettings:
+        """The section trainer."""
+        return TrainerSettings.from_json(self.trainer)
+
+    @functools.cached_property
+    def export_settings(self) -> ExportSettings:
+        """The section export."""
+        return ExportSettings.from_json(self.export)
+
 
 def run_key(arguments: TrainerArguments, data_digest: str) -> str:
     """Names a training run: the same for the same records, settings and code, wherever they lie."""
@@ -38,17 +54,18 @@ def run_key(arguments: TrainerArguments, data_digest: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def initial_weights(settings: TrainerSettings) -> pathlib.Path:
-    """The weights file that training starts from."""
-    return DEFAULT_WEIGHTS if settings.init == "shipped" else pathlib.Path(settings.init)
+def initial_weights(settings: TrainerSettings) -> pathlib.Path | None:
+    """The weights file that training starts from; None if it starts untrained."""
+    files = {"none": None, "shipped": DEFAULT_WEIGHTS}
+    return files.get(settings.init, pathlib.Path(settings.init))
 
 
 def origin(arguments: TrainerArguments, data_digest: str) -> dict:
     """Says which data, settings, code and parent made a model, for `facerelief lineage`."""
-    settings = TrainerSettings.from_json(arguments.trainer)
+    settings = arguments.trainer_settings
     parent = {"init": settings.init}
-    if settings.init != "none":
-        parent["sha256"] = file_digest(initial_weights(settings))
+    if weights := initial_weights(settings):
+        parent["sha256"] = file_digest(weights)
     return {
         "run_key": run_key(arguments, data_digest),
         "data": json.loads(arguments.data),

@@ -16,7 +16,7 @@ import subprocess
 from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2 as pb
 
-from components.deployment.child_process import die_with_parent
+from components.deployment.child_process import die_with_parent, log_tail
 from kubeflow import executor_io
 from kubeflow.executor_io import BUCKET, StepFailed, StepRun, artifacts_of
 from kubeflow.ir import IrStep
@@ -41,7 +41,7 @@ def run_container(step: IrStep, run: StepRun, message: pb.ExecutorInput) -> pb.E
     words = executor_io.command_line(step, message, staging)
     code = _run_process(words, log, folder, environment)
     if code:
-        raise StepFailed(f"{step.name} ended with code {code}; see {log}\n{_tail(log)}")
+        raise StepFailed(f"{step.name} ended with code {code}; see {log}\n{log_tail(log)}")
     output = executor_io.collect(step, message)
     for artifact in artifacts_of(output):
         if artifact.uri.startswith(BUCKET):
@@ -113,8 +113,3 @@ def _end(process: subprocess.Popen) -> None:
             os.killpg(process.pid, number)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(ENDING_S)
-
-
-def _tail(log: pathlib.Path, lines: int = 20) -> str:
-    with log.open(encoding="utf-8", errors="replace") as stream:
-        return "".join(stream.readlines()[-lines:]).rstrip()

@@ -85,6 +85,7 @@ def make_single_app(command: Callable[..., Any]) -> typer.Typer:
 
 
 def _options(
+    context: typer.Context,
     version: Annotated[
         bool,
         typer.Option(
@@ -94,8 +95,26 @@ def _options(
             is_eager=True,
         ),
     ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Show the notices of libraries, too.")
+    ] = False,
 ) -> None:
-    pass
+    if context.obj:
+        context.obj(verbose)
+
+
+def _set_notices(wanted: bool) -> None:
+    """Shows what libraries write to standard error of their own accord, or holds it back."""
+    import warnings
+
+    from serving import quiet
+
+    if wanted:
+        os.environ[quiet.LEVEL] = "0"
+    else:
+        os.environ.setdefault(quiet.LEVEL, "1")
+        warnings.simplefilter("ignore")
+        quiet.filter_notices()
 
 
 def _show_version(wanted: bool) -> None:
@@ -109,8 +128,7 @@ def _show_version(wanted: bool) -> None:
 
 def main() -> None:
     """Runs the command line."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
-    make_app()()
+    make_app()(obj=_set_notices)
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ _STEP = re.compile(r"Component \S+ is (running|finished)|An? cached execution|Ex
 
 _ADVICE = re.compile(r"Instructions for updating:|Couldn't find python-snappy")
 
-_log = logging.getLogger("pipeline.local_runner")
+_log = logging.getLogger("pipeline.local_runner")  # also as __main__
 
 
 def write_schema(config: configuration.PipelineConfig, places: PipelinePaths) -> pathlib.Path:

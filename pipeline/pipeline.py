@@ -12,15 +12,15 @@ from tfx import v1 as tfx
 
 from components import face_metrics
 from components.anomaly_gate import AnomalyGate
-from components.baseline import LastBlessedModel
 from components.code_digest import code_digest
 from components.deployment.server_process import server_label
 from components.face_example_gen import FaceExampleGen
 from components.infra_validator import FaceInfraValidator
+from components.last_blessed_model import LastBlessedModel
 from components.pusher import FacePusher
-from components.reconstruction import SplitReconstruction
 from components.record_schema import SCHEMA_FILE
 from components.report import FaceReport
+from components.split_reconstruction import SplitReconstruction
 from components.trainer_arguments import TrainerArguments
 from pipeline.config import PipelineConfig
 from pipeline.named_files import named_file
@@ -96,7 +96,7 @@ def model_steps(config: PipelineConfig, data: dict, *, served: str, checkpoint_d
     trainer = _trainer(config, data, checkpoint_dir)
     model = trainer.outputs["model"]
     baseline = LastBlessedModel(
-        model=model, serving_dir=served, code=code_digest("components.baseline")
+        model=model, serving_dir=served, code=code_digest("components.last_blessed_model")
     )
     evaluator = _evaluator(config, examples, model, baseline.outputs["baseline"])
     infra_validator = FaceInfraValidator(
@@ -186,7 +186,7 @@ def _reconstruction(config: PipelineConfig, examples, model, pusher):
         model=model,
         examples=examples,
         settings=config.reconstruction.to_json(),
-        code=code_digest("components.reconstruction"),
+        code=code_digest("components.split_reconstruction"),
     )
     reconstruction.add_upstream_node(pusher)
     return reconstruction

@@ -12,21 +12,8 @@ import numpy as np
 
 from facemodel.files import file_digest, files_digest
 from facemodel.morphable.landmarks import IBUG_68
-from facemodel.saved_model.metadata import ARRAYS as ARRAYS_FILE
-from facemodel.saved_model.metadata import ExportError, read_facts
+from facemodel.saved_model.metadata import ARRAY_FIELDS, ARRAYS, ExportError, read_facts
 from facemodel.saved_model.versions import newest_model
-
-ARRAYS = (
-    "mean",
-    "triangles",
-    "uv",
-    "albedo_mean",
-    "regions",
-    "region_names",
-    "inner_face",
-    "landmark_triangles",
-    "landmark_barycentric",
-)
 
 
 class ModelStoreError(ValueError):
@@ -64,8 +51,8 @@ def read_saved_model(path: str | os.PathLike[str]) -> SavedFaceModel:
         raise ModelStoreError(f"{pathlib.Path(path)}: no SavedModel in this folder")
     try:
         facts = read_facts(folder)
-        with np.load(folder / ARRAYS_FILE) as archive:
-            arrays = {name: archive[name] for name in ARRAYS}
+        with np.load(folder / ARRAYS) as archive:
+            arrays = {name: archive[name] for name in (*ARRAY_FIELDS, "region_names")}
         for name in ("landmark_triangles", "landmark_barycentric"):
             arrays[name] = arrays[name][list(IBUG_68)]
     except (OSError, LookupError, ValueError, zipfile.BadZipFile) as error:

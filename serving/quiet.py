@@ -1,22 +1,58 @@
-"""Keeps the start-up notices of native libraries off the screen, and nothing else."""
+"""Keeps the notices of native libraries off the screen, and nothing else.
+
+Run as a script it passes on standard input without them.
+"""
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import re
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 
+LEVEL = "TF_CPP_MIN_LOG_LEVEL"
+"""TensorFlow's variable of the environment; at 0 nothing is held back here, either."""
+
 _NOTICES = re.compile(
+    rb"^I\d{4} |"  # what absl has to say before it is set up: mediapipe, XLA
     rb"XNNPACK delegate|inference_feedback_manager|InitializeLog|gl_context|GL version|"
     rb"oneDNN custom operations|Could not find cuda drivers|Unable to register cu(FFT|DNN|BLAS)|"
     rb"cpu_feature_guard|To enable the following instructions|TF-TRT Warning|computation_placer|"
     rb"failed call to cuInit|libcuda reported version|kernel reported version|"
-    rb"XLA service 0x|StreamExecutor device|Compiled cluster using XLA|"
     rb"(?:retrieving CUDA diagnostic|hostname:)"
 )
+
+
+def notices_wanted() -> bool:
+    """Whether the environment asks for the notices, as `facerelief -v` does."""
+    return os.environ.get(LEVEL) == "0"
+
+
+def filter_notices() -> None:
+    """Filters what native code and child processes write to standard error, until the end.
+
+    Python's sys.stderr stays the terminal or file that it was. The filter is a process, which
+    still passes on the last words of one that crashes; it ends after all that write to it.
+    """
+    kept = os.dup(2)
+    command = [sys.executable, "-IS", __file__]
+    filtering = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=kept, start_new_session=True, bufsize=0
+    )
+    assert filtering.stdin
+    os.dup2(filtering.stdin.fileno(), 2)
+    filtering.stdin.close()
+    sys.stderr = open(kept, "w", buffering=1, errors="backslashreplace")  # noqa: SIM115
+
+    @atexit.register
+    def finish() -> None:
+        os.dup2(kept, 2)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            filtering.wait(timeout=1)  # a process that goes on may still write to it
 
 
 @contextlib.contextmanager
@@ -26,6 +62,9 @@ def without_notices() -> Iterator[None]:
     Works on the file descriptor, because native code does not know sys.stderr; so it holds back
     what other threads write, too, until the end of the block.
     """
+    if notices_wanted():
+        yield
+        return
     sys.stderr.flush()
     with tempfile.TemporaryFile() as held:
         saved = os.dup(2)
@@ -40,3 +79,13 @@ def without_notices() -> Iterator[None]:
             for line in held:
                 if not _NOTICES.search(line):
                     os.write(2, line)
+
+
+def _pass_on() -> None:
+    for line in sys.stdin.buffer:
+        if not _NOTICES.search(line):
+            os.write(1, line)
+
+
+if __name__ == "__main__":
+    _pass_on()

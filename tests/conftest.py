@@ -3,6 +3,7 @@
 import os
 import pathlib
 
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # xdist's workers load it uncaptured
 import numpy as np
 import pytest
 from keras import ops

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import ctypes
 import os
+import pathlib
 import signal
 import sys
 from collections.abc import Sequence
 
+_LIBC = ctypes.CDLL(None)
 _PR_SET_PDEATHSIG = 1
 _NO_SUCH_PROGRAM = 127
 
@@ -25,9 +27,20 @@ def die_with_parent(command: Sequence[str]) -> list[str]:
     return [sys.executable, "-m", __name__, str(os.getpid()), *command]
 
 
+def signal_at_end_of_parent(number: int) -> None:
+    """Has Linux send this process a signal when the thread that started it ends."""
+    _LIBC.prctl(_PR_SET_PDEATHSIG, number)
+
+
+def log_tail(path: str | os.PathLike[str], lines: int = 20) -> str:
+    """The last lines of what a process wrote to a file."""
+    with pathlib.Path(path).open(encoding="utf-8", errors="replace") as file:
+        return "".join(file.readlines()[-lines:]).rstrip()
+
+
 def main(parent: str, *command: str) -> None:
     """Becomes the command, unless the parent has ended already."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    signal_at_end_of_parent(signal.SIGKILL)
     if os.getppid() != int(parent):
         sys.exit(1)
     try:

@@ -20,7 +20,7 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from components.deployment.child_process import die_with_parent
+from components.deployment.child_process import die_with_parent, log_tail
 from facemodel.config import ConfigError
 
 SERVER_VARIABLE = "TF_SERVING_BIN"
@@ -98,7 +98,7 @@ def running_server(
         program has its port.
     """
     port = _free_port()
-    with tempfile.TemporaryFile() as log:
+    with tempfile.NamedTemporaryFile() as log:
         command = die_with_parent(server_command(base, name=name, port=port))
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
         try:
@@ -108,7 +108,9 @@ def running_server(
                 yield prediction_service_pb2_grpc.PredictionServiceStub(channel)
         except (grpc.RpcError, ServerError, ServerBusy) as error:
             kind = ServerBusy if _excused(error, process.poll(), port) else ServerError
-            raise kind(f"{_describe(error)}; the server's log ends:\n{_tail(log)}") from None
+            raise kind(
+                f"{_describe(error)}; the server's log ends:\n{log_tail(log.name)}"
+            ) from None
         finally:
             _end(process)
 
@@ -166,12 +168,6 @@ def _free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return listener.getsockname()[1]
-
-
-def _tail(log, size: int = 2000) -> str:
-    log.seek(0, os.SEEK_END)
-    log.seek(max(0, log.tell() - size))
-    return log.read().decode(errors="replace")
 
 
 def _end(process) -> None:

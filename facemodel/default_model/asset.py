@@ -10,6 +10,7 @@ from scipy import sparse
 
 from facemodel.default_model import albedo_basis, identity, landmarks, levels, regions
 from facemodel.files import atomic_path
+from facemodel.morphable.landmarks import MEDIAPIPE_COUNT
 
 NAME = "facerelief-makehuman"
 VERSION = "1.0"
@@ -114,15 +115,15 @@ def _landmark_arrays(
       opened: [478, 3] mm with the jaw open, of which the inner lips are taken.
     """
     arrays: dict[str, np.ndarray] = {}
-    lips, irises = list(landmarks.INNER_LIPS), np.arange(_IRIS_START, landmarks.COUNT)
+    lips, irises = list(landmarks.INNER_LIPS), np.arange(_IRIS_START, MEDIAPIPE_COUNT)
     rest = np.setdiff1d(np.arange(_IRIS_START), lips)
     means, open_means = geometry.means(), geometry.means(jaw_open=LANDMARK_JAW_OPENING)
     for level, mesh in enumerate(geometry.meshes):
         corners = mesh.regions[mesh.triangles]
         skin = (corners == regions.SKIN).all(1)
         eyes = np.isin(corners, (regions.EYE_LEFT, regions.EYE_RIGHT)).all(1)
-        chosen = np.empty(landmarks.COUNT, np.int32)
-        weights = np.empty((landmarks.COUNT, 3), np.float32)
+        chosen = np.empty(MEDIAPIPE_COUNT, np.int32)
+        weights = np.empty((MEDIAPIPE_COUNT, 3), np.float32)
         for group, points, surface, allowed in (
             (rest, closed, means[level], skin),
             (irises, closed, means[level], eyes),

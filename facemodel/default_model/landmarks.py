@@ -19,11 +19,11 @@ import scipy.optimize
 from scipy.spatial import cKDTree
 
 from facemodel.default_model import portrait, zbuffer
+from facemodel.morphable.mesh import vertex_normals
 
 Detector = Callable[[np.ndarray], "np.ndarray | None"]
 """Finds the face in an image, uint8 [H, W, 3]: [478, 2] px (pixel centres at +0.5), or None."""
 
-COUNT = 478
 UPPER_INNER_LIP = (191, 80, 81, 82, 13, 312, 311, 310, 415)
 LOWER_INNER_LIP = (95, 88, 178, 87, 14, 317, 402, 318, 324)
 INNER_LIPS = (*UPPER_INNER_LIP, *LOWER_INNER_LIP)
@@ -90,7 +90,7 @@ def locate(
     if (seen < _FEWEST_VIEWS).any():
         raise LandmarkError(f"landmark {seen.argmin()} was seen in {seen.min()} pictures only")
     surface = np.unique(triangles[outside])
-    normals = portrait.vertex_normals(vertices, triangles)[surface]
+    normals = vertex_normals(vertices, triangles)[surface]
     return _robust_centres(np.stack(points), np.stack(views), vertices[surface], normals)
 
 

@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 
 from facemodel.default_model import zbuffer
+from facemodel.morphable.mesh import vertex_normals
 
 _CENTRE_MM = np.array([0.0, -28.0, -30.0])
 _LIGHT = np.array([0.0, 0.4, 1.0])
@@ -67,20 +68,6 @@ def render_portrait(
     picture[rows, columns] = _mix(colours, triangles[seen], weights) * brightness[:, None]
     image = np.round(np.clip(picture, 0, 1) * 255).astype(np.uint8)
     return Portrait(image=image, triangle_ids=ids, corners=corners, mm_per_px=mm_per_px)
-
-
-def vertex_normals(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
-    """[V, 3] unit normals, means of the triangles' weighted by area."""
-    a, b, c = (vertices[triangles[:, corner]] for corner in range(3))
-    faces = np.cross(b - a, c - a)
-    sums = np.stack(
-        [
-            np.bincount(triangles.ravel(), np.repeat(faces[:, axis], 3), minlength=len(vertices))
-            for axis in range(3)
-        ],
-        axis=1,
-    )
-    return sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)
 
 
 def _mix(values: np.ndarray, corners: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -1,4 +1,8 @@
-"""Which triangle is seen in each pixel, and where a ray meets it. Plain numpy, double precision."""
+"""Which triangle is seen in each pixel, and where a ray meets it. Plain numpy, double precision.
+
+rendering.numpy_rasterizer is faster, but rounds to float32 and leaves out triangles seen from
+behind, which raw meshes have.
+"""
 
 from __future__ import annotations
 

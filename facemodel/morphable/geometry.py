@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from facemodel.backend import Tensor
 from facemodel.morphable import landmarks
 from facemodel.morphable.landmark_noise import LandmarkNoise
 from facemodel.morphable.landmarks import INNER_51
@@ -23,13 +24,13 @@ class Surface(NamedTuple):
 
     Attributes:
       mean: [V, 3] mm.
-      basis: [n, 3 V] mm per unit of each coefficient.
+      flat_basis: [n, 3 V] mm per unit of each coefficient.
       triangles: [T, 3] int32.
       vertex_triangles: [V, D] int32, the triangles around each vertex, padded with T.
     """
 
     mean: Any
-    basis: Any
+    flat_basis: Any
     triangles: Any
     vertex_triangles: Any
 
@@ -38,11 +39,8 @@ class FaceGeometry(NamedTuple):
     """Constants of one face model at one level, as tensors of the Keras backend.
 
     Attributes:
-      mean: [V, 3] mm.
-      basis: [n, 3 V] mm per unit of each coefficient.
-      triangles: [T, 3] int32.
-      vertex_triangles: [V, D] int32, the triangles around each vertex, padded with T.
-      coarse: the mesh with the fewest vertices, which the loop draws.
+      fine: The mesh that is the result.
+      coarse: The mesh with the fewest vertices, which the loop renders.
       landmark_mean: [51, 3] mm, the inner landmarks on the mean face.
       landmark_basis: [n, 51 * 3] mm.
       landmark_weights: [51] how much each counts in a pose: one over its squared error, mean 1.
@@ -55,10 +53,7 @@ class FaceGeometry(NamedTuple):
       prior_sd: [n] and how far it may stray.
     """
 
-    mean: Any
-    basis: Any
-    triangles: Any
-    vertex_triangles: Any
+    fine: Surface
     coarse: Surface
     landmark_mean: Any
     landmark_basis: Any
@@ -82,7 +77,7 @@ class FaceGeometry(NamedTuple):
         at = (model.triangles, model.landmark_triangles[inner], model.landmark_barycentric[inner])
         prior_mean, prior_sd = _prior(model)
         arrays = cls(
-            **_surface(model.mean, model.basis, model.triangles)._asdict(),
+            fine=_surface(model.mean, model.basis, model.triangles),
             coarse=_surface(model.coarse.mean, model.coarse.basis, model.coarse.triangles),
             landmark_mean=landmarks.embedded_points(model.mean, *at),
             landmark_basis=landmarks.embedded_points(model.basis, *at).reshape(
@@ -143,18 +138,18 @@ def compute_gram_factor(basis: np.ndarray) -> np.ndarray:
     return (vectors * np.sqrt(np.clip(values, 0.0, None))).astype(np.float32)
 
 
-def decode(geometry: Surface | FaceGeometry, coefficients):
+def decode(surface: Surface, coefficients) -> Tensor:
     """Builds faces: [B, n] coefficients -> [B, V, 3] mm, model space (paper eq. 1 and 2)."""
-    offsets = ops.matmul(coefficients, geometry.basis)
-    return geometry.mean + ops.reshape(offsets, (-1, *geometry.mean.shape))
+    offsets = ops.matmul(coefficients, surface.flat_basis)  # [B, n] @ [n, 3 V]
+    return surface.mean + ops.reshape(offsets, (-1, *surface.mean.shape))
 
 
-def decode_landmarks(geometry: FaceGeometry, coefficients):
+def decode_landmarks(geometry: FaceGeometry, coefficients) -> Tensor:
     """The 51 inner landmarks on faces: [B, n] coefficients -> [B, 51, 3] mm, model space."""
     offsets = ops.matmul(coefficients, geometry.landmark_basis)
     return geometry.landmark_mean + ops.reshape(offsets, (-1, *geometry.landmark_mean.shape))
 
 
-def inner_landmarks(landmarks):
+def inner_landmarks(landmarks) -> Tensor:
     """The 51 of 478 landmarks [B, 478, 2] that poses and fits use."""
     return ops.take(landmarks, np.asarray(INNER_51), axis=1)

@@ -10,6 +10,7 @@ import os
 import numpy as np
 
 from facemodel.files import DATA
+from facemodel.morphable.landmarks import MEDIAPIPE_COUNT
 from facemodel.morphable.mesh import CoarseMesh, ModelError
 
 DEFAULT_MODEL = DATA / "default_model.npz"
@@ -168,8 +169,8 @@ class MorphableModel:
             "coarse.basis": (self.coefficient_count, coarse_count, 3),
             "coarse.triangles": (len(self.coarse.triangles), 3),
             "regions": (vertex_count,),
-            "landmark_triangles": (478,),
-            "landmark_barycentric": (478, 3),
+            "landmark_triangles": (MEDIAPIPE_COUNT,),
+            "landmark_barycentric": (MEDIAPIPE_COUNT, 3),
             "inner_face": (vertex_count,),
             "uv": (vertex_count, 2),
             "expression_names": (len(self.expression),),

@@ -10,7 +10,6 @@ from facemodel.morphable.mesh import CoarseMesh
 _ROWS, _COLUMNS = 24, 24
 _RADII_MM = np.array([72.0, 95.0, 70.0])
 _CENTRE_MM = np.array([0.0, -28.0, -20.0])
-_LANDMARKS = 478
 
 
 def fields(seed: int) -> dict:
@@ -82,7 +81,7 @@ def _grid_triangles(rows: int, columns: int) -> np.ndarray:
 
 def _landmarks(rng: np.random.Generator, grid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Spreads 478 points over the inner part; the inner 51 over a wide ring of it."""
-    spread = rng.uniform(-0.6, 0.6, size=(_LANDMARKS, 2))
+    spread = rng.uniform(-0.6, 0.6, size=(landmarks.MEDIAPIPE_COUNT, 2))
     inner = np.asarray(landmarks.INNER_51)
     turn = np.linspace(0, 2 * np.pi, len(inner), endpoint=False)
     radius = np.linspace(0.15, 0.6, len(inner))

@@ -37,10 +37,43 @@ def load_pretrained(
     Raises:
       WeightsError: if the file is missing or broken, or was trained for another face model.
     """
-    arrays = read_weights_for(model, weights=weights, model_path=model_path)
+    return create_regressor(
+        model,
+        weights=weights or DEFAULT_WEIGHTS,
+        model_path=model_path,
+        iterations=iterations,
+        precision=precision,
+    )
+
+
+def create_regressor(
+    model: MorphableModel,
+    *,
+    weights: str | os.PathLike[str] | None,
+    model_path: str | os.PathLike[str] | None = None,
+    iterations: int = ITERATIONS,
+    precision: str = "float32",
+    geometry: FaceGeometry | None = None,
+) -> IterativeRegressor:
+    """Builds the regressor for a face model, untrained or with weights.
+
+    Args:
+      model: Face model.
+      weights: File of the initial weights, .npz; untrained if None.
+      model_path: File of the face model; the default model's if None.
+      iterations: K of the loop.
+      precision: Precision of the network, see build_network.
+      geometry: Tensors of the face model, where they exist already; made if None.
+
+    Raises:
+      WeightsError: as load_pretrained.
+    """
     network = build_network(model.coefficient_count, precision=precision)
-    put_weights(network, arrays, weights or DEFAULT_WEIGHTS)
-    return IterativeRegressor(FaceGeometry.create(model), network, iterations=iterations)
+    if weights:
+        arrays = read_weights_for(model, weights=weights, model_path=model_path)
+        put_weights(network, arrays, weights)
+    geometry = geometry or FaceGeometry.create(model)
+    return IterativeRegressor(geometry, network, iterations=iterations)
 
 
 def read_weights_for(

@@ -61,12 +61,12 @@ class Replica(NamedTuple):
     """One of the devices that share a batch.
 
     Attributes:
-      index: Number of the device, from 0.
-      count: Number of devices.
+      replica_id: Number of the device, from 0.
+      num_replicas: Number of devices.
     """
 
-    index: Any
-    count: int
+    replica_id: Any
+    num_replicas: int
 
 
 class RegressorTrainer(keras.Model):
@@ -113,7 +113,7 @@ class RegressorTrainer(keras.Model):
           Estimates [B, K + 1, n], the start first, and the ground truth [B, n].
         """
         rng = self._rng(inputs["step"][0] if "step" in inputs else self.step)
-        batch = self.sample_batch(rng) if "step" in inputs else OnlineBatch(**inputs)
+        batch = OnlineBatch(**inputs) if "grey" in inputs else self.sample_batch(rng)  # type: ignore[misc]
         batch = OnlineBatch(*(ops.stop_gradient(field) for field in batch))
         start = ops.zeros_like(batch.coefficients)
         if training:
@@ -129,10 +129,10 @@ class RegressorTrainer(keras.Model):
         return int(ops.convert_to_numpy(self.step))
 
     def _rng(self, step) -> RandomStreams:
-        index, count = self._replica()
-        step = ops.cast(step, "uint32") * count + ops.cast(index, "uint32")
+        replica_id, num_replicas = self._replica()
+        step = ops.cast(step, "uint32") * num_replicas + ops.cast(replica_id, "uint32")
         key = ops.stack([ops.cast(self.config.seed, "uint32"), step])
-        return DeviceStreams(key, self.config.batch_size // count)
+        return DeviceStreams(key, self.config.batch_size // num_replicas)
 
     def _squared_errors(self, y_pred):
         """Mean squared vertex distances [K + 1] mm^2 of the start and the K estimates (eq. 3)."""

@@ -8,7 +8,7 @@ from keras import ops
 
 from facemodel import camera
 from facemodel.camera import Pose
-from facemodel.morphable.geometry import FaceGeometry, Surface
+from facemodel.morphable.geometry import Surface
 from facemodel.rendering import rasterizer
 from facemodel.rendering.lighting import irradiance
 
@@ -34,36 +34,36 @@ class Light(NamedTuple):
     direction: Any
 
 
-def vertex_normals(geometry: Surface | FaceGeometry, vertices):
+def vertex_normals(surface: Surface, vertices):
     """Computes normals that point outwards, averaged over the triangles around each vertex by area.
 
     Args:
-      geometry: of the face model.
+      surface: Mesh of the face model.
       vertices: [B, V, 3] in any right-handed frame.
 
     Returns:
       [B, V, 3] unit vectors in that frame.
     """
-    corners = rasterizer.triangle_corners(vertices, geometry.triangles)
-    return _unit(_summed_normals(geometry, corners))
+    corners = rasterizer.triangle_corners(vertices, surface.triangles)
+    return _unit(_summed_normals(surface, corners))
 
 
-def _summed_normals(geometry: Surface | FaceGeometry, corners):
+def _summed_normals(surface: Surface, corners):
     """[B, V, 3] sums of the normals of the triangles around each vertex, by area."""
     first, second, third = corners
     normals = ops.pad(_cross(second - first, third - first), [[0, 0], [0, 1], [0, 0]])
-    around = [geometry.vertex_triangles[:, k] for k in range(geometry.vertex_triangles.shape[1])]
+    around = [surface.vertex_triangles[:, k] for k in range(surface.vertex_triangles.shape[1])]
     return sum(ops.take(normals, triangle, axis=1) for triangle in around)
 
 
-def render_shading(geometry: Surface | FaceGeometry, vertices, pose: Pose, *, size: int):
-    """Renders what the network sees of the current geometry: frontal shading and mask.
+def render_shading(surface: Surface, vertices, pose: Pose, *, size: int):
+    """Renders what the network sees of the current estimate: frontal shading and mask.
 
     The light comes from the viewer, so shading is the third component of the unit normal in the
     camera frame.
 
     Args:
-      geometry: of the face model.
+      surface: Mesh of the face model.
       vertices: [B, V, 3] mm, model space.
       pose: of the faces in the image, [B, ...].
       size: px, side of the image.
@@ -74,24 +74,24 @@ def render_shading(geometry: Surface | FaceGeometry, vertices, pose: Pose, *, si
     Source: paper section 5.1 and figure 3.
     """
     screen = camera.project(vertices, pose)
-    corners = rasterizer.triangle_corners(screen, geometry.triangles)
+    corners = rasterizer.triangle_corners(screen, surface.triangles)
     triangle_id = rasterizer.rasterize_corners(corners, height=size, width=size)
-    normals = _normals_on_screen(geometry, corners, pose.scale)
-    pixel, normals = rasterizer.sample(screen, normals, geometry.triangles, triangle_id)
+    normals = _normals_on_screen(surface, corners, pose.scale)
+    pixel, normals = rasterizer.sample(screen, normals, surface.triangles, triangle_id)
     length = ops.sqrt(ops.maximum(ops.sum(normals * normals, 0), _TINY))
     shading = ops.maximum(normals[2] / length, 0.0)
     mask = ops.cast(triangle_id >= 0, "float32")
     return rasterizer.to_image(shading, pixel, ops.shape(triangle_id)), mask
 
 
-def _normals_on_screen(geometry: Surface | FaceGeometry, corners, scale):
+def _normals_on_screen(surface: Surface, corners, scale):
     """Unit normals [B, V, 3] in the camera frame from corners on the screen, weak perspective.
 
     The camera frame in pixels is diag(1, -1, scale) times screen space, so cross products change by
     its cofactors.
     """
     cofactors = ops.stack([-scale, scale, -ops.ones_like(scale)], -1)
-    return _unit(_summed_normals(geometry, corners) * cofactors[:, None, :])
+    return _unit(_summed_normals(surface, corners) * cofactors[:, None, :])
 
 
 def phong(normals, albedo, light: Light, *, shininess: float = SHININESS, surround=1.0, lit=1.0):
@@ -125,7 +125,7 @@ def phong(normals, albedo, light: Light, *, shininess: float = SHININESS, surrou
 
 
 def render_photo(
-    geometry: FaceGeometry,
+    surface: Surface,
     vertices,
     albedo,
     pose: Pose,
@@ -140,7 +140,7 @@ def render_photo(
     """Renders a face as a photo, on black.
 
     Args:
-      geometry: of the face model.
+      surface: Mesh of the face model.
       vertices: [B, V, 3] mm, model space.
       albedo: [B, V, 3] in [0, 1].
       pose: of the faces in the image, [B, ...].
@@ -158,10 +158,10 @@ def render_photo(
     Source: paper section 6.1, eq. 4.
     """
     screen = camera.project(vertices, pose, inverse_distance=inverse_distance)
-    triangle_id = rasterizer.rasterize(screen, geometry.triangles, height=height, width=width)
-    normals = ops.einsum("bij,bvj->bvi", pose.rotation, vertex_normals(geometry, vertices))
+    triangle_id = rasterizer.rasterize(screen, surface.triangles, height=height, width=width)
+    normals = ops.einsum("bij,bvj->bvi", pose.rotation, vertex_normals(surface, vertices))
     attributes = ops.concatenate([normals, albedo, *_reaching(normals, environment, lit)], -1)
-    pixel, values = rasterizer.sample(screen, attributes, geometry.triangles, triangle_id)
+    pixel, values = rasterizer.sample(screen, attributes, surface.triangles, triangle_id)
     pixels = rasterizer.to_image(ops.transpose(values), pixel, ops.shape(triangle_id))
     mask = ops.cast(triangle_id >= 0, "float32")
     normals, albedo, *reaching = _split(pixels, albedo.shape[-1], environment, lit)

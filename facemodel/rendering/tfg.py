@@ -21,7 +21,7 @@ from tensorflow_graphics.rendering.camera import perspective
 from tensorflow_graphics.rendering.reflectance import lambertian, phong
 
 from facemodel.camera import Pose
-from facemodel.morphable.geometry import FaceGeometry
+from facemodel.morphable.geometry import Surface
 from facemodel.rendering import numpy_rasterizer
 from facemodel.rendering.shading import SHININESS, Light
 
@@ -30,7 +30,7 @@ _CHUNK = 16_384
 
 
 def render_photo_tfg(
-    geometry: FaceGeometry,
+    surface: Surface,
     vertices,
     albedo,
     pose: Pose,
@@ -44,20 +44,7 @@ def render_photo_tfg(
 ):
     """Renders a face as a photo, on black; the batch size must be static.
 
-    Args:
-      geometry: of the face model.
-      vertices: [B, V, 3] mm, model space.
-      albedo: [B, V, 3] in [0, 1].
-      pose: of the faces in the image, [B, ...].
-      light: of [B, ...] tensors.
-      height: px.
-      width: px.
-      inverse_distance: [B] 1/mm, one over the camera's distance; None for weak perspective.
-      environment: [B, 9, 3] as for rendering.render_photo.
-      lit: [B, V] the same.
-
-    Returns:
-      rgb [B, H, W, 3] in [0, 1]; mask [B, H, W], 1 on the face and 0 outside.
+    Arguments and results are those of shading.render_photo.
 
     Source: paper section 6.1, eq. 4.
     """
@@ -65,11 +52,11 @@ def render_photo_tfg(
     pose, light = tf.nest.map_structure(tf.convert_to_tensor, (pose, light))
     inverse = tf.zeros_like(pose.scale) if inverse_distance is None else inverse_distance
     screen, normals = _surface(
-        vertices, pose, tf.convert_to_tensor(inverse), geometry.triangles, geometry.vertex_triangles
+        vertices, pose, tf.convert_to_tensor(inverse), surface.triangles, surface.vertex_triangles
     )
     pixel, triangle, slot = tf.numpy_function(
         _rasterize,
-        [screen, geometry.triangles, height, width],
+        [screen, surface.triangles, height, width],
         (tf.int32, tf.int32, tf.int32),
         stateful=False,
     )
@@ -83,7 +70,7 @@ def render_photo_tfg(
     table = tf.reshape(tf.concat([*columns.values()], -1), (-1, sum(size for _, size in layout)))
     fixed = {"height": height, "width": width, "layout": layout}
     rgb = tf.map_fn(
-        lambda chunk: _shade(table, light, geometry.triangles, *chunk, **fixed),
+        lambda chunk: _shade(table, light, surface.triangles, *chunk, **fixed),
         chunks,
         parallel_iterations=1,
         fn_output_signature=tf.TensorSpec((_CHUNK, 3), tf.float32),

@@ -16,19 +16,15 @@ import tensorflow as tf
 import facemodel
 from facemodel.morphable.model import MorphableModel
 from facemodel.network.regressor import IterativeRegressor
-from facemodel.saved_model.metadata import ARRAYS, EXTRA, METADATA, ExportConfig, ExportError
-from facemodel.saved_model.signatures import FaceServer
-
-ARRAY_FIELDS = (
-    "mean",
-    "triangles",
-    "uv",
-    "albedo_mean",
-    "regions",
-    "inner_face",
-    "landmark_triangles",
-    "landmark_barycentric",
+from facemodel.saved_model.metadata import (
+    ARRAY_FIELDS,
+    ARRAYS,
+    EXTRA,
+    METADATA,
+    ExportConfig,
+    ExportError,
 )
+from facemodel.saved_model.signatures import FaceServer
 
 
 def export_saved_model(

@@ -14,6 +14,17 @@ EXTRA = pathlib.Path("assets.extra")
 """The folder that a server leaves alone, below that of the version."""
 METADATA = EXTRA / "metadata.json"
 ARRAYS = EXTRA / "model.npz"
+ARRAY_FIELDS = (
+    "mean",
+    "triangles",
+    "uv",
+    "albedo_mean",
+    "regions",
+    "inner_face",
+    "landmark_triangles",
+    "landmark_barycentric",
+)
+"""Fields of the face model that are its arrays there, beside region_names."""
 WARMUP_REQUESTS = EXTRA / "tf_serving_warmup_requests"
 """PredictionLogs as TFRecords, where TensorFlow Serving looks for them."""
 LANDMARK_NOISE_MM = 3.0

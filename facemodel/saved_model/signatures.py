@@ -18,6 +18,7 @@ from facemodel.fitting.crop import grey_crop
 from facemodel.fitting.landmark_fit import landmark_fit
 from facemodel.morphable import landmarks
 from facemodel.morphable.geometry import FaceGeometry, decode
+from facemodel.morphable.landmarks import MEDIAPIPE_COUNT
 from facemodel.morphable.model import MorphableModel
 from facemodel.network.regressor import IterativeRegressor
 from facemodel.rendering.shading import render_shading
@@ -58,7 +59,7 @@ class FaceServer(tf.Module):
         weights = (variable.value for variable in regressor.network.variables)
         self._variables = [*keras.tree.flatten(geometry), *weights]
 
-    @_function(input_signature=[tf.TensorSpec([None, 478, 2], tf.float32)])
+    @_function(input_signature=[tf.TensorSpec([None, MEDIAPIPE_COUNT, 2], tf.float32)])
     def align(self, landmarks_478):
         """[B, 478, 2] px -> crop_from_image [B, 2, 3], inner landmarks in the crop [B, 51, 2].
 
@@ -98,9 +99,9 @@ class FaceServer(tf.Module):
             {"grey": grey, "landmarks": crop_landmarks, "start": start}, training=False
         )
         coefficients = iterations[:, -1]
-        vertices = decode(geometry, coefficients)
+        vertices = decode(geometry.fine, coefficients)
         crop_pose = fit_face_pose(geometry, coefficients, crop_landmarks)
-        shading, mask = render_shading(geometry, vertices, crop_pose, size=camera.CROP_SIZE)
+        shading, mask = render_shading(geometry.fine, vertices, crop_pose, size=camera.CROP_SIZE)
         pose = camera.transform_pose(crop_pose, transforms.invert_similarity(crop_from_image))
         outputs = {
             "coefficients": coefficients,
@@ -127,7 +128,7 @@ class FaceServer(tf.Module):
     @_function(
         input_signature=[
             tf.TensorSpec([None, None, None, 3], tf.uint8, name="image"),
-            tf.TensorSpec([None, 478, 2], tf.float32, name="landmarks"),
+            tf.TensorSpec([None, MEDIAPIPE_COUNT, 2], tf.float32, name="landmarks"),
         ]
     )
     def serving_default(self, image, landmarks):
@@ -140,7 +141,7 @@ class FaceServer(tf.Module):
     @_function(
         input_signature=[
             tf.TensorSpec([None], tf.string, name="image_bytes"),
-            tf.TensorSpec([None, 478, 2], tf.float32, name="landmarks"),
+            tf.TensorSpec([None, MEDIAPIPE_COUNT, 2], tf.float32, name="landmarks"),
         ]
     )
     def encoded(self, image_bytes, landmarks):

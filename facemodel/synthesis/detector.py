@@ -35,6 +35,6 @@ def simulate_detection(
     Returns:
       [B, L, 2] px as detected, and [B] px, the standard deviation of the error.
     """
-    strength = scale * config.landmark_noise.of(rng.uniform("landmarks/strength"))
+    strength = scale * config.landmark_noise.from_uniform(rng.uniform("landmarks/strength"))
     errors = sample_landmark_noise(measured, rng)
     return landmarks + strength[:, None, None] * errors, strength * measured.sigma_mm

@@ -11,7 +11,7 @@ class Range(NamedTuple):
     low: float
     high: float
 
-    def of(self, uniform):
+    def from_uniform(self, uniform):
         """Maps [0, 1) to the range."""
         return self.low + (self.high - self.low) * uniform
 
@@ -28,7 +28,7 @@ class Normal(NamedTuple):
     low: float
     high: float
 
-    def of(self, normal):
+    def from_normal(self, normal):
         """Maps N(0, 1) to the distribution."""
         from keras import ops
 

@@ -77,7 +77,7 @@ def _natural(units: ExpressionUnits, config: SynthesisConfig, rng: RandomStreams
     strength = _humped(rng.uniform("expression/strength", (groups,)), 1.2, 1.6)
     strength = _choose(groups, config, rng) * strength
     side = rng.uniform("expression/side", (units.count,)) < _BOTH_SIDES
-    share = _SIDE_STRENGTH.of(rng.uniform("expression/share", (units.count,)))
+    share = _SIDE_STRENGTH.from_uniform(rng.uniform("expression/share", (units.count,)))
     weights = ops.take(strength, units.group, axis=1) * ops.where(side, share, 0.0)
     opens = rng.uniform("expression/opens", (1,)) < _OPEN_FRACTION
     opening = ops.where(opens, _humped(rng.uniform("expression/opening", (1,)), 1.0, 2.0), 0.0)

@@ -34,14 +34,14 @@ class OnlineBatch(NamedTuple):
     sigma_px: Any
 
 
-def online_batch(
+def online_batch_and_exact(
     model: SceneModel,
     config: SynthesisConfig,
     rng: RandomStreams,
     measured: LandmarkNoise,
     *,
     size: int = camera.CROP_SIZE,
-) -> OnlineBatch:
+) -> tuple[OnlineBatch, Any]:
     """Draws faces and renders them straight into the crop that serving would cut out.
 
     Works inside a compiled step on any backend; all shapes are known beforehand.
@@ -53,6 +53,9 @@ def online_batch(
       measured: noise of the 51 inner landmarks, LandmarkNoise.load().select(INNER_51).
       size: px, side of the crop.
 
+    Returns:
+      The batch, and its exact landmarks [B, 51, 2] px in the crop.
+
     Source: paper section 5.1 (crop) and 6.1 (data).
     """
     scene = sample_scene(model, config, rng, size=size)
@@ -62,9 +65,22 @@ def online_batch(
     crop_from_image = crop_around(model.geometry, landmarks, size=size)
     pose = camera.transform_pose(scene.pose, crop_from_image)
     rendering = render_scene(model, scene, size=size, pose=pose, grey=True)
-    return OnlineBatch(
+    batch = OnlineBatch(
         grey=rendering.image[..., 0],
         landmarks=transforms.apply_similarity(crop_from_image, landmarks),
         coefficients=scene.coefficients,
         sigma_px=sigma_px * transforms.similarity_scale(crop_from_image),
     )
+    return batch, transforms.apply_similarity(crop_from_image, true)
+
+
+def online_batch(
+    model: SceneModel,
+    config: SynthesisConfig,
+    rng: RandomStreams,
+    measured: LandmarkNoise,
+    *,
+    size: int = camera.CROP_SIZE,
+) -> OnlineBatch:
+    """The batch of online_batch_and_exact alone, which has the same arguments."""
+    return online_batch_and_exact(model, config, rng, measured, size=size)[0]

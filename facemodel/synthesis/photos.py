@@ -74,7 +74,7 @@ def render_scene(
         colours, effects = luma(colours)[..., None], _grey_effects(effects)
         environment = None if environment is None else luma(environment)[..., None]
     face, mask = render(
-        model.geometry, vertices, colours, pose, scene.light,
+        model.geometry.fine, vertices, colours, pose, scene.light,
         height=size, width=size, inverse_distance=scene.inverse_distance,
         environment=environment, lit=_light_attributes(model, scene, vertices),
     )  # fmt: skip

@@ -77,7 +77,7 @@ class SceneModel:
     @property
     def identity_count(self) -> int:
         """I, how many identity coefficients a face has."""
-        return self.geometry.basis.shape[0] - self.units.count
+        return self.geometry.prior_mean.shape[0] - self.units.count
 
     @property
     def albedo_count(self) -> int:
@@ -94,6 +94,7 @@ def _tones(model: MorphableModel) -> np.ndarray:
 
 
 def _mean_normals(model: MorphableModel) -> np.ndarray:
+    """Those of mesh.vertex_normals in float32, to whose last bit records are the same."""
     first, second, third = (model.mean[model.triangles[:, k]] for k in range(3))
     areas = np.cross(second - first, third - first)
     normals = np.zeros_like(model.mean)
@@ -139,16 +140,20 @@ def sample_scene(
 
     Source: paper section 6.1.
     """
-    gradient = config.ambient_gradient.of(rng.normal("light/gradient", (3,)))
+    gradient = config.ambient_gradient.from_normal(rng.normal("light/gradient", (3,)))
     return Scene(
         coefficients=sample_coefficients(model, config, rng),
         albedo_coefficients=_sample_albedo(model, config, rng),
         pose=_sample_pose(model, config, rng),
-        inverse_distance=config.inverse_distance.of(rng.uniform("camera/inverse_distance")),
+        inverse_distance=config.inverse_distance.from_uniform(
+            rng.uniform("camera/inverse_distance")
+        ),
         light=_sample_light(config, rng),
         ambient_gradient=gradient,
         environment=sample_environment(config, rng) if config.environment.high > 0 else None,
-        shadow=config.shadow.of(rng.uniform("light/shadow")) if config.shadow.high > 0 else None,
+        shadow=config.shadow.from_uniform(rng.uniform("light/shadow"))
+        if config.shadow.high > 0
+        else None,
         effects=photograph.sample_effects(config, rng, size=size or config.image_size),
     )
 
@@ -186,15 +191,17 @@ def _choose_textures(model: SceneModel, config: SynthesisConfig, rng: RandomStre
 def _sample_pose(model: SceneModel, config: SynthesisConfig, rng: RandomStreams) -> Pose:
     turns = rng.normal("pose/angles", (3,))
     spreads = (config.yaw_deg, config.pitch_deg, config.roll_deg)
-    degrees = [spread.of(turns[:, k]) for k, spread in enumerate(spreads)]
+    degrees = [spread.from_normal(turns[:, k]) for k, spread in enumerate(spreads)]
     if config.even_yaw_fraction:
-        even = Range(config.yaw_deg.low, config.yaw_deg.high).of(rng.uniform("pose/even_yaw"))
+        even = Range(config.yaw_deg.low, config.yaw_deg.high).from_uniform(
+            rng.uniform("pose/even_yaw")
+        )
         chosen = rng.uniform("pose/evenly") < config.even_yaw_fraction
         degrees[0] = ops.where(chosen, even, degrees[0])
     yaw, pitch, roll = (np.pi / 180 * angle for angle in degrees)
     rotation = transforms.euler_rotation(yaw, pitch, roll)
-    scale = _PIXEL_SCALE * config.relative_scale.of(rng.normal("pose/scale"))
-    shift_mm = config.shift_mm.of(rng.normal("pose/shift", (2,)))
+    scale = _PIXEL_SCALE * config.relative_scale.from_normal(rng.normal("pose/scale"))
+    shift_mm = config.shift_mm.from_normal(rng.normal("pose/shift", (2,)))
     turned = ops.einsum("bij,j->bi", rotation, model.geometry.centre)[:, :2]
     flip = np.array([1.0, -1.0], np.float32)
     translation = config.image_size / 2.0 + scale[:, None] * (shift_mm - turned * flip)
@@ -210,13 +217,13 @@ def _sample_light(config: SynthesisConfig, rng: RandomStreams) -> Light:
     direction = ops.stack([across * ops.cos(around), across * ops.sin(around), z], -1)
     strengths = rng.normal("light/strengths", (3,))
     kinds = (config.ambient, config.diffuse, config.specular)
-    ambient, diffuse, specular = (kind.of(strengths[:, k]) for k, kind in enumerate(kinds))
+    ambient, diffuse, specular = (kind.from_normal(strengths[:, k]) for k, kind in enumerate(kinds))
     return Light(ambient, diffuse, specular, direction)
 
 
 def scene_vertices(model: SceneModel, scene: Scene):
     """The scene's faces: [B, V, 3] mm, model space."""
-    return decode(model.geometry, scene.coefficients)
+    return decode(model.geometry.fine, scene.coefficients)
 
 
 def scene_colours(model: SceneModel, scene: Scene):
@@ -244,7 +251,7 @@ _COLOUR_SHARE = 0.15
 
 def sample_environment(config: SynthesisConfig, rng: RandomStreams):
     """[B, 9, 3] coefficients of the irradiance of coloured surroundings, 1 in the mean."""
-    strength = config.environment.of(rng.uniform("environment/strength", (1, 1)))
+    strength = config.environment.from_uniform(rng.uniform("environment/strength", (1, 1)))
     grey = rng.normal("environment/grey", (9, 1))
     colour = _COLOUR_SHARE * rng.normal("environment/colour", (9, 3))
     mean = np.zeros((9, 1), np.float32)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from scipy import sparse
+from scipy import ndimage, sparse
 
 from facemodel.morphable.mesh import vertex_normals
 from facemodel.rendering import rasterizer
@@ -82,11 +82,11 @@ def visibility(
       [V] in [0, 1]; 0 for vertices behind others, turned away, or outside the picture.
     """
     height, width = size
-    screen = np.float32(np.concatenate([pixels, depth[:, None]], 1))[None]
+    screen = np.concatenate([pixels, depth[:, None]], 1).astype(np.float32)[None]
     identity = rasterizer.rasterize(screen, triangles, height=height, width=width)
     weights = rasterizer.barycentric(screen, triangles, identity)
-    nearest = rasterizer.interpolate(screen[..., 2:], triangles, identity, weights)
-    nearest = np.where(np.asarray(identity)[0] >= 0, np.asarray(nearest)[0, ..., 0], -np.inf)
+    depths = np.asarray(rasterizer.interpolate(screen[..., 2:], triangles, identity, weights))
+    nearest: np.ndarray = np.where(np.asarray(identity)[0] >= 0, depths[0, ..., 0], -np.inf)
     inside = ((pixels >= 0.5) & (pixels <= np.array([width, height]) - 0.5)).all(-1)
     column, row = np.clip(np.floor(pixels), 0, np.array([width, height]) - 1).astype(int).T
     in_front = depth >= nearest[row, column] - DEPTH_TOLERANCE_MM
@@ -106,15 +106,14 @@ def _smoothed(values: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     return values
 
 
-def _bilinear(picture: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+def _bilinear(image: np.ndarray, pixels: np.ndarray) -> np.ndarray:
     """Samples [H, W, 3] at pixels [N, 2]; the border goes on outside."""
-    height, width = picture.shape[:2]
-    points = np.clip(pixels - 0.5, 0, np.array([width, height]) - 1)
-    x, y = np.minimum(points.astype(int), np.maximum(np.array([width, height]) - 2, 0)).T
-    u, v = (points - np.stack([x, y], -1)).T[..., None]
-    right, below = np.minimum(x + 1, width - 1), np.minimum(y + 1, height - 1)
-    upper = picture[y, x] * (1 - u) + picture[y, right] * u
-    return upper * (1 - v) + (picture[below, x] * (1 - u) + picture[below, right] * u) * v
+    place = pixels.T[::-1] - 0.5  # cv2.remap would round it to 1/32 px
+    channels = [
+        ndimage.map_coordinates(channel, place, order=1, mode="nearest")
+        for channel in np.moveaxis(image, -1, 0)
+    ]
+    return np.stack(channels, -1)
 
 
 def _gain(sampled: np.ndarray, albedo: np.ndarray, seen: np.ndarray) -> np.ndarray:

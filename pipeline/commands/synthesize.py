@@ -64,8 +64,11 @@ def command(
     import logging
     import os
 
-    # What TensorFlow says itself are notices; errors are raised, and told in one line.
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    from serving import quiet
+
+    # What TensorFlow logs itself are notices; errors are raised, and reported in one line.
+    if not quiet.notices_wanted():
+        os.environ[quiet.LEVEL] = "3"
     from components.records import synthesis
 
     synthesis.single_threaded()

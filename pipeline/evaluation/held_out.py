@@ -11,20 +11,18 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from facemodel import camera, transforms
+from facemodel import camera
 from facemodel.backend import compiled
-from facemodel.evaluation import metrics
-from facemodel.fitting.alignment import crop_around
+from facemodel.evaluation.inner_face import InnerFaceErrors
 from facemodel.fitting.landmark_fit import landmark_fit
-from facemodel.morphable.geometry import decode_landmarks
 from facemodel.morphable.landmark_noise import LandmarkNoise
 from facemodel.morphable.landmarks import INNER_51
 from facemodel.morphable.model import MorphableModel
 from facemodel.network.regressor import IterativeRegressor
-from facemodel.synthesis import detector, online
 from facemodel.synthesis.distributions import Range
+from facemodel.synthesis.online import online_batch_and_exact
 from facemodel.synthesis.recipes import SynthesisConfig
-from facemodel.synthesis.scenes import SceneModel, sample_scene
+from facemodel.synthesis.scenes import SceneModel
 from facemodel.synthesis.streams import PhiloxStreams, RandomStreams
 from pipeline.evaluation.error_table import Evaluation, merge_errors, summarise
 
@@ -76,20 +74,8 @@ def sample_held_out(
       measured: noise of the 51 inner landmarks.
       size: px, side of the crop.
     """
-    batch = online.online_batch(model, config, rng, measured, size=size)
-    # The same noise gives the same scene again, so its exact landmarks go into the same crop.
-    scene = sample_scene(model, config, rng, size=size)
-    points = decode_landmarks(model.geometry, scene.coefficients)
-    exact = camera.project(points, scene.pose, inverse_distance=scene.inverse_distance)[..., :2]
-    detected, _ = detector.simulate_detection(exact, scene.pose.scale, config, rng, measured)
-    crop_from_image = crop_around(model.geometry, detected, size=size)
-    return HeldOut(
-        grey=batch.grey,
-        landmarks=batch.landmarks,
-        landmarks_exact=transforms.apply_similarity(crop_from_image, exact),
-        sigma_px=batch.sigma_px,
-        coefficients=batch.coefficients,
-    )
+    batch, exact = online_batch_and_exact(model, config, rng, measured, size=size)
+    return HeldOut(**batch._asdict(), landmarks_exact=exact)
 
 
 class Evaluator:
@@ -97,16 +83,14 @@ class Evaluator:
 
     def __init__(self, model: MorphableModel, regressor: IterativeRegressor):
         geometry = regressor.geometry
-        self._mean = model.mean[model.inner_face]
-        self._basis = model.basis[:, model.inner_face].reshape(model.coefficient_count, -1)
+        self._errors = InnerFaceErrors(model)
         self._run = compiled(lambda inputs: regressor(inputs, training=False))
         self._fit = compiled(lambda pixels, sigma: landmark_fit(geometry, pixels, sigma))
 
     def errors(self, batch: HeldOut) -> dict[str, np.ndarray]:
         """Method -> [B] mm, in the order of the table."""
-        truth = self._vertices(batch.coefficients)
         return {
-            method: metrics.vertex_error_mm(self._vertices(estimate), truth)
+            method: self._errors.errors_mm(estimate, batch.coefficients)
             for method, estimate in self._estimates(batch).items()
         }
 
@@ -124,11 +108,6 @@ class Evaluator:
             for k, estimate in enumerate(np.moveaxis(np.asarray(self._run(inputs)), 1, 0)):
                 estimates[name.format(k)] = estimate
         return estimates
-
-    def _vertices(self, coefficients) -> np.ndarray:
-        coefficients = np.asarray(coefficients)
-        offsets = coefficients @ self._basis
-        return self._mean + offsets.reshape(len(coefficients), -1, 3)
 
 
 def px_per_mm(grey: np.ndarray) -> float:

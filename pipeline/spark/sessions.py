@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import pathlib
 import signal
@@ -12,7 +11,8 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-_PR_SET_PDEATHSIG = 1
+from components.deployment.child_process import signal_at_end_of_parent
+
 _PATIENCE_S = {signal.SIGTERM: 8.0, signal.SIGKILL: 8.0}
 
 
@@ -26,7 +26,6 @@ def start(
       log: file for what it prints.
       environment: all of its variables.
     """
-    libc = ctypes.CDLL(None)
     with log.open("wb") as output:
         return subprocess.Popen(
             command,
@@ -35,7 +34,7 @@ def start(
             stdout=output,
             stderr=output,
             start_new_session=True,
-            preexec_fn=lambda: libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM),
+            preexec_fn=lambda: signal_at_end_of_parent(signal.SIGTERM),
         )
 
 

@@ -1,4 +1,4 @@
-"""What Keras tells about a training run: a bar or a log, and how it ends early."""
+"""A training run on the screen: its bar, and how it ends early."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from typing import Any
 
 import keras
 
-_log = logging.getLogger("pipeline.training.train")
+from facemodel.network.progress import summary
+
+_log = logging.getLogger(__name__)
 
 
 class StopEarly(keras.callbacks.Callback):
@@ -73,18 +75,3 @@ class ShowProgress(keras.callbacks.Callback):
 
     def on_train_end(self, logs=None):
         self._bar.stop()
-
-
-class LogProgress(keras.callbacks.Callback):
-    """A line for each round, where nobody watches a bar."""
-
-    def on_epoch_end(self, epoch, logs=None):
-        step, total = int(self.model.step.value), self.model.config.steps
-        _log.info("step %d of %d: %s", step, total, summary(logs))
-
-
-def summary(logs: dict[str, Any] | None) -> str:
-    """The errors of a round in words: "loss 4.12 mm2, rms 4.3 2.2 2.0 2.0 mm"."""
-    values = {name: float(value) for name, value in (logs or {}).items()}
-    errors = " ".join(f"{value:.2f}" for name, value in values.items() if name.startswith("rms"))
-    return f"loss {values.get('loss', float('nan')):.3f} mm2, rms {errors} mm"

@@ -25,19 +25,19 @@ from facemodel.morphable.landmark_noise import LandmarkNoise
 from facemodel.morphable.landmarks import INNER_51
 from facemodel.morphable.model import MorphableModel
 from facemodel.network import checkpoints, training
-from facemodel.network.pretrained import read_weights_for, weights_meta
-from facemodel.network.regressor import IterativeRegressor, build_network
+from facemodel.network.pretrained import create_regressor, weights_meta
+from facemodel.network.progress import LogProgress
 from facemodel.network.training import RegressorTrainer
 from facemodel.network.training_config import PRECISIONS, TrainingConfig
-from facemodel.network.weights import put_weights, save_weights
+from facemodel.network.weights import save_weights
 from facemodel.synthesis.online import online_batch
 from facemodel.synthesis.recipes import SynthesisConfig
 from facemodel.synthesis.scenes import SceneModel
-from pipeline.training.progress import LogProgress, ShowProgress, StopEarly
+from pipeline.training.progress import ShowProgress, StopEarly
 
 WEIGHTS_NAME = "regressor_float16.npz"
 
-_log = logging.getLogger("pipeline.training.train")
+_log = logging.getLogger("pipeline.training.train")  # also as __main__
 
 
 class TrainError(ValueError):
@@ -132,11 +132,14 @@ def build_trainer(model: MorphableModel, options: TrainOptions) -> RegressorTrai
     support_new_jax()
     keras.utils.set_random_seed(options.config.seed)
     scenes = SceneModel.create(model)
-    network = build_network(model.coefficient_count, precision=options.precision)
-    if options.init:
-        arrays = read_weights_for(model, weights=options.init, model_path=options.model)
-        put_weights(network, arrays, options.init)
-    regressor = IterativeRegressor(scenes.geometry, network, iterations=options.config.iterations)
+    regressor = create_regressor(
+        model,
+        weights=options.init,
+        model_path=options.model,
+        iterations=options.config.iterations,
+        precision=options.precision,
+        geometry=scenes.geometry,
+    )
     sample_batch = None if options.data else _sampler(scenes, options)
     trainer = training.create_trainer(regressor, options.config, sample_batch=sample_batch)
     if options.resume:
@@ -157,7 +160,7 @@ def _callbacks(options: TrainOptions) -> list[keras.callbacks.Callback]:
         StopEarly(limit_s),
         checkpoints.WriteCurve(options.out / "curve.csv"),
         checkpoints.KeepCheckpoints(options.checkpoint_folder),
-        ShowProgress() if sys.stderr.isatty() else LogProgress(),
+        ShowProgress() if sys.stderr.isatty() else LogProgress(_log),
     ]
     # On JAX this callback would make every step wait for the one before.
     if backend_name() == "tensorflow":
@@ -216,7 +219,7 @@ def parse_options(arguments: list[str]) -> TrainOptions:
 def show_log() -> None:
     """Writes what this module logs, and the warnings of others, to standard error."""
     logging.basicConfig(format="%(asctime)s %(message)s")
-    _log.setLevel(logging.INFO)
+    logging.getLogger("pipeline.training").setLevel(logging.INFO)
 
 
 def main(arguments: list[str]) -> int:

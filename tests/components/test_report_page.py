@@ -40,3 +40,12 @@ def test_the_version_that_was_served_has_a_name_a_line_and_a_column():
 )
 def test_a_change_that_is_rounded_to_nothing_is_neither_good_nor_bad(change, cell):
     assert re.findall("<td class=[^/]*</td>", page([2.0 + change], [2.0], "7")) == [cell]
+
+
+@pytest.mark.parametrize("errors", [[3.0, float("inf")], [float("nan")] * 2, [2.0, 1.5]])
+def test_the_page_shows_models_whose_error_is_not_finite(errors):
+    rows = [SliceRow((), 7, errors, [2.0, 1.6])]
+    page = Page({"run_key": "k"}, ["all faces: error 3 mm"], rows, "7").to_html()
+    assert "not blessed" in page and f"{errors[-1]:.2f}" in page
+    drawn = re.findall(r'points="([^"]*)"', page)
+    assert drawn and not any(word in " ".join(drawn) for word in ("nan", "inf"))

@@ -128,7 +128,7 @@ def test_labels_alone_explain_the_picture(model, samples):
     pose = Pose(*(stored[f"pose/{part}"] for part in Pose._fields))
     light = Light(*(stored[f"light/{part}"] for part in Light._fields))
     rgb, mask = render_photo(
-        model.geometry, vertices, albedo, pose, light,
+        model.geometry.fine, vertices, albedo, pose, light,
         height=64, width=64, inverse_distance=stored["camera/inverse_distance"],
     )  # fmt: skip
     inside = np.asarray(mask)[0, 1:-1, 1:-1] > 0

@@ -58,7 +58,7 @@ def fit(folder, name, settings):
     data = DataSettings(face_model="tiny").to_json()
     arguments = trainer.TrainerArguments(data, settings.to_json(), "", "", "", "")
     logs = folder / name
-    found = trainer.fit(arguments, settings, folder / "records", logs / "checkpoints", logs)
+    found = trainer.fit(arguments, folder / "records", logs / "checkpoints", logs)
     with open(logs / "curve.csv") as file:
         return found, [float(row["loss"]) for row in csv.DictReader(file)]
 

@@ -26,23 +26,23 @@ TEXT = {"instanceSchema": "title: tfx.Examples\ntype: object\n"}
 # Writes, under each output, its name, its parameters and what it finds in its inputs.
 WRITE = """
 import json, os, pathlib, sys
-told = {"inputs": {}, **json.loads(sys.argv[1])}
+executor_input = {"inputs": {}, **json.loads(sys.argv[1])}
 def path(uri):
     return pathlib.Path(os.environ["KFP_STAGING_ROOT"], uri.replace("minio://", "minio/"))
-found = {key: (path(one["artifacts"][0]["uri"]) / "text").read_text()
-         for key, one in told["inputs"].get("artifacts", {}).items()}
-said = {"artifacts": {}, "parameterValues": {"size": len(found)}}
-for key, one in told["outputs"]["artifacts"].items():
+found = {key: (path(artifacts["artifacts"][0]["uri"]) / "text").read_text()
+         for key, artifacts in executor_input["inputs"].get("artifacts", {}).items()}
+executor_output = {"artifacts": {}, "parameterValues": {"size": len(found)}}
+for key, artifacts in executor_input["outputs"]["artifacts"].items():
     if key == "executor-logs":
         continue
-    uri = one["artifacts"][0]["uri"]
+    uri = artifacts["artifacts"][0]["uri"]
     path(uri).mkdir(parents=True)
-    content = [key, told["inputs"].get("parameterValues", {}), found]
+    content = [key, executor_input["inputs"].get("parameterValues", {}), found]
     (path(uri) / "text").write_text(json.dumps(content))
-    said["artifacts"][key] = {"artifacts": [{"uri": uri, "metadata": {"splits": "a,b"}}]}
-target = pathlib.Path(told["outputs"]["outputFile"])
-target.write_text(json.dumps(said))
-print("wrote", sorted(said["artifacts"]))
+    executor_output["artifacts"][key] = {"artifacts": [{"uri": uri, "metadata": {"splits": "a,b"}}]}
+target = pathlib.Path(executor_input["outputs"]["outputFile"])
+target.write_text(json.dumps(executor_output))
+print("wrote", sorted(executor_output["artifacts"]))
 """
 
 
@@ -67,10 +67,10 @@ def task(name, *, inputs=None, parameters=None, cached=False, after=(), retries=
 
 
 def document(*tasks, scripts=None, outputs=None):
-    """An IR whose steps write one output `data` each, unless said otherwise."""
+    """An IR whose steps write one output `data` each, unless outputs names others."""
     components, executors = {}, {}
-    for one in tasks:
-        name = one["taskInfo"]["name"]
+    for each in tasks:
+        name = each["taskInfo"]["name"]
         keys = (outputs or {}).get(name, ["data"])
         components[name] = {
             "executorLabel": f"{name}_executor",
@@ -83,7 +83,7 @@ def document(*tasks, scripts=None, outputs=None):
         "schemaVersion": "2.1.0",
         "sdkVersion": "test",
         "pipelineInfo": {"name": "faces"},
-        "root": {"dag": {"tasks": {one["taskInfo"]["name"]: one for one in tasks}}},
+        "root": {"dag": {"tasks": {each["taskInfo"]["name"]: each for each in tasks}}},
         "components": components,
         "deploymentSpec": {"executors": executors},
     }
@@ -183,23 +183,23 @@ def is_alive(pid):
     return False
 
 
-def test_a_step_is_told_what_open_source_kfp_tells_it(tmp_path):
+def test_executor_input_is_that_of_open_source_kfp(tmp_path):
     """Written down from the sources of KFP's driver and launcher."""
     run, _ = run_in(tmp_path, document(*CHAIN))
-    told = json.loads((run.folder("train") / "executor_input.json").read_text())
+    executor_input = json.loads((run.folder("train") / "executor_input.json").read_text())
     prefix = f"minio://mlpipeline/v2/artifacts/faces/{run.run_id}"
-    [examples] = told["inputs"]["artifacts"]["examples"]["artifacts"]
+    [examples] = executor_input["inputs"]["artifacts"]["examples"]["artifacts"]
     assert examples.pop("name").isdecimal()
     assert examples == {
         "type": {"instanceSchema": ""},
         "uri": f"{prefix}/make/data",
         "metadata": {"splits": "a,b", "display_name": "data", "store_session_info": "{}"},
     }
-    assert told["inputs"]["parameterValues"] == {"steps": 3, "name": "a b"}
-    assert told["outputs"]["artifacts"]["data"]["artifacts"] == [
+    assert executor_input["inputs"]["parameterValues"] == {"steps": 3, "name": "a b"}
+    assert executor_input["outputs"]["artifacts"]["data"]["artifacts"] == [
         {"type": TEXT, "uri": f"{prefix}/train/data", "metadata": {}}
     ]
-    assert "executor-logs" in told["outputs"]["artifacts"]
+    assert "executor-logs" in executor_input["outputs"]["artifacts"]
 
 
 def test_a_step_sees_only_what_it_declares(tmp_path):
@@ -307,8 +307,8 @@ def test_an_importer_makes_an_artifact_of_what_is_there(tmp_path):
     content["deploymentSpec"]["executors"]["schema_executor"] = {"importer": importer}
     show = """
 import json, sys
-told = json.loads(sys.argv[1])
-print(open(told["inputs"]["artifacts"]["one"]["artifacts"][0]["uri"]).read())
+executor_input = json.loads(sys.argv[1])
+print(open(executor_input["inputs"]["artifacts"]["one"]["artifacts"][0]["uri"]).read())
 """
     content["deploymentSpec"]["executors"]["use_executor"]["container"]["command"][2] = show
     run, done = run_in(tmp_path / "run", content)

@@ -1,5 +1,9 @@
 """What a container on Kubeflow makes of KFP's description of its inputs and outputs."""
 
+import ast
+import importlib.util
+import pathlib
+
 import pytest
 from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2
@@ -100,3 +104,16 @@ def test_output_folders_are_made(tmp_path):
     kfp_entrypoint.make_folders(message)
     assert (tmp_path / "a/model").is_dir()
     assert (tmp_path / "b").is_dir() and not (tmp_path / "b/count").exists()
+
+
+def test_tfx_still_has_the_entrypoint_that_is_called():
+    """kfp_entrypoint calls a private function: TFX offers no other way in."""
+    module = "tfx.orchestration.kubeflow.v2.container.kubeflow_v2_run_executor"
+    source = pathlib.Path(importlib.util.find_spec(module).origin).read_text(encoding="utf-8")
+    functions = {
+        node.name: len(node.args.args)
+        for node in ast.parse(source).body
+        if isinstance(node, ast.FunctionDef)
+    }
+    advice = f"TFX changed what pipeline/kfp_entrypoint.py calls: {module} has {functions}"
+    assert functions.get("_parse_flags") == functions.get("main") == 1, advice

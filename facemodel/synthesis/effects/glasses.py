@@ -58,15 +58,15 @@ def sample_glasses(config: SynthesisConfig, rng: RandomStreams) -> Glasses:
     grey = rng.uniform("glasses/shade", (1,)) ** 3
     return Glasses(
         present=present(rng, "glasses/present", config.glasses_fraction),
-        half_width=_HALF_WIDTH_MM.of(extent[:, 0]),
-        half_height=_HALF_HEIGHT_MM.of(extent[:, 1]),
-        squareness=_SQUARENESS.of(rng.uniform("glasses/squareness")),
-        rim=_RIM_MM.of(rng.uniform("glasses/rim") ** 2),
+        half_width=_HALF_WIDTH_MM.from_uniform(extent[:, 0]),
+        half_height=_HALF_HEIGHT_MM.from_uniform(extent[:, 1]),
+        squareness=_SQUARENESS.from_uniform(rng.uniform("glasses/squareness")),
+        rim=_RIM_MM.from_uniform(rng.uniform("glasses/rim") ** 2),
         colour=ops.clip(0.03 + 0.7 * grey + 0.15 * rng.uniform("glasses/colour", (3,)), 0.0, 1.0),
         tint=0.25 * rng.uniform("glasses/tint", (3,)),
-        dark=ops.where(against_sun, _DARK_TINT.of(amount), _TINT.of(amount)),
-        glare=_GLARE.of(rng.uniform("glasses/glare") ** 3),
-        glare_line=Range(-60.0, 60.0).of(rng.uniform("glasses/glare_line")),
+        dark=ops.where(against_sun, _DARK_TINT.from_uniform(amount), _TINT.from_uniform(amount)),
+        glare=_GLARE.from_uniform(rng.uniform("glasses/glare") ** 3),
+        glare_line=Range(-60.0, 60.0).from_uniform(rng.uniform("glasses/glare_line")),
     )
 
 

@@ -14,7 +14,7 @@ from facemodel.synthesis.streams import RandomStreams
 
 def sample_quality(config: SynthesisConfig, rng: RandomStreams) -> Any:
     """[B] JPEG quality from 1 to 100, 0 = was no JPEG file."""
-    quality = ops.floor(config.jpeg_quality.of(rng.uniform("jpeg/quality")) + 0.5)
+    quality = ops.floor(config.jpeg_quality.from_uniform(rng.uniform("jpeg/quality")) + 0.5)
     return ops.where(rng.uniform("jpeg/present") < config.jpeg_fraction, quality, 0.0)
 
 

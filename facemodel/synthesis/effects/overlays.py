@@ -117,9 +117,9 @@ def sample_hair(config: SynthesisConfig, rng: RandomStreams) -> Hair:
     shade = rng.uniform("hair/shade", (1,)) ** 2 + 0.1 * rng.uniform("hair/tint", (3,))
     return Hair(
         present=present(rng, "hair/present", config.hair_fraction),
-        line=_HAIR_LINE_MM.of(rng.uniform("hair/line")),
-        slope=_HAIR_SLOPE.of(rng.uniform("hair/slope")),
-        drop=_HAIR_DROP_PER_MM.of(rng.uniform("hair/drop")),
+        line=_HAIR_LINE_MM.from_uniform(rng.uniform("hair/line")),
+        slope=_HAIR_SLOPE.from_uniform(rng.uniform("hair/slope")),
+        drop=_HAIR_DROP_PER_MM.from_uniform(rng.uniform("hair/drop")),
         fringe=_HAIR_FRINGE_MM * rng.uniform("hair/fringe"),
         colour=dark + shade * (blond - dark),
         strands=rng.uniform("hair/strands", (6, 64)),
@@ -130,8 +130,8 @@ def sample_occluder(config: SynthesisConfig, rng: RandomStreams) -> Occluder:
     """Draws ellipses anywhere around the face."""
     return Occluder(
         present=present(rng, "occluder/present", config.occluder_fraction),
-        centre=_OCCLUDER_CENTRE_MM.of(rng.uniform("occluder/centre", (2,))),
-        radii=_OCCLUDER_RADIUS_MM.of(rng.uniform("occluder/radii", (2,))),
+        centre=_OCCLUDER_CENTRE_MM.from_uniform(rng.uniform("occluder/centre", (2,))),
+        radii=_OCCLUDER_RADIUS_MM.from_uniform(rng.uniform("occluder/radii", (2,))),
         colour=desaturate(rng.uniform("occluder/colour", (3,))),
         texture=rng.uniform("occluder/texture", (30, 30)),
     )
@@ -141,20 +141,20 @@ def sample_hand(config: SynthesisConfig, rng: RandomStreams) -> Hand:
     """Draws hands that come from anywhere around the face."""
     angle = 2 * np.pi * rng.uniform("hand/angle")
     outward = ops.stack([ops.cos(angle), ops.sin(angle)], -1)
-    base = _HAND_DISTANCE_MM.of(rng.uniform("hand/distance", (1,))) * outward
-    turn = angle + np.pi + _HAND_TURN.of(rng.uniform("hand/turn"))
+    base = _HAND_DISTANCE_MM.from_uniform(rng.uniform("hand/distance", (1,))) * outward
+    turn = angle + np.pi + _HAND_TURN.from_uniform(rng.uniform("hand/turn"))
     along = ops.stack([ops.cos(turn), ops.sin(turn)], -1)[:, None]
     across = ops.stack([-along[..., 1], along[..., 0]], -1)
     offset = np.arange(_FINGERS, dtype=np.float32) - (_FINGERS - 1) / 2
     roots = base[:, None] + _FINGER_SPACING_MM * offset[:, None] * across
-    length = _FINGER_LENGTH_MM.of(rng.uniform("hand/length", (_FINGERS, 1)))
-    spread = _SPREAD.of(rng.uniform("hand/spread", (1, 1))) * offset[:, None]
+    length = _FINGER_LENGTH_MM.from_uniform(rng.uniform("hand/length", (_FINGERS, 1)))
+    spread = _SPREAD.from_uniform(rng.uniform("hand/spread", (1, 1))) * offset[:, None]
     return Hand(
         present=present(rng, "hand/present", config.hand_fraction),
         tips=roots + length * (along + spread * across),
         roots=roots,
         wrist=base - _PALM_MM * along[:, 0],
-        brightness=_HAND_BRIGHTNESS.of(rng.uniform("hand/brightness")),
+        brightness=_HAND_BRIGHTNESS.from_uniform(rng.uniform("hand/brightness")),
         texture=rng.uniform("hand/texture", (24, 24)),
     )
 

@@ -67,7 +67,7 @@ def sample_effects(config: SynthesisConfig, rng: RandomStreams, *, size: int) ->
             rng.uniform("background/coarse", (5, 5, 3)),
             rng.uniform("background/fine", (17, 17, 1)),
         ),
-        blur=config.blur.of(rng.uniform("camera/blur")) if config.blur.high > 0 else None,
+        blur=config.blur.from_uniform(rng.uniform("camera/blur")) if config.blur.high > 0 else None,
         sensor=_sample_sensor(config, rng, size),
     )
 
@@ -76,11 +76,11 @@ def _sample_sensor(config: SynthesisConfig, rng: RandomStreams, size: int) -> Se
     grain = config.grain.high > 0
     plain = config.gamma == config.gain == (1.0, 1.0) and config.offset == (0.0, 0.0, 0.0, 0.0)
     return Sensor(
-        gamma=None if plain else config.gamma.of(rng.uniform("camera/gamma")),
-        gain=None if plain else config.gain.of(rng.uniform("camera/gain")),
-        offset=None if plain else config.offset.of(rng.normal("camera/offset")),
+        gamma=None if plain else config.gamma.from_uniform(rng.uniform("camera/gamma")),
+        gain=None if plain else config.gain.from_uniform(rng.uniform("camera/gain")),
+        offset=None if plain else config.offset.from_normal(rng.normal("camera/offset")),
         white=_sample_white(config, rng) if config.white_balance.high > 0 else None,
-        grain_sd=config.grain.of(rng.uniform("camera/grain_sd")) if grain else None,
+        grain_sd=config.grain.from_uniform(rng.uniform("camera/grain_sd")) if grain else None,
         grain=rng.rough_normal("camera/grain", (size, size)) if grain else None,
     )
 
@@ -94,7 +94,7 @@ def _sample_blotches(config: SynthesisConfig, rng: RandomStreams) -> tuple:
     grids = []
     for name, (strength, cells) in fields.items():
         if strength.high > 0:
-            log_range = strength.of(rng.uniform(f"blotches/{name}_strength"))
+            log_range = strength.from_uniform(rng.uniform(f"blotches/{name}_strength"))
             grid = rng.uniform(f"blotches/{name}", (cells, cells)) - 0.5
             grids.append(log_range[:, None, None] * grid)
     return tuple(grids)
@@ -102,7 +102,7 @@ def _sample_blotches(config: SynthesisConfig, rng: RandomStreams) -> tuple:
 
 def _sample_white(config: SynthesisConfig, rng: RandomStreams):
     """[B, 3] gains of a wrong white balance: warm to cold, green to magenta; luma stays."""
-    strength = config.white_balance.of(rng.uniform("camera/white_strength", (1,)))
+    strength = config.white_balance.from_uniform(rng.uniform("camera/white_strength", (1,)))
     drawn = rng.normal("camera/white", (2,))
     warm, green = drawn[:, 0], 0.4 * drawn[:, 1]
     gains = ops.exp(strength * ops.stack([warm, green, -warm], -1))

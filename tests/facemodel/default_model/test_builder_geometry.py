@@ -15,6 +15,7 @@ from facemodel.default_model import (
     subdivision,
     zbuffer,
 )
+from facemodel.morphable.landmarks import MEDIAPIPE_COUNT
 
 CUBE = np.array(
     [[0, 3, 2, 1], [4, 5, 6, 7], [0, 1, 5, 4], [1, 2, 6, 5], [2, 3, 7, 6], [3, 0, 4, 7]]
@@ -170,7 +171,7 @@ class TestLandmarks:
         triangles = subdivision.triangulate(topology)
         rng = np.random.default_rng(6)
         front = np.flatnonzero(operator[:, 2] > 0.75)
-        truth = vertices[rng.choice(front, landmarks.COUNT)]
+        truth = vertices[rng.choice(front, MEDIAPIPE_COUNT)]
         views = [(yaw, pitch) for yaw in (-20, 0, 20) for pitch in (-10, 0, 10)]
         turns = iter(views)
 

@@ -28,7 +28,7 @@ def random_coefficients(count, seed=0):
 
 def test_decoding_agrees_with_the_model(face):
     coefficients = random_coefficients(3)
-    vertices = np.asarray(geometry.decode(face, coefficients))
+    vertices = np.asarray(geometry.decode(face.fine, coefficients))
     np.testing.assert_allclose(vertices, MODEL.vertices(coefficients), atol=1e-3)
     inner = np.asarray(landmarks.INNER_51)
     at = MODEL.triangles, MODEL.landmark_triangles[inner], MODEL.landmark_barycentric[inner]

@@ -122,9 +122,9 @@ def test_the_coarse_mesh_looks_like_the_fine_one(default_model, default_geometry
     faces = faces.astype(np.float32)
     seen = [
         np.asarray(ops.stack(render_shading(mesh, decode(mesh, faces), pose, size=200)))
-        for mesh in (default_geometry, default_geometry.coarse)
+        for mesh in (default_geometry.fine, default_geometry.coarse)
     ]
-    assert len(default_geometry.coarse.mean) < 0.3 * len(default_geometry.mean)
+    assert len(default_geometry.coarse.mean) < 0.3 * len(default_geometry.fine.mean)
     (shading, mask), (coarse_shading, coarse_mask) = seen
     difference = np.abs(shading - coarse_shading)[(mask > 0) & (coarse_mask > 0)]
     assert (mask != coarse_mask).mean() < 0.02

@@ -18,7 +18,7 @@ def as_picture(found, height, width):
 @pytest.mark.parametrize("size", [40, 200])
 def test_both_z_buffers_show_the_same_triangles(name, size, request, random_faces):
     model = request.getfixturevalue(f"{name}_model")
-    triangles = np.asarray(request.getfixturevalue(f"{name}_geometry").triangles)
+    triangles = np.asarray(request.getfixturevalue(f"{name}_geometry").fine.triangles)
     vertices, pose = random_faces(model, 4, seed=size, size=size, angles=(0.6, 0.3, 0.3))
     screen = np.array(camera.project(vertices, pose))
     screen[1, :, 0] += 0.6 * size  # partly outside
@@ -35,6 +35,6 @@ def test_a_face_out_of_sight_covers_nothing(tiny_model, tiny_geometry, random_fa
     vertices, pose = random_faces(tiny_model, 1, seed=0, size=40)
     screen = np.array(camera.project(vertices, pose))[0] + np.float32([500, 0, 0])
     pixel, triangle = numpy_rasterizer.rasterize_numpy(
-        screen, np.asarray(tiny_geometry.triangles), height=40, width=40
+        screen, np.asarray(tiny_geometry.fine.triangles), height=40, width=40
     )
     assert len(pixel) == len(triangle) == 0

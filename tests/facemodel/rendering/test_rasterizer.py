@@ -307,7 +307,7 @@ for name in given["scenes"]:
     found[name] = np.asarray(jax.jit(draw)(given[name + "_screen"]))
 face = FaceGeometry.create(MorphableModel.tiny())
 pose = camera.Pose(given["rotation"], given["scale"], given["translation"])
-shading = lambda vertices: renderer.render_shading(face, vertices, pose, size=50)
+shading = lambda vertices: renderer.render_shading(face.fine, vertices, pose, size=50)
 found["shading"], found["mask"] = jax.jit(shading)(given["vertices"])
 slope = jax.jit(jax.grad(lambda vertices: shading(vertices)[0].sum()))(given["vertices"])
 assert np.isfinite(slope).all() and np.abs(slope).max() > 0
@@ -346,6 +346,6 @@ def test_jax_draws_the_same(tmp_path, default_model, tiny_model, tiny_geometry, 
         ids = np.asarray(rasterizer.rasterize(screen, triangles, height=height, width=width))
         assert (ids >= 0).mean() > 0.05
         assert (ids == found[name]).mean() >= (1 if name == "exact" else 0.9995), name
-    shading, mask = renderer.render_shading(tiny_geometry, vertices, pose, size=50)
+    shading, mask = renderer.render_shading(tiny_geometry.fine, vertices, pose, size=50)
     np.testing.assert_array_equal(mask, found["mask"])
     np.testing.assert_allclose(shading, found["shading"], atol=1e-4)

@@ -5,19 +5,19 @@ import pytest
 import tensorflow as tf
 
 from facemodel import camera, transforms
-from facemodel.morphable.geometry import FaceGeometry, compute_vertex_triangles
+from facemodel.morphable.geometry import Surface, compute_vertex_triangles
 from facemodel.rendering import rasterizer
 from facemodel.rendering import shading as renderer
 
 
 def mesh(triangles, vertex_count):
-    """A FaceGeometry of nothing but triangles."""
-    fields = dict.fromkeys(FaceGeometry._fields)
+    """A surface of nothing but triangles."""
+    fields = dict.fromkeys(Surface._fields)
     fields["triangles"] = tf.constant(triangles, tf.int32)
     fields["vertex_triangles"] = tf.constant(
         compute_vertex_triangles(np.asarray(triangles), vertex_count)
     )
-    return FaceGeometry(**fields)
+    return Surface(**fields)
 
 
 def sphere(subdivisions=5):
@@ -53,7 +53,7 @@ def lamp(ambient=0.5, diffuse=0.7, specular=0.05, direction=(0.0, 0.0, 1.0), cou
 
 def test_vertex_normals_equal_a_slow_sum(tiny_model, tiny_geometry, random_faces):
     vertices, _ = random_faces(tiny_model, 2, seed=0, size=100)
-    found = np.asarray(renderer.vertex_normals(tiny_geometry, vertices))
+    found = np.asarray(renderer.vertex_normals(tiny_geometry.fine, vertices))
     for points, normals in zip(vertices.astype(np.float64), found):
         expected = np.zeros_like(points)
         for a, b, c in tiny_model.triangles:
@@ -134,14 +134,16 @@ def test_phong_stays_between_black_and_white():
 def test_shading_is_the_third_component_of_camera_normals(tiny_model, tiny_geometry, random_faces):
     """The short cut through screen space equals rotating the normals of the model."""
     vertices, pose = random_faces(tiny_model, 3, seed=2, size=80, angles=(0.7, 0.4, 0.5))
-    shading, mask = renderer.render_shading(tiny_geometry, vertices, pose, size=80)
+    shading, mask = renderer.render_shading(tiny_geometry.fine, vertices, pose, size=80)
     screen = camera.project(vertices, pose)
-    ids = rasterizer.rasterize(screen, tiny_geometry.triangles, height=80, width=80)
-    weights = rasterizer.barycentric(screen, tiny_geometry.triangles, ids)
-    normals = np.asarray(renderer.vertex_normals(tiny_geometry, vertices)) @ pose.rotation.swapaxes(
-        1, 2
+    ids = rasterizer.rasterize(screen, tiny_geometry.fine.triangles, height=80, width=80)
+    weights = rasterizer.barycentric(screen, tiny_geometry.fine.triangles, ids)
+    normals = np.asarray(
+        renderer.vertex_normals(tiny_geometry.fine, vertices)
+    ) @ pose.rotation.swapaxes(1, 2)
+    normals = np.asarray(
+        rasterizer.interpolate(normals, tiny_geometry.fine.triangles, ids, weights)
     )
-    normals = np.asarray(rasterizer.interpolate(normals, tiny_geometry.triangles, ids, weights))
     length = np.maximum(np.linalg.norm(normals, axis=-1), 1e-9)
     np.testing.assert_allclose(shading, np.clip(normals[..., 2] / length, 0, 1), atol=1e-4)
     np.testing.assert_array_equal(mask, np.asarray(ids) >= 0)
@@ -152,14 +154,15 @@ def test_shading_and_photo_are_seen_where_the_mask_is(
 ):
     vertices, pose = random_faces(default_model, 2, seed=4, size=100)
     shading, mask = (
-        np.asarray(x) for x in renderer.render_shading(default_geometry, vertices, pose, size=100)
+        np.asarray(x)
+        for x in renderer.render_shading(default_geometry.fine, vertices, pose, size=100)
     )
     assert set(np.unique(mask)) == {0, 1}
     assert not shading[mask == 0].any()
     assert (shading[mask == 1] > 0).mean() > 0.99
     albedo = np.full_like(vertices, 0.5)
     rgb, same = renderer.render_photo(
-        default_geometry, vertices, albedo, pose, lamp(count=2), height=100, width=100
+        default_geometry.fine, vertices, albedo, pose, lamp(count=2), height=100, width=100
     )
     np.testing.assert_array_equal(same, mask)
     assert not np.asarray(rgb)[mask == 0].any()
@@ -171,7 +174,7 @@ def test_a_far_camera_is_weak_perspective(tiny_model, tiny_geometry, random_face
     albedo = tiny_model.albedo_rgb(np.zeros((2, 5)))
     draw = lambda **camera: np.asarray(  # noqa: E731
         renderer.render_photo(
-            tiny_geometry, vertices, albedo, pose, lamp(count=2), height=70, width=80, **camera
+            tiny_geometry.fine, vertices, albedo, pose, lamp(count=2), height=70, width=80, **camera
         )[0]
     )
     weak = draw()
@@ -189,11 +192,11 @@ def test_one_graph_renders_batches_of_any_size(tiny_model, tiny_geometry, random
     )
     def render(vertices, rotation, scale, translation):
         pose = camera.Pose(rotation, scale, translation)
-        return renderer.render_shading(tiny_geometry, vertices, pose, size=50)
+        return renderer.render_shading(tiny_geometry.fine, vertices, pose, size=50)
 
     for count in (1, 3):
         vertices, pose = random_faces(tiny_model, count, seed=count, size=50)
-        eager = renderer.render_shading(tiny_geometry, vertices, pose, size=50)
+        eager = renderer.render_shading(tiny_geometry.fine, vertices, pose, size=50)
         for one, other in zip(render(vertices, *pose), eager):
             np.testing.assert_allclose(one, other, atol=1e-5)
 
@@ -214,11 +217,11 @@ def turned(model, degrees, size):
 @pytest.mark.parametrize("name", ["tiny", "default"])
 def test_golden_shading_and_photo(name, golden, request):
     model = request.getfixturevalue(f"{name}_model")
-    geometry = request.getfixturevalue(f"{name}_geometry")
+    surface = request.getfixturevalue(f"{name}_geometry").fine
     vertices, pose = turned(model, (0, 30, -60), 160)
-    shading, mask = renderer.render_shading(geometry, vertices, pose, size=160)
+    shading, mask = renderer.render_shading(surface, vertices, pose, size=160)
     golden(f"{name}_shading", np.concatenate(np.concatenate([shading, mask], 1), 1))
     albedo = model.albedo_rgb(model.albedo_scores[:3])
     light = lamp(0.45, 0.7, 0.1, (0.48, 0.36, 0.8), count=3)
-    rgb, _ = renderer.render_photo(geometry, vertices, albedo, pose, light, height=160, width=160)
+    rgb, _ = renderer.render_photo(surface, vertices, albedo, pose, light, height=160, width=160)
     golden(f"{name}_photo", np.concatenate(np.asarray(rgb), 1))

@@ -24,7 +24,7 @@ def random_light(rng, count):
 @pytest.mark.parametrize("distance_mm", [None, 400.0])
 def test_both_renderers_give_the_same_photo(name, distance_mm, request, random_faces):
     model = request.getfixturevalue(f"{name}_model")
-    geometry = request.getfixturevalue(f"{name}_geometry")
+    surface = request.getfixturevalue(f"{name}_geometry").fine
     inverse = None if distance_mm is None else np.full(2, 1 / distance_mm, np.float32)
     for seed in range(3):
         rng = np.random.default_rng(seed)
@@ -32,7 +32,7 @@ def test_both_renderers_give_the_same_photo(name, distance_mm, request, random_f
         albedo = model.albedo_rgb(
             model.albedo_scores[rng.integers(len(model.albedo_scores), size=2)]
         )
-        scene = geometry, vertices, albedo, pose, random_light(rng, 2)
+        scene = surface, vertices, albedo, pose, random_light(rng, 2)
         view = {"height": 130, "width": 120, "inverse_distance": inverse}
         ours, our_mask = renderer.render_photo(*scene, **view)
         theirs, their_mask = tfg.render_photo_tfg(*scene, **view)
@@ -58,7 +58,7 @@ def test_both_renderers_agree_on_surroundings_and_shadows(
             vertices, default_geometry.centre, toward, np.float32([0.9, 0.9])
         ),
     }
-    scene = default_geometry, vertices, albedo, pose, light
+    scene = default_geometry.fine, vertices, albedo, pose, light
     for names in (("environment",), ("lit",), ("environment", "lit")):
         view = {"height": 120, "width": 120, **{name: extras[name] for name in names}}
         ours, theirs = (
@@ -93,9 +93,9 @@ def test_light_of_strength_one_shows_the_albedo(tiny_model, tiny_geometry, rando
     strengths = (np.float32([value]) for value in (0.0, 1.0, 0.3))
     light = renderer.Light(*strengths, ahead)
     rgb, mask = tfg.render_photo_tfg(
-        tiny_geometry, vertices, albedo, pose, light, height=60, width=60
+        tiny_geometry.fine, vertices, albedo, pose, light, height=60, width=60
     )
-    shading, _ = renderer.render_shading(tiny_geometry, vertices, pose, size=60)
+    shading, _ = renderer.render_shading(tiny_geometry.fine, vertices, pose, size=60)
     facing = np.asarray(shading)[0]
     expected = 0.4 * facing + 0.3 * np.clip(2 * facing**2 - 1, 0, 1) ** 10
     assert facing.max() > 0.9

@@ -222,8 +222,8 @@ def reconstruct_eagerly(regressor, images, points, start=None):
     iterations = regressor({"grey": grey, "landmarks": inside, "start": start}, training=False)
     last = iterations[:, -1]
     crop_pose = camera.fit_pose(decode_landmarks(geometry, last), inside, weights=weights)
-    vertices = decode(geometry, last)
-    shading, mask = render_shading(geometry, vertices, crop_pose, size=200)
+    vertices = decode(geometry.fine, last)
+    shading, mask = render_shading(geometry.fine, vertices, crop_pose, size=200)
     pose = camera.transform_pose(crop_pose, transforms.invert_similarity(crop_from_image))
     to_byte = lambda values: np.round(255 * np.clip(values, 0, 1)).astype(np.uint8)  # noqa: E731
     return {

@@ -336,7 +336,7 @@ def test_impossible_configs_are_an_error_that_names_the_field(changes, message):
 
 def test_paper_recipe_has_no_effects_and_no_perspective(model):
     scene = sample_scene(model, SynthesisConfig.paper(), PhiloxStreams(0, [0]))
-    assert scene.effects.hair is scene.effects.occluder is scene.effects.grain is None
+    assert scene.effects.hair is scene.effects.occluder is scene.effects.sensor.grain is None
     assert scene.effects.blotches == ()
     assert not np.asarray(scene.inverse_distance).any()
     assert dataclasses.asdict(SynthesisConfig.lifelike())["recipe"] == "lifelike"

@@ -79,7 +79,7 @@ def faces_after_the_loop(model, network, start):
     grey = np.random.default_rng(5).random((1, SIZE, SIZE)).astype(np.float32)
     loop = IterativeRegressor(geometry, network)
     estimates = loop({"grey": grey, "landmarks": landmarks, "start": np.float32(start)[None]})
-    return np.asarray(decode(geometry, ops.reshape(estimates, (-1, COUNT))))
+    return np.asarray(decode(geometry.fine, ops.reshape(estimates, (-1, COUNT))))
 
 
 def test_coefficients_change_exactly_between_bases_of_the_same_faces(reference):
