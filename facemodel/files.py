@@ -6,10 +6,22 @@ import contextlib
 import hashlib
 import os
 import pathlib
+import tempfile
 from collections.abc import Iterable, Iterator
 
 DATA = pathlib.Path(__file__).parent / "data"
 """Face model, weights and measured landmark noise."""
+
+
+def cache_dir() -> pathlib.Path:
+    """Folder for what this project can make again: $XDG_CACHE_HOME/facerelief.
+
+    Users without a home folder have one of their own among the temporary files.
+    """
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    if base.startswith("~"):
+        return pathlib.Path(tempfile.gettempdir(), f"facerelief-{os.getuid()}")
+    return pathlib.Path(base, "facerelief")
 
 
 @contextlib.contextmanager

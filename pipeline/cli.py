@@ -9,11 +9,13 @@ import functools
 import importlib
 import inspect
 import os
+import sys
 from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
 
+KERAS_BACKENDS = ("tensorflow", "jax")
 COMMANDS = {
     "reconstruct": "reconstruct",
     "synthesize": "synthesize",
@@ -65,10 +67,15 @@ def one_line_errors(command: Callable[..., Any]) -> Callable[..., Any]:
         except (typer.Exit, typer.Abort, BrokenPipeError):
             raise
         except (ValueError, OSError, RuntimeError) as error:
-            typer.echo(f"error: {error}", err=True)
-            raise typer.Exit(getattr(error, "exit_code", 2)) from None
+            raise typer.Exit(_fail(error)) from None
 
     return run
+
+
+def _fail(error: Exception) -> int:
+    """Prints an error; returns the exit code."""
+    typer.echo(f"error: {error}", err=True)
+    return int(getattr(error, "exit_code", 2))
 
 
 def help_text(command: Callable[..., Any]) -> str:
@@ -126,8 +133,27 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
+def prepare_keras() -> None:
+    """Makes Keras independent of the user's keras.json: it takes this project's own settings.
+
+    Raises:
+      ValueError: if the environment names a backend that the project does not run on.
+    """
+    from facemodel.files import cache_dir
+
+    backend = os.environ.setdefault("KERAS_BACKEND", KERAS_BACKENDS[0])
+    if backend not in KERAS_BACKENDS:
+        known = " or ".join(KERAS_BACKENDS)
+        raise ValueError(f"KERAS_BACKEND: should be {known}, got {backend!r}")
+    os.environ.setdefault("KERAS_HOME", str(cache_dir() / "keras"))
+
+
 def main() -> None:
     """Runs the command line."""
+    try:
+        prepare_keras()
+    except ValueError as error:
+        sys.exit(_fail(error))
     make_app()(obj=_set_notices)
 
 

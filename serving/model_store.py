@@ -10,7 +10,7 @@ import zipfile
 
 import numpy as np
 
-from facemodel.files import file_digest, files_digest
+from facemodel.files import cache_dir, file_digest, files_digest
 from facemodel.morphable.landmarks import IBUG_68
 from facemodel.saved_model.metadata import ARRAY_FIELDS, ARRAYS, ExportError, read_facts
 from facemodel.saved_model.versions import newest_model
@@ -97,12 +97,6 @@ def _export_default(folder: pathlib.Path) -> None:
     except ExportError:
         if not (folder / "1").is_dir():  # otherwise another process was faster
             raise
-
-
-def cache_dir() -> pathlib.Path:
-    """Where this project keeps what it can make again: $XDG_CACHE_HOME/facerelief."""
-    base = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
-    return pathlib.Path(base) / "facerelief"
 
 
 @functools.cache

@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import pathlib
 import re
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
+from facemodel.files import cache_dir
 from pipeline import checks, cli, versions
 from pipeline.commands.options import CommandError
 
@@ -169,3 +171,46 @@ def test_mistakes_of_the_program_are_not_hidden(error):
         raise error
 
     assert CliRunner().invoke(cli.make_single_app(command), []).exception is error
+
+
+def run_command(*words, **environment):
+    """A command as a process, with changes to the environment."""
+    return subprocess.run(
+        [sys.executable, "-m", "pipeline.cli", *words],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_an_unknown_backend_is_one_line():
+    done = run_command("doctor", KERAS_BACKEND="torch")
+    assert done.returncode == 2
+    assert done.stderr == "error: KERAS_BACKEND: should be tensorflow or jax, got 'torch'\n"
+
+
+KERAS = """
+from pipeline.cli import prepare_keras
+prepare_keras()
+import keras
+print(keras.config.backend(), keras.config.floatx())
+"""
+
+
+def test_the_users_own_settings_of_keras_change_nothing(tmp_path):
+    (tmp_path / ".keras").mkdir()
+    (tmp_path / ".keras/keras.json").write_text('{"backend": "torch", "floatx": "float64"}')
+    changes = {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("KERAS_")}
+    done = subprocess.run(
+        [sys.executable, "-c", KERAS], env={**kept, **changes}, capture_output=True, text=True
+    )
+    assert done.stdout.split() == ["tensorflow", "float32"], done.stderr
+
+
+def test_users_without_a_home_have_a_cache(monkeypatch):
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)
+    assert cache_dir().name == f"facerelief-{os.getuid()}"
+    monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
+    assert cache_dir() == pathlib.Path("/somewhere/facerelief")
