@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from keras import ops
 
+from facemodel.backend import Tensor
+
 CROP_SIZE = 200
 """Side of the square crop that the network sees, px."""
 CROP_SCALE = 195.0 / 220.0
@@ -36,7 +38,7 @@ class Pose(NamedTuple):
     translation: Any
 
 
-def project(points, pose: Pose, *, inverse_distance=None):
+def project(points, pose: Pose, *, inverse_distance=None) -> Tensor:
     """Projects model points into the image.
 
     Args:
@@ -160,12 +162,12 @@ def check_landmarks(landmarks: np.ndarray) -> None:
         )
 
 
-def roll_of(pose: Pose):
+def roll_of(pose: Pose) -> Tensor:
     """[...] radians, how far the face is turned counter-clockwise in the image."""
     return ops.arctan2(-pose.rotation[..., 0, 1], pose.rotation[..., 1, 1])
 
 
-def crop_from_pose(pose: Pose, centre, *, size: int = CROP_SIZE, upright: bool = True):
+def crop_from_pose(pose: Pose, centre, *, size: int = CROP_SIZE, upright: bool = True) -> Tensor:
     """Computes the fixed crop around a face of known pose.
 
     Args:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from keras import ops
 
+from facemodel.backend import Tensor
+
 LUMA = (0.299, 0.587, 0.114)
 
 
-def luma(image):
+def luma(image) -> Tensor:
     """Grey values: uint8 or float [..., 3] -> float32 [...] in [0, 1], ITU-R BT.601 weights."""
     unit = 1.0 / 255.0 if "int" in str(image.dtype) else 1.0
     channels = (

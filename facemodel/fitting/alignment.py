@@ -6,6 +6,7 @@ Training, evaluation and serving all align faces here.
 from __future__ import annotations
 
 from facemodel import camera
+from facemodel.backend import Tensor
 from facemodel.morphable.geometry import FaceGeometry, decode_landmarks
 
 
@@ -21,7 +22,7 @@ def fit_face_pose(geometry: FaceGeometry, coefficients, landmarks) -> camera.Pos
     return camera.fit_pose(points, landmarks, weights=geometry.landmark_weights)
 
 
-def crop_around(geometry: FaceGeometry, landmarks, *, size: int = camera.CROP_SIZE):
+def crop_around(geometry: FaceGeometry, landmarks, *, size: int = camera.CROP_SIZE) -> Tensor:
     """The crop around a face that is not known yet: that of the mean face, upright.
 
     Args:

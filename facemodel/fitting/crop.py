@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from keras import ops
 
+from facemodel.backend import Tensor
 from facemodel.camera import CROP_SIZE
 from facemodel.colour import luma
 from facemodel.transforms import apply_similarity, invert_similarity, similarity_scale
@@ -13,7 +14,9 @@ SUPERSAMPLE = 2
 _LEVELS = 6
 
 
-def grey_crop(image, crop_from_image, *, size: int = CROP_SIZE, supersample: int = SUPERSAMPLE):
+def grey_crop(
+    image, crop_from_image, *, size: int = CROP_SIZE, supersample: int = SUPERSAMPLE
+) -> Tensor:
     """Cuts a square grey crop out of each picture.
 
     Each crop pixel is the mean of supersample^2 bilinear samples, taken from the picture halved as

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from keras import ops
 
+from facemodel.backend import Tensor
 from facemodel.camera import Pose
 from facemodel.fitting.alignment import fit_face_pose
 from facemodel.morphable.geometry import FaceGeometry, decode_landmarks
@@ -12,7 +13,7 @@ from facemodel.morphable.geometry import FaceGeometry, decode_landmarks
 ROUNDS = 4
 
 
-def landmark_fit(geometry: FaceGeometry, pixels, sigma_px, *, rounds: int = ROUNDS):
+def landmark_fit(geometry: FaceGeometry, pixels, sigma_px, *, rounds: int = ROUNDS) -> Tensor:
     """Finds the most probable coefficients for the 51 inner landmarks, whatever the pose.
 
     Each round linearises the image around the current face and pose, in coordinates in which the
@@ -63,7 +64,7 @@ def _project_directions(directions, pose: Pose):
     return ops.reshape(pixels, (-1, count, points.shape[1] * 2))
 
 
-def pose_directions(points, pose: Pose):
+def pose_directions(points, pose: Pose) -> Tensor:
     """How projected points move with shift x, y, scale, turns about x, y, z: [B, 6, L * 2] px."""
     camera = ops.einsum("bij,blj->bli", pose.rotation, points)
     x, y, z = (pose.scale[:, None] * camera[..., k] for k in range(3))

@@ -17,7 +17,7 @@ import numpy as np
 from keras import ops
 
 from facemodel import camera
-from facemodel.backend import commit_to_device, deterministic, dynamic_shapes
+from facemodel.backend import Tensor, commit_to_device, deterministic, dynamic_shapes
 from facemodel.fitting.landmark_fit import landmark_fit
 from facemodel.morphable.geometry import FaceGeometry
 from facemodel.network.losses import geometry_loss
@@ -99,7 +99,7 @@ class RegressorTrainer(keras.Model):
         self.errors = [RootMean(f"rms_{k}") for k in range(config.iterations + 1)]
         self.built = True
 
-    def call(self, inputs, training=False):
+    def call(self, inputs, training=False) -> tuple[Tensor, Tensor]:
         """Runs the loop on a batch.
 
         Args:
@@ -139,7 +139,9 @@ class RegressorTrainer(keras.Model):
         gram_factor = self.regressor.geometry.gram_factor
         return ops.mean(geometry_loss(estimates, truth[:, None], gram_factor), 0)
 
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+    def compute_loss(
+        self, x=None, y=None, y_pred=None, sample_weight=None, training=True
+    ) -> Tensor:
         """The mean over the K estimates of eq. 3, mm^2."""
         del x, y, sample_weight, training
         return ops.mean(self._squared_errors(y_pred)[1:])
@@ -162,7 +164,7 @@ class RegressorTrainer(keras.Model):
 class RootMean(keras.metrics.Mean):
     """The square root of a mean."""
 
-    def result(self):
+    def result(self) -> Tensor:
         """The root of the mean since the last reset."""
         return ops.sqrt(super().result())
 

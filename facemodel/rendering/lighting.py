@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from keras import ops
 
-from facemodel.backend import xla_step
+from facemodel.backend import Tensor, xla_step
 
 _CELL_MM = 6.0
 _CELLS = (48, 40)
@@ -18,7 +18,7 @@ _BIAS_MM, _SOFTNESS = 1.5, 0.25
 _LOWEST_MM = -1e3
 
 
-def irradiance(coefficients, normals):
+def irradiance(coefficients, normals) -> Tensor:
     """Ambient light on surfaces, times its mean.
 
     Args:
@@ -33,7 +33,7 @@ def irradiance(coefficients, normals):
     return ops.maximum(ops.matmul(harmonics(normals), coefficients), 0.0)
 
 
-def harmonics(normals):
+def harmonics(normals) -> Tensor:
     """The nine real spherical harmonics of bands 0 to 2: unit [..., 3] -> [..., 9]."""
     x, y, z = normals[..., 0], normals[..., 1], normals[..., 2]
     values = [
@@ -51,7 +51,7 @@ def harmonics(normals):
 
 
 @xla_step
-def light_visibility(vertices, centre, direction, strength):
+def light_visibility(vertices, centre, direction, strength) -> Tensor:
     """How much of a directional light the face itself leaves, at its vertices.
 
     Looks from each vertex along the way to the light whether the face, as a map of heights above

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from keras import ops
 
-from facemodel.backend import dynamic_shapes
+from facemodel.backend import Tensor, dynamic_shapes
 from facemodel.rendering import scanlines
 
 BACKGROUND = -1
@@ -30,7 +30,7 @@ class Fragments(NamedTuple):
     values: Any
 
 
-def rasterize(screen, triangles, *, height: int, width: int):
+def rasterize(screen, triangles, *, height: int, width: int) -> Tensor:
     """Finds the nearest front-facing triangle at each pixel centre.
 
     Exact for triangles of any size, also where they leave the image. No gradient flows.
@@ -48,7 +48,7 @@ def rasterize(screen, triangles, *, height: int, width: int):
     return rasterize_corners(triangle_corners(screen, triangles), height=height, width=width)
 
 
-def rasterize_corners(corners, *, height: int, width: int):
+def rasterize_corners(corners, *, height: int, width: int) -> Tensor:
     """The same from triangle_corners of the screen, for those who need these corners anyway."""
     corners = [ops.stop_gradient(corner) for corner in corners]
     dynamic = dynamic_shapes()
@@ -115,14 +115,14 @@ def _columns_at(attributes, vertex):
     return ops.transpose(ops.take(flat, vertex, axis=0))
 
 
-def to_image(values, pixel, shape):
+def to_image(values, pixel, shape) -> Tensor:
     """Puts values [P, ...] at pixels [P] into images (B, H, W) -> [B, H, W, ...], else 0."""
     pictures, height, width = shape
     filled = ops.segment_sum(values, pixel, num_segments=pictures * height * width)
     return ops.reshape(filled, (pictures, height, width, *values.shape[1:]))
 
 
-def barycentric(screen, triangles, triangle_id):
+def barycentric(screen, triangles, triangle_id) -> Tensor:
     """Computes where in its triangle each pixel centre lies.
 
     Args:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from keras import ops
 
 from facemodel import camera
+from facemodel.backend import Tensor
 from facemodel.camera import Pose
 from facemodel.morphable.geometry import Surface
 from facemodel.rendering import rasterizer
@@ -34,7 +35,7 @@ class Light(NamedTuple):
     direction: Any
 
 
-def vertex_normals(surface: Surface, vertices):
+def vertex_normals(surface: Surface, vertices) -> Tensor:
     """Computes normals that point outwards, averaged over the triangles around each vertex by area.
 
     Args:
@@ -56,7 +57,7 @@ def _summed_normals(surface: Surface, corners):
     return sum(ops.take(normals, triangle, axis=1) for triangle in around)
 
 
-def render_shading(surface: Surface, vertices, pose: Pose, *, size: int):
+def render_shading(surface: Surface, vertices, pose: Pose, *, size: int) -> tuple[Tensor, Tensor]:
     """Renders what the network sees of the current estimate: frontal shading and mask.
 
     The light comes from the viewer, so shading is the third component of the unit normal in the
@@ -94,7 +95,9 @@ def _normals_on_screen(surface: Surface, corners, scale):
     return _unit(_summed_normals(surface, corners) * cofactors[:, None, :])
 
 
-def phong(normals, albedo, light: Light, *, shininess: float = SHININESS, surround=1.0, lit=1.0):
+def phong(
+    normals, albedo, light: Light, *, shininess: float = SHININESS, surround=1.0, lit=1.0
+) -> Tensor:
     """Computes colours by Phong's formula, seen from z.
 
     albedo (ambient + diffuse max(n.l, 0)) + specular max(r.v, 0)^shininess where n.l > 0, with
@@ -136,7 +139,7 @@ def render_photo(
     inverse_distance=None,
     environment=None,
     lit=None,
-):
+) -> tuple[Tensor, Tensor]:
     """Renders a face as a photo, on black.
 
     Args:

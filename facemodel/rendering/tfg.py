@@ -20,6 +20,7 @@ from tensorflow_graphics.math.interpolation import weighted
 from tensorflow_graphics.rendering.camera import perspective
 from tensorflow_graphics.rendering.reflectance import lambertian, phong
 
+from facemodel.backend import Tensor
 from facemodel.camera import Pose
 from facemodel.morphable.geometry import Surface
 from facemodel.rendering import numpy_rasterizer
@@ -41,7 +42,7 @@ def render_photo_tfg(
     inverse_distance=None,
     environment=None,
     lit=None,
-):
+) -> tuple[Tensor, Tensor]:
     """Renders a face as a photo, on black; the batch size must be static.
 
     Arguments and results are those of shading.render_photo.

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from keras import ops
 
+from facemodel.backend import Tensor
 from facemodel.morphable.landmark_noise import LandmarkNoise
 from facemodel.synthesis.recipes import SynthesisConfig
 from facemodel.synthesis.streams import RandomStreams
 
 
-def sample_landmark_noise(measured: LandmarkNoise, rng: RandomStreams):
+def sample_landmark_noise(measured: LandmarkNoise, rng: RandomStreams) -> Tensor:
     """Draws errors of detected landmarks: [B, L, 2] mm."""
     count, _, shared = measured.factor.shape
     errors = measured.mean + measured.rest_sd * rng.normal("landmarks/rest", (count, 2))
@@ -22,7 +23,7 @@ def sample_landmark_noise(measured: LandmarkNoise, rng: RandomStreams):
 
 def simulate_detection(
     landmarks, scale, config: SynthesisConfig, rng: RandomStreams, measured: LandmarkNoise
-):
+) -> tuple[Tensor, Tensor]:
     """Imitates a detector.
 
     Args:

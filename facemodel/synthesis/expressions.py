@@ -8,6 +8,7 @@ import re
 import numpy as np
 from keras import ops
 
+from facemodel.backend import Tensor
 from facemodel.synthesis.distributions import Range
 from facemodel.synthesis.recipes import SynthesisConfig
 from facemodel.synthesis.streams import RandomStreams
@@ -56,7 +57,9 @@ class ExpressionUnits:
         return len(self.group)
 
 
-def sample_expression(units: ExpressionUnits, config: SynthesisConfig, rng: RandomStreams):
+def sample_expression(
+    units: ExpressionUnits, config: SynthesisConfig, rng: RandomStreams
+) -> Tensor:
     """Draws weights [B, E] in [0, 1]; the lips never close further than the jaw is open."""
     draw = _natural if config.natural_expressions else _independent
     weights = draw(units, config, rng)

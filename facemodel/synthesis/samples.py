@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
+from facemodel.backend import Tensor
 from facemodel.morphable.landmark_noise import LandmarkNoise
 from facemodel.morphable.landmarks import MEDIAPIPE_COUNT
 from facemodel.synthesis import slices
@@ -148,6 +149,6 @@ def _typology_angle(model: SceneModel, scene: Scene):
     return slices.typology_angle_deg(ops.clip(colour, 0.0, 1.0))
 
 
-def to_uint8(image):
+def to_uint8(image) -> Tensor:
     """[...] in [0, 1] -> uint8, rounded as records are."""
     return ops.cast(image * 255.0 + 0.5, "uint8")

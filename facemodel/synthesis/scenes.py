@@ -9,6 +9,7 @@ import numpy as np
 from keras import ops
 
 from facemodel import camera, transforms
+from facemodel.backend import Tensor
 from facemodel.camera import Pose
 from facemodel.morphable.geometry import FaceGeometry, decode
 from facemodel.morphable.model import MorphableModel
@@ -158,7 +159,7 @@ def sample_scene(
     )
 
 
-def sample_coefficients(model: SceneModel, config: SynthesisConfig, rng: RandomStreams):
+def sample_coefficients(model: SceneModel, config: SynthesisConfig, rng: RandomStreams) -> Tensor:
     """Draws faces: [B, n], identity N(0, 1), expression weights in [0, 1]."""
     identity = rng.normal("identity", (model.identity_count,))
     return ops.concatenate([identity, sample_expression(model.units, config, rng)], -1)
@@ -221,12 +222,12 @@ def _sample_light(config: SynthesisConfig, rng: RandomStreams) -> Light:
     return Light(ambient, diffuse, specular, direction)
 
 
-def scene_vertices(model: SceneModel, scene: Scene):
+def scene_vertices(model: SceneModel, scene: Scene) -> Tensor:
     """The scene's faces: [B, V, 3] mm, model space."""
     return decode(model.geometry.fine, scene.coefficients)
 
 
-def scene_colours(model: SceneModel, scene: Scene):
+def scene_colours(model: SceneModel, scene: Scene) -> Tensor:
     """Skin colours [B, V, 3], >= 0, with the gradient of the ambient light in them."""
     offsets = ops.matmul(scene.albedo_coefficients, model.albedo_basis)
     colours = ops.clip(model.albedo_mean + offsets, 0.0, 1.0)
@@ -235,7 +236,7 @@ def scene_colours(model: SceneModel, scene: Scene):
     return ops.reshape(colours, (-1, *model.normals.shape)) * gain[..., None]
 
 
-def scene_landmarks(model: SceneModel, vertices, pose: Pose, inverse_distance):
+def scene_landmarks(model: SceneModel, vertices, pose: Pose, inverse_distance) -> Tensor:
     """Where the 478 landmarks truly are: [B, 478, 2] px."""
     corners = ops.take(vertices, model.corners, axis=1)
     points = ops.sum(corners * model.barycentric[:, :, None], 2)
@@ -249,7 +250,7 @@ _BAND_SHARE = np.array([0, 1, 1, 1, 0.4, 0.4, 0.4, 0.4, 0.4], np.float32)[:, Non
 _COLOUR_SHARE = 0.15
 
 
-def sample_environment(config: SynthesisConfig, rng: RandomStreams):
+def sample_environment(config: SynthesisConfig, rng: RandomStreams) -> Tensor:
     """[B, 9, 3] coefficients of the irradiance of coloured surroundings, 1 in the mean."""
     strength = config.environment.from_uniform(rng.uniform("environment/strength", (1, 1)))
     grey = rng.normal("environment/grey", (9, 1))

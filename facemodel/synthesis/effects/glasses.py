@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from keras import ops
 
-from facemodel.backend import xla_step
+from facemodel.backend import Tensor, xla_step
 from facemodel.synthesis.distributions import Range
 from facemodel.synthesis.effects.overlays import FacePlacement, millimetres, present
 from facemodel.synthesis.recipes import SynthesisConfig
@@ -71,7 +71,7 @@ def sample_glasses(config: SynthesisConfig, rng: RandomStreams) -> Glasses:
 
 
 @xla_step(only=lambda image, glasses, place: glasses.present)
-def apply_glasses(image, glasses: Glasses, place: FacePlacement):
+def apply_glasses(image, glasses: Glasses, place: FacePlacement) -> Tensor:
     """Draws glasses in front of a picture [B, S, S, C]."""
     x, y, half = _lens_plane(image.shape[1], place)
     wide, high = glasses.half_width[:, None, None], glasses.half_height[:, None, None]

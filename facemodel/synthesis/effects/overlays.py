@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from keras import ops
 
-from facemodel.backend import xla_step
+from facemodel.backend import Tensor, xla_step
 from facemodel.synthesis.distributions import Range
 from facemodel.synthesis.effects.smooth import desaturate, upsample_smooth
 from facemodel.synthesis.recipes import SynthesisConfig
@@ -106,7 +106,7 @@ class FacePlacement(NamedTuple):
     eyes: Any
 
 
-def present(rng: RandomStreams, name: str, fraction: float):
+def present(rng: RandomStreams, name: str, fraction: float) -> Tensor:
     """[B] 1 for this share of pictures, else 0."""
     return ops.cast(rng.uniform(name) < fraction, "float32")
 
@@ -159,7 +159,7 @@ def sample_hand(config: SynthesisConfig, rng: RandomStreams) -> Hand:
     )
 
 
-def millimetres(size: int, place: FacePlacement):
+def millimetres(size: int, place: FacePlacement) -> tuple[Tensor, Tensor]:
     """x right and y up in mm from the face's middle for pixels, [B, 1, S] and [B, S, 1]."""
     centres = np.arange(size, dtype=np.float32) + 0.5
     scale = place.scale[:, None, None]
@@ -168,7 +168,7 @@ def millimetres(size: int, place: FacePlacement):
 
 
 @xla_step
-def apply_hair(image, hair: Hair, place: FacePlacement):
+def apply_hair(image, hair: Hair, place: FacePlacement) -> Tensor:
     """Hair from the top of the head down to an uneven edge over forehead and cheeks."""
     x, y = millimetres(image.shape[1], place)
     strands = upsample_smooth(hair.strands[..., None], image.shape[1])
@@ -186,7 +186,7 @@ def apply_hair(image, hair: Hair, place: FacePlacement):
 
 
 @xla_step
-def apply_occluder(image, occluder: Occluder, place: FacePlacement):
+def apply_occluder(image, occluder: Occluder, place: FacePlacement) -> Tensor:
     """An ellipse with an uneven surface."""
     axes = millimetres(image.shape[1], place)
     x, y = (axis - occluder.centre[:, k, None, None] for k, axis in enumerate(axes))
@@ -199,13 +199,13 @@ def apply_occluder(image, occluder: Occluder, place: FacePlacement):
 
 
 @xla_step
-def mean_colour(image, mask):
+def mean_colour(image, mask) -> Tensor:
     """[B, C] of the pixels [B, S, S, C] on the mask [B, S, S]."""
     return ops.sum(image * mask[..., None], (1, 2)) / (ops.sum(mask, (1, 2))[:, None] + 1.0)
 
 
 @xla_step(only=lambda image, hand, skin, place: hand.present)
-def apply_hand(image, hand: Hand, skin, place: FacePlacement):
+def apply_hand(image, hand: Hand, skin, place: FacePlacement) -> Tensor:
     """A hand in the face's colour [B, C]: round fingers over the back of the hand."""
     bare, axes = image, millimetres(image.shape[1], place)
     skin = skin * hand.brightness[:, None]

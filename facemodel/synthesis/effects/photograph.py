@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from keras import ops
 
-from facemodel.backend import xla_step
+from facemodel.backend import Tensor, xla_step
 from facemodel.colour import luma
 from facemodel.synthesis.effects import glasses, overlays
 from facemodel.synthesis.effects.glasses import Glasses
@@ -109,7 +109,7 @@ def _sample_white(config: SynthesisConfig, rng: RandomStreams):
     return gains / luma(gains)[..., None]
 
 
-def photograph(face, mask, effects: Effects, place: FacePlacement):
+def photograph(face, mask, effects: Effects, place: FacePlacement) -> Tensor:
     """Turns a rendered face into a photo.
 
     Args:
