@@ -1,4 +1,4 @@
-"""Colour spaces: what a picture looks like in grey."""
+"""Colour spaces: what an image looks like in grey."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ def fit_face_pose(geometry: FaceGeometry, coefficients, landmarks) -> camera.Pos
     """Fits the pose of a known face; landmarks count by how reliably they are detected.
 
     Args:
-      geometry: of the face model.
+      geometry: Face model tensors.
       coefficients: [B, n] of the face.
       landmarks: [B, 51, 2] px.
     """
@@ -26,9 +26,9 @@ def crop_around(geometry: FaceGeometry, landmarks, *, size: int = camera.CROP_SI
     """The crop around a face that is not known yet: that of the mean face, upright.
 
     Args:
-      geometry: of the face model.
+      geometry: Face model tensors.
       landmarks: [B, 51, 2] px in the photo.
-      size: px, side of the crop.
+      size: Side of the crop, px.
 
     Returns:
       [B, 2, 3] crop_from_image similarity.

@@ -17,16 +17,16 @@ _LEVELS = 6
 def grey_crop(
     image, crop_from_image, *, size: int = CROP_SIZE, supersample: int = SUPERSAMPLE
 ) -> Tensor:
-    """Cuts a square grey crop out of each picture.
+    """Cuts a square grey crop out of each image.
 
-    Each crop pixel is the mean of supersample^2 bilinear samples, taken from the picture halved as
+    Each crop pixel is the mean of supersample^2 bilinear samples, taken from the image halved as
     often as their distance asks for, so that a large face shrinks without aliasing. Outside the
-    picture everything is 0.
+    image everything is 0.
 
     Args:
       image: uint8 [B, H, W, 3], or float in [0, 1]; any H and W.
       crop_from_image: [B, 2, 3] similarity from image pixels to crop pixels.
-      size: px, side of the crop.
+      size: Side of the crop, px.
       supersample: samples along each side of a crop pixel.
 
     Returns:

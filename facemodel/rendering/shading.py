@@ -66,8 +66,8 @@ def render_shading(surface: Surface, vertices, pose: Pose, *, size: int) -> tupl
     Args:
       surface: Mesh of the face model.
       vertices: [B, V, 3] mm, model space.
-      pose: of the faces in the image, [B, ...].
-      size: px, side of the image.
+      pose: Poses [B, ...] of the faces in the image.
+      size: Side of the image, px.
 
     Returns:
       shading [B, S, S] in [0, 1], 0 outside the face; mask [B, S, S], 1 on the face and 0 outside.
@@ -106,7 +106,7 @@ def phong(
     Args:
       normals: [B, H, W, 3] unit vectors, camera frame.
       albedo: [B, H, W, 3] in [0, 1].
-      light: of [B, ...] tensors.
+      light: Lights [B, ...].
       shininess: exponent of the highlight.
       surround: [B, H, W, 3] factor of the ambient light.
       lit: [B, H, W, 1] factor of the directional light.
@@ -146,10 +146,10 @@ def render_photo(
       surface: Mesh of the face model.
       vertices: [B, V, 3] mm, model space.
       albedo: [B, V, 3] in [0, 1].
-      pose: of the faces in the image, [B, ...].
-      light: of [B, ...] tensors.
-      height: px.
-      width: px.
+      pose: Poses [B, ...] of the faces in the image.
+      light: Lights [B, ...].
+      height: Height of the image, px.
+      width: Width of the image, px.
       inverse_distance: [B] 1/mm, one over the camera's distance; None for weak perspective.
       environment: [B, 9, 3] spherical harmonics of the ambient light's irradiance, from
         scenes.sample_environment; None = 1 everywhere.

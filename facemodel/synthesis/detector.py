@@ -1,4 +1,4 @@
-"""An imitation of the landmark detector: how its landmarks err, drawn at random."""
+"""An imitation of the landmark detector: how its landmarks err, sampled at random."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ def simulate_detection(
     """Imitates a detector.
 
     Args:
-      landmarks: [B, L, 2] px, true.
+      landmarks: [B, L, 2] px, ground truth.
       scale: [B] px/mm of the faces.
       config: says how much stronger or weaker than measured the noise may be.
       rng: Random streams.
-      measured: how the real detector errs at these L landmarks.
+      measured: The real detector's errors at these L landmarks.
 
     Returns:
       [B, L, 2] px as detected, and [B] px, the standard deviation of the error.

@@ -57,9 +57,9 @@ def validate_field(name: str, kind: Any, value, limits: Limits) -> None:
     """Raises ConfigError unless a field's value has its type and lies within its limits.
 
     Args:
-      name: of the field.
+      name: The field's name.
       kind: name of its type: str, bool, int, float, Range or Normal.
-      value: what it holds.
+      value: The field's value.
       limits: the smallest and largest number allowed in it.
     """
     if kind in _DISTRIBUTIONS:

@@ -48,16 +48,16 @@ _OFF, _ONE = Range(0.0, 0.0), Range(1.0, 1.0)
 
 @dataclasses.dataclass(frozen=True)
 class SynthesisConfig:
-    """How faces are drawn and photographed. The defaults are the paper's recipe.
+    """How faces are sampled and photographed. The defaults are the paper's recipe.
 
     Attributes:
       recipe: the name under which records keep it.
-      image_size: px, side of the square picture.
+      image_size: px, side of the square image.
       yaw_deg, pitch_deg, roll_deg: of the head, around a frontal face.
       even_yaw_fraction: share of faces whose yaw is uniform between its limits instead.
-      relative_scale: of the face, 1 = CROP_SCALE px/mm in a picture of CROP_SIZE px, whatever
+      relative_scale: of the face, 1 = CROP_SCALE px/mm in an image of CROP_SIZE px, whatever
         image_size is.
-      shift_mm: of the face's middle from the picture's, in each direction.
+      shift_mm: of the face's middle from the image's, in each direction.
       inverse_distance: 1/mm, one over the camera's distance; 0 = weak perspective.
       active_units: how many expression units (or pairs of left and right) are active, whole
         numbers.
@@ -72,7 +72,7 @@ class SynthesisConfig:
         the sphere.
       ambient_gradient: how much ambient light changes with the normal's direction, for each axis.
       skin_blotches, light_blotches, fine_blotches: log range of smooth brightness noise, in cells
-        of about 1/9, 1/4 and 1/40 of the picture.
+        of about 1/9, 1/4 and 1/40 of the image.
       hair_fraction, occluder_fraction, hand_fraction, glasses_fraction: share of faces with hair
         over the forehead, an ellipse over something, a hand, glasses.
       environment: how uneven and coloured the ambient light is: standard deviation of its
@@ -83,7 +83,7 @@ class SynthesisConfig:
       gamma, gain, offset: output = gain * linear^gamma + offset.
       white_balance: standard deviation of the log gain of red against blue.
       grain: standard deviation of pixel noise.
-      jpeg_fraction, jpeg_quality: share of pictures that were JPEG files of this quality (1 to 100)
+      jpeg_fraction, jpeg_quality: share of images that were JPEG files of this quality (1 to 100)
         before; in records only, training online goes without.
       landmark_noise: multiple of the measured noise of detected landmarks.
 

@@ -1,4 +1,4 @@
-"""Random scenes: a face, how it is seen, its light and what else is in the picture."""
+"""Random scenes: a face, how it is seen, its light and what else is in the image."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class SceneModel:
       normals: [V, 3] unit, of the mean face.
       corners: [478, 3] vertices of each landmark's triangle; barycentric: [478, 3] its place there.
       units: what the expression names say.
-      version: of the face model.
+      version: Name and version of the face model.
     """
 
     geometry: FaceGeometry
@@ -105,14 +105,14 @@ def _mean_normals(model: MorphableModel) -> np.ndarray:
 
 
 class Scene(NamedTuple):
-    """Everything that decides what a batch of pictures shows.
+    """Everything that decides what a batch of images shows.
 
     Attributes:
       coefficients: [B, n]; albedo_coefficients: [B, A].
-      pose: in a picture of config.image_size px.
+      pose: in an image of config.image_size px.
       inverse_distance: [B] 1/mm, 0 = weak perspective.
-      light: of [B, ...] tensors; ambient_gradient: [B, 3] camera frame.
-      environment: [B, 9, 3] what surrounds the face, see surround.py; None = the same everywhere.
+      light: [B, ...]; ambient_gradient: [B, 3] camera frame.
+      environment: [B, 9, 3] what surrounds the face, see lighting.py; None = the same everywhere.
       shadow: [B] how much light the face's own parts take away; None = none.
       effects: what lies between the face and the file.
     """
@@ -131,13 +131,13 @@ class Scene(NamedTuple):
 def sample_scene(
     model: SceneModel, config: SynthesisConfig, rng: RandomStreams, *, size: int | None = None
 ) -> Scene:
-    """Draws random scenes.
+    """Samples random scenes.
 
     Args:
-      model: from which faces are drawn.
-      config: the ranges.
+      model: Scene model to sample faces from.
+      config: Ranges to sample from.
       rng: Random streams; their batch size sets the number of scenes.
-      size: px, side of the pictures that will be rendered; config.image_size if None.
+      size: Side of the images that will be rendered, px; config.image_size if None.
 
     Source: paper section 6.1.
     """

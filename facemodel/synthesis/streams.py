@@ -37,8 +37,8 @@ class PhiloxStreams:
     """Counter-based: what sample i gets under a name depends on (seed, i) and the name alone.
 
     Args:
-      seed: of the data set, in [0, 2^63).
-      indices: of the samples in this batch, each in [0, 2^63).
+      seed: Random seed of the data set, in [0, 2^63).
+      indices: Indices of the samples in this batch, each in [0, 2^63).
 
     Raises:
       ValueError: if seed or an index is negative or too large.
@@ -123,7 +123,7 @@ class StreamPlan:
 
 
 class TableStreams:
-    """Hands out numbers that were drawn before, from StreamPlan.draw; works in compiled code."""
+    """Hands out numbers that were sampled before, from StreamPlan.draw; works in compiled code."""
 
     def __init__(self, table: dict[str, Any]):
         self._table, self.batch = table, next(iter(table.values())).shape[0]
@@ -135,7 +135,7 @@ class TableStreams:
 
 
 class _Key(keras.random.SeedGenerator):
-    """Lets keras.random take a tensor as its seed, which a compiled step gets anew each time."""
+    """Lets keras.random take a tensor as its seed, a new one in each call of a compiled step."""
 
     def __init__(self, key):
         self.key = key
@@ -149,7 +149,7 @@ class DeviceStreams:
 
     Args:
       seed: an integer, or a uint32 tensor [2], for example (run's seed, step).
-      batch: how many samples.
+      batch: Number of samples.
     """
 
     def __init__(self, seed, batch: int):

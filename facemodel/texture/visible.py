@@ -69,17 +69,17 @@ def visibility(
     *,
     size: tuple[int, int],
 ) -> np.ndarray:
-    """How well a picture shows each vertex.
+    """How well an image shows each vertex.
 
     Args:
       pixels: [V, 2] px.
       depth: [V] mm towards the viewer.
       normals: [V, 3] unit, camera frame.
       triangles: [T, 3].
-      size: (height, width) px of the picture.
+      size: (height, width) px of the image.
 
     Returns:
-      [V] in [0, 1]; 0 for vertices behind others, turned away, or outside the picture.
+      [V] in [0, 1]; 0 for vertices behind others, turned away, or outside the image.
     """
     height, width = size
     screen = np.concatenate([pixels, depth[:, None]], 1).astype(np.float32)[None]

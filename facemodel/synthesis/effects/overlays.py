@@ -41,7 +41,7 @@ class Hair(NamedTuple):
       slope: [B] of the edge; drop: [B] 1/mm, how it bends down to the sides.
       fringe: [B] mm, how uneven the edge is.
       colour: [B, 3] in [0, 1].
-      strands: [B, N, M] in [0, 1), stretched over the picture.
+      strands: [B, N, M] in [0, 1), stretched over the image.
     """
 
     present: Any
@@ -61,7 +61,7 @@ class Occluder(NamedTuple):
       centre: [B, 2] mm from the face's middle, x right, y up.
       radii: [B, 2] mm.
       colour: [B, 3] in [0, 1].
-      texture: [B, N, M] in [0, 1), stretched over the picture.
+      texture: [B, N, M] in [0, 1), stretched over the image.
     """
 
     present: Any
@@ -79,7 +79,7 @@ class Hand(NamedTuple):
       tips, roots: [B, 4, 2] mm from the face's middle, x right, y up.
       wrist: [B, 2] the same.
       brightness: [B] times the face's mean colour.
-      texture: [B, N, M] in [0, 1), stretched over the picture.
+      texture: [B, N, M] in [0, 1), stretched over the image.
     """
 
     present: Any
@@ -91,7 +91,7 @@ class Hand(NamedTuple):
 
 
 class FacePlacement(NamedTuple):
-    """Where a face is in the picture.
+    """Where a face is in the image.
 
     Attributes:
       middle: [B, 2] px, where its middle is.
@@ -107,12 +107,12 @@ class FacePlacement(NamedTuple):
 
 
 def present(rng: RandomStreams, name: str, fraction: float) -> Tensor:
-    """[B] 1 for this share of pictures, else 0."""
+    """[B] 1 for this share of images, else 0."""
     return ops.cast(rng.uniform(name) < fraction, "float32")
 
 
 def sample_hair(config: SynthesisConfig, rng: RandomStreams) -> Hair:
-    """Draws hair, dark more often than blond."""
+    """Samples hair, dark more often than blond."""
     dark, blond = _HAIR_COLOURS
     shade = rng.uniform("hair/shade", (1,)) ** 2 + 0.1 * rng.uniform("hair/tint", (3,))
     return Hair(
@@ -127,7 +127,7 @@ def sample_hair(config: SynthesisConfig, rng: RandomStreams) -> Hair:
 
 
 def sample_occluder(config: SynthesisConfig, rng: RandomStreams) -> Occluder:
-    """Draws ellipses anywhere around the face."""
+    """Samples ellipses anywhere around the face."""
     return Occluder(
         present=present(rng, "occluder/present", config.occluder_fraction),
         centre=_OCCLUDER_CENTRE_MM.from_uniform(rng.uniform("occluder/centre", (2,))),
@@ -138,7 +138,7 @@ def sample_occluder(config: SynthesisConfig, rng: RandomStreams) -> Occluder:
 
 
 def sample_hand(config: SynthesisConfig, rng: RandomStreams) -> Hand:
-    """Draws hands that come from anywhere around the face."""
+    """Samples hands that come from anywhere around the face."""
     angle = 2 * np.pi * rng.uniform("hand/angle")
     outward = ops.stack([ops.cos(angle), ops.sin(angle)], -1)
     base = _HAND_DISTANCE_MM.from_uniform(rng.uniform("hand/distance", (1,))) * outward

@@ -1,4 +1,4 @@
-"""Smooth enlargement of coarse noise, and blur, for pictures [B, H, W, C] on any backend."""
+"""Smooth enlargement of coarse noise, and blur, for images [B, H, W, C] on any backend."""
 
 from __future__ import annotations
 
