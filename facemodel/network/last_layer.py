@@ -1,10 +1,10 @@
 """The network's last layer in closed form: the best linear correction from what the rest sees.
 
 What comes before the last layer of figure 4 are features of an estimate, and the correction is
-linear in them. Given the estimates that the loop visits and the ground truth, the best such layer is a
-least-squares problem with one answer, whatever the metric: it also minimises eq. 3. So a trained
-network learns another population or another detector's noise from some thousand faces, without a
-GPU. A changed layer visits other estimates, so visiting and solving alternate.
+linear in them. Given the estimates that the loop visits and the ground truth, the best such layer
+is a least-squares problem with one answer, whatever the metric: it also minimises eq. 3. So a
+trained network learns another population or another detector's noise from some thousand faces,
+without a GPU. A changed layer visits other estimates, so visiting and solving alternate.
 
 Source: paper eq. 3 for the loss; Ross, Gordon and Bagnell, "A Reduction of Imitation Learning and
 Structured Prediction to No-Regret Online Learning" (2011), for collecting what all rounds visit.
