@@ -58,7 +58,7 @@ def render_scene(
       model: Scene model that the scene was sampled from.
       scene: Scene with effects for this size.
       size: Side of the image, px.
-      pose: of the faces in the image; the scene's own if None.
+      pose: Poses of the faces in the image; the scene's own if None.
       grey: render one channel, about a third of the work; almost the luma of the coloured image.
       render: shading.render_photo, or tfg.render_photo_tfg, which does the same through
         tensorflow-graphics.

@@ -52,14 +52,14 @@ class SynthesisConfig:
 
     Attributes:
       recipe: the name under which records keep it.
-      image_size: px, side of the square image.
-      yaw_deg, pitch_deg, roll_deg: of the head, around a frontal face.
+      image_size: Side of the square image, px.
+      yaw_deg, pitch_deg, roll_deg: Turn of the head, around a frontal face.
       even_yaw_fraction: share of faces whose yaw is uniform between its limits instead.
-      relative_scale: of the face, 1 = CROP_SCALE px/mm in an image of CROP_SIZE px, whatever
+      relative_scale: Scale of the face, 1 = CROP_SCALE px/mm in an image of CROP_SIZE px, whatever
         image_size is.
-      shift_mm: of the face's middle from the image's, in each direction.
+      shift_mm: Offset of the face's middle from the image's, in each direction.
       inverse_distance: 1/mm, one over the camera's distance; 0 = weak perspective.
-      active_units: how many expression units (or pairs of left and right) are active, whole
+      active_units: Number of expression units (or pairs of left and right) are active, whole
         numbers.
       natural_expressions: left and right move together, strong units are rare, the mouth's tissue
         has limits.

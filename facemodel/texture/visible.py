@@ -28,7 +28,7 @@ def photo_colours(photo: np.ndarray, face) -> tuple[np.ndarray, np.ndarray]:
 
     Args:
       photo: uint8 [H, W, 3] sRGB.
-      face: a Reconstruction from it.
+      face: Reconstruction from it.
 
     Returns:
       uint8 [V, 3] sRGB, and how much of each vertex is the photo's, [V] in [0, 1].

@@ -20,6 +20,7 @@ from facemodel.morphable.landmark_noise import LandmarkNoise
 from facemodel.morphable.model import MorphableModel
 from facemodel.network import checkpoints, training
 from facemodel.network.regressor import IterativeRegressor, build_network
+from facemodel.network.starts import sample_starts
 from facemodel.network.training_config import TrainingConfig, TrainingConfigError
 from facemodel.network.weights import DEFAULT_WEIGHTS, WeightsError, load_weights
 from facemodel.records import encode_record
@@ -125,7 +126,7 @@ def test_starts_are_fits_zeros_and_mixtures_in_their_shares(scenes):
     """At SMALL's shares a number below 0.5 chooses the fit, one from 0.85 on the mixture."""
     kinds = [0.0, 0.49, 0.51, 0.84, *np.linspace(0.86, 0.999, 20)]
     batch = online_batch(scenes, EASY, PhiloxStreams(1, range(len(kinds))), NOISE, size=32)
-    starts = training.sample_starts(scenes.geometry, batch, ChosenKinds(3, kinds), SMALL)
+    starts = sample_starts(scenes.geometry, batch, ChosenKinds(3, kinds), SMALL)
     starts, truth = np.asarray(starts), np.asarray(batch.coefficients)
     sigma_px = np.maximum(batch.sigma_px, 0.3 * 195 / 220 * 32 / 200)
     fits = np.asarray(landmark_fit(scenes.geometry, batch.landmarks, sigma_px))
