@@ -28,7 +28,7 @@ def photo_colours(photo: np.ndarray, face) -> tuple[np.ndarray, np.ndarray]:
 
     Args:
       photo: uint8 [H, W, 3] sRGB.
-      face: a Reconstruction from it.
+      face: Reconstruction from it.
 
     Returns:
       uint8 [V, 3] sRGB, and how much of each vertex is the photo's, [V] in [0, 1].
@@ -69,17 +69,17 @@ def visibility(
     *,
     size: tuple[int, int],
 ) -> np.ndarray:
-    """How well a picture shows each vertex.
+    """How well an image shows each vertex.
 
     Args:
       pixels: [V, 2] px.
       depth: [V] mm towards the viewer.
       normals: [V, 3] unit, camera frame.
       triangles: [T, 3].
-      size: (height, width) px of the picture.
+      size: (height, width) px of the image.
 
     Returns:
-      [V] in [0, 1]; 0 for vertices behind others, turned away, or outside the picture.
+      [V] in [0, 1]; 0 for vertices behind others, turned away, or outside the image.
     """
     height, width = size
     screen = np.concatenate([pixels, depth[:, None]], 1).astype(np.float32)[None]

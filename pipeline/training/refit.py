@@ -16,9 +16,10 @@ from facemodel.backend import compiled
 from facemodel.morphable.landmark_noise import LandmarkNoise
 from facemodel.morphable.landmarks import INNER_51
 from facemodel.morphable.model import MorphableModel
-from facemodel.network import last_layer, training
+from facemodel.network import last_layer
 from facemodel.network.pretrained import load_pretrained, weights_meta
 from facemodel.network.regressor import IterativeRegressor
+from facemodel.network.starts import sample_starts
 from facemodel.network.training_config import TrainingConfig
 from facemodel.network.weights import DEFAULT_WEIGHTS, read_weights, save_weights
 from facemodel.synthesis.online import online_batch
@@ -137,7 +138,7 @@ def _make_step(scenes: SceneModel, regressor, recipe: str, noise: LandmarkNoise,
     def step(key):
         drawn = DeviceStreams(key, options.config.batch_size)
         batch = online_batch(scenes, config, drawn, noise, size=options.config.size)
-        start = training.sample_starts(scenes.geometry, batch, drawn, options.config)
+        start = sample_starts(scenes.geometry, batch, drawn, options.config)
         return visit(batch, start)
 
     return compiled(step)
