@@ -49,10 +49,10 @@ def FaceExampleGen(
     """Draws, renders and writes the data set.
 
     Args:
-      examples: what is written.
+      examples: Output, records of all splits.
       data: DataSettings as JSON.
       code: digest of the code that runs.
-      beam_pipeline: with the pipeline's arguments for Beam.
+      beam_pipeline: Beam pipeline with the arguments of the TFX pipeline.
     """
     del code
     settings = DataSettings.from_json(data)

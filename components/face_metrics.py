@@ -36,7 +36,7 @@ class AlignedError(tfma.metrics.Metric):
     Args:
       name: first part of the metrics' names.
       iterations: K.
-      face_model: its name in the settings.
+      face_model: Name of the face model in the settings.
       code: digest of the code that runs; here so that TFX's cache sees it.
     """
 
@@ -126,7 +126,7 @@ def eval_config(
 
     Args:
       settings: slices and thresholds.
-      face_model: its name in the settings.
+      face_model: Name of the face model in the settings.
       iterations: K of the candidate's loop; the last one's error decides.
       code: digest of the code that runs.
     """

@@ -13,7 +13,7 @@ def load_face_model(name: str, level: int = 1) -> MorphableModel:
 
     Args:
       name: default, tiny (made up, of one level), or the path of an .npz file.
-      level: of subdivision.
+      level: Subdivision level.
 
     Raises:
       ModelError: if the file is missing or no face model.

@@ -54,7 +54,7 @@ def localize(
     """Changes what KFP says into what TFX can read, in place; inputs get the property stored_at.
 
     Args:
-      executor_input: of a step.
+      executor_input: KFP's ExecutorInput of a step.
       inputs_spec: the step's input definitions.
       root: the folder with minio/, s3/ and gcs/.
 

@@ -78,14 +78,14 @@ def push(model: str | os.PathLike[str], folder: str | os.PathLike[str], *, sourc
 
     Args:
       model: a SavedModel's folder.
-      folder: of the versions, made if missing.
+      folder: Folder of the versions, made if missing.
       source: the URI of the artifact.
 
     Returns:
       The version's number: seconds since 1970, or more if a newer one is there.
     """
     folder = pathlib.Path(folder)
-    _forget_halves(folder)
+    _remove_partial_pushes(folder)
     present = versions(folder)
     newest = max(present, default=0)
     if present and same_model(present[newest], model):
@@ -103,7 +103,7 @@ def push(model: str | os.PathLike[str], folder: str | os.PathLike[str], *, sourc
     return number
 
 
-def _forget_halves(folder: pathlib.Path) -> None:
+def _remove_partial_pushes(folder: pathlib.Path) -> None:
     """Removes what pushes left that were killed: on this machine, or long ago on another one."""
     for path in folder.glob(".*.part"):
         found = _HALF.fullmatch(path.name)
@@ -127,7 +127,7 @@ def withdraw(folder: str | os.PathLike[str], *, to: int | None = None) -> list[i
     """Rolls back: renames the versions above one, so that servers go back to it.
 
     Args:
-      folder: of the versions.
+      folder: Folder of the versions.
       to: the version to go back to; the one before the newest if None.
 
     Returns:

@@ -64,7 +64,7 @@ def command(
     import logging
     import os
 
-    # What TensorFlow says itself are notices; errors are raised, and told in one line.
+    # What TensorFlow logs itself are notices; errors are raised, and shown in one line.
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     from components.records import synthesis
 

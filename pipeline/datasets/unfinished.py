@@ -45,7 +45,7 @@ def open_staging(
 
     Args:
       folder: the data set.
-      description: what is being made.
+      description: Description of the data set.
       resume: keep what an interrupted run has written, which must be of the same description.
       overwrite: forget what one has written.
 

@@ -38,9 +38,9 @@ class Figure:
     """One measured figure.
 
     Attributes:
-      part: what was measured.
+      part: Name of the part that was measured.
       value: the median.
-      unit: of the value, for example "ms".
+      unit: Unit of the value, for example "ms".
       spread: half the distance between the quartiles, same unit; 0 for a single run.
     """
 

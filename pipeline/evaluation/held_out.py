@@ -47,7 +47,7 @@ class HeldOut:
       landmarks: [B, 51, 2] px in the crop, with a detector's noise.
       landmarks_exact: [B, 51, 2] px in the same crop, without.
       sigma_px: [B] standard deviation of that noise, px.
-      coefficients: [B, n] the truth.
+      coefficients: [B, n] ground truth.
     """
 
     grey: np.ndarray
@@ -68,7 +68,7 @@ def sample_held_out(
     """Draws a batch of faces in their crops, with the landmarks both as detected and exact.
 
     Args:
-      model: from which faces are drawn.
+      model: Face model to sample from.
       config: the ranges.
       rng: Random streams; they set the batch size.
       measured: noise of the 51 inner landmarks.
@@ -132,9 +132,9 @@ def evaluate(
       model: the face model.
       regressor: the loop with trained weights.
       measured: noise of all 478 landmarks.
-      count: how many faces.
+      count: Number of faces.
       seed: face i depends on (seed, i) alone.
-      recipe: of the synthetic faces; landmarks always have exactly the measured noise.
+      recipe: Recipe of the synthetic faces; landmarks always have exactly the measured noise.
       batch_size: faces at a time; the last batch may draw some more, which are dropped.
       size: px, side of the crops.
 

@@ -57,7 +57,7 @@ def lineage(model: str | os.PathLike[str], places: PipelinePaths | None = None) 
 
     Args:
       model: a SavedModel's folder, or one of versions.
-      places: of the pipeline whose ML Metadata is asked, too.
+      places: Paths of the pipeline whose ML Metadata is asked, too.
 
     Returns:
       By name: model, version, code, and if a pipeline made it, data, training, parent; if ML

@@ -17,7 +17,7 @@ class Outcome:
 
     Attributes:
       evaluation, infra_validation: blessed, or not and why.
-      push: where the model was pushed, or why it was not.
+      push: Folder to which the model was pushed, or why it was not.
       report: the page about the model.
     """
 

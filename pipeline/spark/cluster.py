@@ -45,10 +45,10 @@ class Cluster:
     """A running cluster.
 
     Attributes:
-      folder: of its logs.
-      rest_url: where it takes jobs.
+      folder: Folder of its logs.
+      rest_url: URL where it takes jobs.
       jar: Beam's runner.
-      sessions: of its processes.
+      sessions: Sessions of its processes.
     """
 
     folder: pathlib.Path
@@ -93,7 +93,7 @@ def running(*, executors: int = WORKERS) -> Iterator[Cluster]:
     Its folder goes as well; the logs stay until the next run if the body raises an Exception.
 
     Args:
-      executors: of one core, for each job.
+      executors: Number of executors of one core, for each job.
 
     Raises:
       SparkError: if Java, Spark or Maven is missing or the cluster does not come up.

@@ -133,7 +133,7 @@ def adopt_weights(
 
     Args:
       arrays: name -> array of the reference network.
-      change: from the reference's coefficients to the target's.
+      change: Matrix from the reference's coefficients to the target's.
       coefficient_count: n.
 
     Raises:
@@ -167,7 +167,7 @@ def rebase_weights(
     Args:
       geometry_path: .npz of the geometry that the reference network was trained on.
       weights_path: .npz of the reference network's weights.
-      output_path: where to write them.
+      output_path: File to write.
       model_path: the face model to adopt for; the default one if None.
       provenance: one line for the file's meta.
 
