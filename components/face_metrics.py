@@ -122,7 +122,7 @@ class _MeanErrors(beam.CombineFn):
 def eval_config(
     settings: EvaluatorSettings, *, face_model: str, iterations: int, code: str
 ) -> tfma.EvalConfig:
-    """What TFX's Evaluator does with a candidate and the model that is served.
+    """Configuration of TFX's Evaluator for a candidate and the model that is served.
 
     Args:
       settings: slices and thresholds.

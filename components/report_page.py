@@ -131,7 +131,7 @@ def _table(rows: list[SliceRow], *, compared: bool) -> tuple[list[str], list[lis
 
 
 def _change(row: SliceRow) -> Cell | str:
-    """What is better or worse; what is rounded to nothing is neither."""
+    """Change of the last error, marked good or bad unless it is rounded to 0."""
     if not row.baseline:
         return ""
     change = round(row.candidate[-1] - row.baseline[-1], 3) + 0.0  # -0.0 becomes 0.0

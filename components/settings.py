@@ -21,7 +21,7 @@ class DataSettings(Section):
       recipe: Recipe of the synthetic faces, paper or lifelike.
       seed: Random seed of the data set; sample i depends on (seed, i) alone.
       train, eval, test: samples in each split, neighbouring indices in this order.
-      image_size: px, side of the pictures.
+      image_size: Side of the images, px.
       shard_samples: about how many samples a file holds.
     """
 

@@ -23,7 +23,7 @@ from components.records.batches import record_files
 from components.settings import ReconstructionSettings
 
 FIELDS = ("coefficients", "rotation", "scale", "translation")
-"""Of the model's outputs."""
+"""Outputs of the model that are kept."""
 
 
 def reconstruct_batch(model: ExportedModel, records: list[bytes]) -> list[str]:

@@ -48,7 +48,7 @@ class PusherSettings(Section):
 
 @dataclasses.dataclass(frozen=True)
 class StepResources(Section):
-    """What a step gets on Kubeflow.
+    """Resources of a step on Kubeflow.
 
     Attributes:
       cpu: cores.
@@ -194,7 +194,7 @@ def load(
 
 
 def _made(values: Mapping[str, Any]) -> PipelineConfig:
-    """What changes of a profile's values come to."""
+    """Applies changes to a profile."""
     profile = values.get("profile", "small")
     if not isinstance(profile, str) or profile not in PROFILES:
         raise ConfigError("profile", f"should be one of {', '.join(PROFILES)}, got {profile!r}")

@@ -1,4 +1,4 @@
-"""What a container does on Kubeflow: TFX's own entrypoint, with what open-source KFP leaves out.
+"""Entrypoint of containers on Kubeflow: TFX's own, with what open-source KFP leaves out.
 
     python -m pipeline.kfp_entrypoint --executor_class_path CLASS --json_serialized_... JSON
 

@@ -26,7 +26,7 @@ from pipeline.config import PipelineConfig
 from pipeline.named_files import named_file
 
 SERVER_MODULE = "pipeline.commands.serve"
-"""What infra validation starts, beside its own code."""
+"""Module that infra validation starts, beside its own code."""
 
 
 def create_pipeline(
@@ -181,7 +181,7 @@ def _report(config: PipelineConfig, examples, model, evaluator, baseline):
 
 
 def _reconstruction(config: PipelineConfig, examples, model, pusher):
-    """Comes last."""
+    """Makes the step that runs after the pusher."""
     reconstruction = SplitReconstruction(
         model=model,
         examples=examples,

@@ -44,13 +44,13 @@ def withdrawn(folder: str | os.PathLike[str]) -> list[pathlib.Path]:
 
 
 def source_of(version: str | os.PathLike[str]) -> str:
-    """Of which artifact a version is a copy; empty if it does not say."""
+    """URI of the artifact that a version is a copy of; empty if unknown."""
     file = pathlib.Path(version) / SOURCE_FILE
     return file.read_text(encoding="utf-8").strip() if file.is_file() else ""
 
 
 def same_model(one: str | os.PathLike[str], other: str | os.PathLike[str]) -> bool:
-    """Whether two SavedModels are of one making: equal facts about their origin, else equal files.
+    """Whether two SavedModels have one origin: equal facts about it, else equal files.
 
     The facts hold digests of data, settings and code. Files differ from one export to the next, and
     the last bits of weights from one machine to another.

@@ -51,7 +51,7 @@ def server_binary() -> str | None:
 
 
 def server_label() -> str:
-    """What is asked here, for the cache: the program of SERVER_VARIABLE, or this project's."""
+    """Name of the server for the cache: the program of SERVER_VARIABLE, or this project's."""
     return os.environ.get(SERVER_VARIABLE) or "facerelief serve"
 
 

@@ -17,7 +17,7 @@ from facemodel.saved_model.metadata import WARMUP_REQUESTS
 def predict_requests(
     records: Iterable[bytes], *, name: str
 ) -> Iterator[predict_pb2.PredictRequest]:
-    """Asks for each record's face by every signature that takes pictures.
+    """Asks for each record's face by every signature that takes images.
 
     Args:
       records: serialized tf.Examples.

@@ -84,7 +84,7 @@ def count_records(files: list[str]) -> int:
 
 
 def _lengths(file: str) -> Iterator[int]:
-    """Of each record: 8 bytes before it, with 4 of a checksum, and 4 of another one behind it."""
+    """Length of each record: 8 bytes before it, with a checksum of 4; another of 4 behind it."""
     with (gzip.open if file.endswith(".gz") else open)(file, "rb") as stream:
         while head := stream.read(_HEAD):
             (length,) = struct.unpack_from("<Q", head)

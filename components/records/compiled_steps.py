@@ -15,7 +15,7 @@ def run_compiled(step: Callable, *arguments, only=None):
     Args:
       step: the function.
       arguments: tensors [B, ...] or tuples of them; with only, the first is changed by the step.
-      only: [B], 0 for pictures that the step leaves alone; None if it changes all.
+      only: [B], 0 for images that the step leaves unchanged; None if it changes all.
     """
     if only is None:
         return _compiled(step)(*arguments)

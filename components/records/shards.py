@@ -43,7 +43,7 @@ class Shard:
 
     @property
     def indices(self) -> range:
-        """Of its samples."""
+        """Indices of its samples."""
         return range(self.first, self.first + self.count)
 
 

@@ -44,7 +44,7 @@ _MALLOC = {"MMAP_THRESHOLD": (-3, 2**30), "TRIM_THRESHOLD": (-1, 2**30)}
 
 @dataclasses.dataclass(frozen=True)
 class SynthesisJob:
-    """What a data set is made of; travels to the workers.
+    """A data set to be made; it is pickled to the workers.
 
     Attributes:
       config: Recipe of the faces.
@@ -71,7 +71,7 @@ class SynthesisJob:
 
     @property
     def indices(self) -> range:
-        """Of its samples."""
+        """Indices of its samples."""
         return range(self.first, self.first + self.count)
 
     @property

@@ -1,4 +1,4 @@
-"""What a data set holds, as text and as one HTML page: counts, slices, histograms, pictures."""
+"""What a data set holds, as text and as one HTML page: counts, slices, histograms, images."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ _QUANTITIES: dict[str, Callable] = {
 
 @dataclasses.dataclass(frozen=True)
 class Card:
-    """What was found in a data set.
+    """Contents of a data set.
 
     Attributes:
       folder: Name of its folder.
@@ -62,7 +62,7 @@ class Card:
       bins: Number of records in each bin by slice feature and split.
       histograms: Edges and counts of equal steps by quantity.
       about: seed, recipe, versions and the like, as far as they are known.
-      sheet: uint8 [H, W, 3], the first pictures.
+      sheet: uint8 [H, W, 3], the first images.
     """
 
     folder: str
@@ -142,7 +142,7 @@ def _records(files: dict[str, list[pathlib.Path]]) -> Iterator[tuple[str, dict]]
 
 
 def _stated(folder: pathlib.Path, counts: dict[str, int]) -> dict[str, str]:
-    """What dataset.json says, which must fit the records."""
+    """Facts from dataset.json, which must match the records."""
     path = folder / DESCRIPTION
     if not path.exists():
         return {}

@@ -24,7 +24,7 @@ _BYTES_PER_LABELS = 12_000
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What a run will do.
+    """Plan of a run.
 
     Attributes:
       job: all samples, those of all splits.
@@ -62,7 +62,7 @@ class Plan:
         }
 
     def description(self) -> dict:
-        """What decides the records, as dataset.json says it."""
+        """Everything that determines the records, as dataset.json has it."""
         return {
             "splits": {
                 split: {

@@ -18,7 +18,7 @@ from pipeline.runs.places import try_to_hold
 
 _NOTE, _LOCK = "unfinished.json", ".lock"
 OWN_FILES = (_NOTE, _LOCK)
-"""What the folder of a finished data set does not have."""
+"""Files that a finished data set does not have."""
 
 
 class DatasetError(ValueError):

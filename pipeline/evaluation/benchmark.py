@@ -116,7 +116,7 @@ def _ms(function: Callable[[], object], repeats: int) -> tuple[float, str, float
 
 
 def synthesis_rate(samples: int, recipe: str) -> float:
-    """Samples a second that this process draws, renders, encodes and writes, start-up excluded."""
+    """Samples a second that this process renders, encodes and writes, start-up excluded."""
     from components.records.shards import write_atomically
     from components.records.synthesis import SynthesisJob, Synthesizer, synthesize_batch
     from facemodel.synthesis.recipes import SynthesisConfig

@@ -27,7 +27,7 @@ from facemodel.synthesis.streams import PhiloxStreams, RandomStreams
 from pipeline.evaluation.error_table import Evaluation, merge_errors, summarise
 
 HELD_OUT_SEED = 20_161_025
-"""Training draws from other seeds (0 by default); faces of this one are only ever evaluated."""
+"""Training samples from other seeds (0 by default); faces of this one are only ever evaluated."""
 EXACT_SIGMA_MM = 0.3
 """Noise that the landmark fit assumes for exact landmarks; zero would overfit the model."""
 
@@ -65,7 +65,7 @@ def sample_held_out(
     *,
     size: int,
 ) -> HeldOut:
-    """Draws a batch of faces in their crops, with the landmarks both as detected and exact.
+    """Samples and renders faces in their crops, with the landmarks both as detected and exact.
 
     Args:
       model: Face model to sample from.
@@ -135,7 +135,7 @@ def evaluate(
       count: Number of faces.
       seed: face i depends on (seed, i) alone.
       recipe: Recipe of the synthetic faces; landmarks always have exactly the measured noise.
-      batch_size: faces at a time; the last batch may draw some more, which are dropped.
+      batch_size: faces at a time; the last batch may have more, which are dropped.
       size: px, side of the crops.
 
     Yields:

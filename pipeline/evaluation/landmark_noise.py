@@ -113,7 +113,7 @@ def _median_and_sd(errors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 @dataclasses.dataclass(frozen=True)
 class Summary:
-    """What is known about the 51 inner landmarks in one group of faces, in mm unless named.
+    """Statistics of the 51 inner landmarks in one group of faces, in mm unless named.
 
     Attributes:
       group: Name of what the faces have in common.

@@ -54,12 +54,12 @@ def _artifacts(store, run: Run) -> Iterable[pb.Artifact]:
 
 
 def _number(uri: str) -> int:
-    """Of the execution that made an artifact, which is the last part of its URI."""
+    """Number of the execution that made an artifact, the last part of its URI."""
     return int(pathlib.PurePosixPath(uri).name)
 
 
 def _execution_folders(places: PipelinePaths, numbers: set[int]) -> list[pathlib.Path]:
-    """What executions wrote, also those that failed: artifacts/<node>/<output>/<number>."""
+    """Folders that executions wrote, failed ones too: artifacts/<node>/<output>/<number>."""
     return [
         path
         for pattern in ("*/*/*", "*/.system/*/*")

@@ -1,4 +1,4 @@
-"""What ML Metadata says about the local runs of a pipeline."""
+"""Local runs of a pipeline, read from ML Metadata."""
 
 from __future__ import annotations
 

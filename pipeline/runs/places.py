@@ -43,12 +43,12 @@ class PipelinePaths:
 
     @property
     def artifacts(self) -> pathlib.Path:
-        """What steps wrote, in a folder for each step."""
+        """Outputs of the steps, in a folder for each step."""
         return self.root / "artifacts"
 
     @property
     def checkpoints(self) -> pathlib.Path:
-        """Of training, in a folder for each combination of records, settings and code."""
+        """Checkpoints, in a folder for each combination of records, settings and code."""
         return self.root / "checkpoints"
 
     @property

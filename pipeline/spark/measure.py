@@ -22,7 +22,7 @@ _WORKERS = (1, 2)
 
 
 def steady_rate(folder: pathlib.Path, workers: int) -> float:
-    """Samples per second of a finished data set with equal files, while all workers were drawing.
+    """Samples per second of a finished data set with equal files, while all workers were busy.
 
     Args:
       folder: Output of `facerelief synthesize`.

@@ -42,7 +42,7 @@ class BasisChange:
       inverse: [n, n] source_from_target.
       offset: [n] target coefficients of the source's mean face.
       mean_residual_mm: RMS over vertices of what the target cannot reach of the source's mean.
-      basis_residual_mm: RMS over vertices and over faces drawn from the prior, of what it cannot
+      basis_residual_mm: RMS over vertices and over faces sampled from the prior, of what it cannot
         reach of their offsets.
     """
 

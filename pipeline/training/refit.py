@@ -1,6 +1,6 @@
-"""Fits the network's last layer anew to freshly drawn faces, on processors, in an hour or less.
+"""Refits the network's last layer to newly sampled faces, on CPUs, in an hour or less.
 
-Run as `facerelief refit`. Rounds of drawing faces, running the loop on them and solving for the
+Run as `facerelief refit`. Rounds of sampling faces, running the loop on them and solving for the
 layer; the estimates of all rounds count.
 """
 
@@ -135,9 +135,9 @@ def _make_step(scenes: SceneModel, regressor, recipe: str, noise: LandmarkNoise,
     config, visit = SynthesisConfig.named(recipe), last_layer.make_visitor(regressor)
 
     def step(key):
-        drawn = DeviceStreams(key, options.config.batch_size)
-        batch = online_batch(scenes, config, drawn, noise, size=options.config.size)
-        start = training.sample_starts(scenes.geometry, batch, drawn, options.config)
+        rng = DeviceStreams(key, options.config.batch_size)
+        batch = online_batch(scenes, config, rng, noise, size=options.config.size)
+        start = training.sample_starts(scenes.geometry, batch, rng, options.config)
         return visit(batch, start)
 
     return compiled(step)
