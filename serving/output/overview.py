@@ -114,7 +114,7 @@ def _shading_panel(face: Reconstruction) -> np.ndarray:
 
 
 def _turned_panel(mesh: FaceMesh, yaw_deg: float) -> np.ndarray:
-    angles = np.float32(np.radians([yaw_deg, 0.0, 0.0]))
+    angles = np.radians([yaw_deg, 0.0, 0.0]).astype(np.float32)
     rotation = np.asarray(euler_rotation(*angles), np.float64)
     normals = pictures.camera_normals(mesh.vertices, mesh.triangles, rotation)
     attributes = np.concatenate([mesh.colours / 255.0, normals], 1)

@@ -43,15 +43,16 @@ def render_attributes(
     """
     camera = vertices @ rotation.T
     screen = np.concatenate([camera[:, :2] * (scale, -scale) + translation, camera[:, 2:]], 1)
-    screen = np.float32(screen * (supersample, supersample, 1.0))
+    screen = (screen * (supersample, supersample, 1.0)).astype(np.float32)
     rows, columns = height * supersample, width * supersample
     identity = rasterizer.rasterize(screen[None], triangles, height=rows, width=columns)
     identity = np.asarray(identity)[0]
     row, column = np.nonzero(identity >= 0)
     corners = triangles[identity[row, column]]
-    weights = _barycentric(screen[corners, :2], np.float32(np.stack([column, row], -1) + 0.5))
+    points = (np.stack([column, row], -1) + 0.5).astype(np.float32)
+    weights = _barycentric(screen[corners, :2], points)
     samples = np.zeros((rows, columns, attributes.shape[1] + 1), np.float32)
-    values = np.float32(attributes)
+    values = attributes.astype(np.float32)
     samples[row, column, :-1] = sum(weights[:, k, None] * values[corners[:, k]] for k in range(3))
     samples[row, column, -1] = 1.0
     cells = cv2.resize(samples, (width, height), interpolation=cv2.INTER_AREA)
