@@ -67,8 +67,7 @@ def _crop_corners(face: Reconstruction) -> np.ndarray:
 
 def _overlay_panel(photo: np.ndarray, face: Reconstruction) -> np.ndarray:
     """The photo close to the face, with the mesh shaded like plaster over it."""
-    camera = face.vertices @ face.rotation.T
-    pixels = camera[:, :2] * (face.scale, -face.scale) + face.translation
+    pixels, _ = face.to_photo(face.vertices)
     low, high = pixels.min(0), pixels.max(0)
     zoom = min(PANEL_WIDTH / (1.45 * (high - low)[0]), PANEL_HEIGHT / (1.45 * (high - low)[1]))
     shift = np.array([PANEL_WIDTH, PANEL_HEIGHT]) / 2 - zoom * (low + high) / 2

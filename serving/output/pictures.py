@@ -7,6 +7,7 @@ import numpy as np
 
 from facemodel.morphable.mesh import vertex_normals
 from facemodel.rendering import rasterizer
+from serving.reconstructor import project
 
 SUPERSAMPLE = 2
 CLAY = (0.97, 0.95, 0.92)
@@ -41,8 +42,8 @@ def render_attributes(
       The attributes [height, width, C], averaged over the part of the pixel that the face covers,
       and that part, [height, width] in [0, 1].
     """
-    camera = vertices @ rotation.T
-    screen = np.concatenate([camera[:, :2] * (scale, -scale) + translation, camera[:, 2:]], 1)
+    pixels, depth = project(vertices, rotation, scale, translation)
+    screen = np.concatenate([pixels, depth[:, None]], 1)
     screen = (screen * (supersample, supersample, 1.0)).astype(np.float32)
     rows, columns = height * supersample, width * supersample
     identity = rasterizer.rasterize(screen[None], triangles, height=rows, width=columns)
