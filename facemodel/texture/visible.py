@@ -48,8 +48,7 @@ def photo_colours(photo: np.ndarray, face) -> tuple[np.ndarray, np.ndarray]:
 
 def _at_sampling_scale(photo: np.ndarray, face):
     """The part of the photo under the mesh, reduced, as float [h, w, 3]; vertices in its pixels."""
-    camera = face.vertices @ face.rotation.T
-    pixels = camera[:, :2] * (face.scale, -face.scale) + face.translation
+    pixels, depth = face.to_photo(face.vertices)
     size = np.array(photo.shape[1::-1])
     first = np.clip(np.floor(pixels.min(0)) - 2, 0, size - 1).astype(int)
     last = np.clip(np.ceil(pixels.max(0)) + 2, first + 1, size).astype(int)
@@ -58,7 +57,7 @@ def _at_sampling_scale(photo: np.ndarray, face):
     wanted = np.maximum(1, np.round((last - first) * zoom)).astype(int)
     if zoom < 1.0:
         part = cv2.resize(part, tuple(wanted.tolist()), interpolation=cv2.INTER_AREA)
-    return part / 255.0, (pixels - first) * (wanted / (last - first)), camera[:, 2]
+    return part / 255.0, (pixels - first) * (wanted / (last - first)), depth
 
 
 def visibility(

@@ -68,7 +68,7 @@ def write_face(folder: pathlib.Path, name: str, files: dict[str, bytes]) -> None
         write_bytes(folder / f"{name}.{suffix}", content)
 
 
-def describe(face: Reconstruction, *, photo_name: str, photo_size: tuple[int, int]) -> dict:
+def describe(face: Reconstruction, *, photo_name: str, photo_size: tuple[int, ...]) -> dict:
     """What the .json file says; docs/conventions.md explains frames, units and pose."""
     facts, quality = face.model.facts, face.quality
     height, width = photo_size
