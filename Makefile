@@ -46,7 +46,7 @@ demo: $(PROJECT) ## Turn docs/images/demo.jpg into a 3D face under out/demo
 	ls out/demo
 
 test: $(PROJECT) ## Run the tests that are not slow, a small end-to-end run among them
-	@$(RUN) pytest -m "not slow" -n logical --maxprocesses 4 --dist loadfile $(ARGS)
+	@$(RUN) pytest -m "not slow" -n logical --maxprocesses 4 --dist loadgroup $(ARGS)
 
 test-all: $(PROJECT) ## Run every test
 	@$(RUN) pytest -m "" $(ARGS)

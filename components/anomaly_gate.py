@@ -44,7 +44,7 @@ def AnomalyGate(
     """Passes only if there are no anomalies; steps that need good data come after it.
 
     Args:
-      anomalies: of ExampleValidator.
+      anomalies: Output of ExampleValidator.
       report: a page that says so.
       code: digest of the code that runs.
 

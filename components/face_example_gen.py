@@ -25,7 +25,7 @@ from facemodel.synthesis.recipes import SynthesisConfig
 def write_splits(pipeline: beam.Pipeline, settings: DataSettings, examples: Examples) -> None:
     """Adds to a Beam pipeline what writes Split-*/*.tfrecord of an artifact that has these splits.
 
-    One job draws all splits, so that workers compile the drawing once.
+    One job makes all splits, so that workers compile synthesis once.
     """
     config = SynthesisConfig.named(settings.recipe, image_size=settings.image_size)
     load = functools.partial(load_face_model, settings.face_model)
@@ -49,10 +49,10 @@ def FaceExampleGen(
     """Draws, renders and writes the data set.
 
     Args:
-      examples: what is written.
+      examples: Output, records of all splits.
       data: DataSettings as JSON.
       code: digest of the code that runs.
-      beam_pipeline: with the pipeline's arguments for Beam.
+      beam_pipeline: Beam pipeline with the arguments of the TFX pipeline.
     """
     del code
     settings = DataSettings.from_json(data)

@@ -36,7 +36,7 @@ class AlignedError(tfma.metrics.Metric):
     Args:
       name: first part of the metrics' names.
       iterations: K.
-      face_model: its name in the settings.
+      face_model: Name of the face model in the settings.
       code: digest of the code that runs; here so that TFX's cache sees it.
     """
 
@@ -122,11 +122,11 @@ class _MeanErrors(beam.CombineFn):
 def eval_config(
     settings: EvaluatorSettings, *, face_model: str, iterations: int, code: str
 ) -> tfma.EvalConfig:
-    """What TFX's Evaluator does with a candidate and the model that is served.
+    """Configuration of TFX's Evaluator for a candidate and the model that is served.
 
     Args:
       settings: slices and thresholds.
-      face_model: its name in the settings.
+      face_model: Name of the face model in the settings.
       iterations: K of the candidate's loop; the last one's error decides.
       code: digest of the code that runs.
     """

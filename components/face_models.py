@@ -5,7 +5,7 @@ from __future__ import annotations
 from facemodel.morphable.model import MorphableModel
 
 NAMES = ("default", "tiny")
-"""What settings call the package's face model and a made-up one."""
+"""Names in the settings of the package's face model and of a made-up one."""
 
 
 def load_face_model(name: str, level: int = 1) -> MorphableModel:
@@ -13,7 +13,7 @@ def load_face_model(name: str, level: int = 1) -> MorphableModel:
 
     Args:
       name: default, tiny (made up, of one level), or the path of an .npz file.
-      level: of subdivision.
+      level: Subdivision level.
 
     Raises:
       ModelError: if the file is missing or no face model.

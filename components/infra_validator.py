@@ -38,10 +38,10 @@ def check_answers(
     """Asks for each record's face by every signature.
 
     Args:
-      stub: of the prediction service.
+      stub: Stub of the prediction service.
       records: serialized tf.Examples, at least one.
       expected: [N, n] what the model gives for them in this process.
-      name: of the model.
+      name: Name of the served model.
       timeout: s, for each answer.
 
     Raises:
@@ -69,10 +69,10 @@ def try_in_server(
     """Starts a server with a model and asks it for faces.
 
     Args:
-      path: of the SavedModel.
+      path: Path of the SavedModel.
       records: serialized tf.Examples.
-      name: under which it is served.
-      limits: how long the server may take.
+      name: Name under which it is served.
+      limits: Time limits of the server.
 
     Raises:
       ServerError: if the model is to blame.
@@ -104,10 +104,10 @@ def FaceInfraValidator(
 
     Args:
       model: the candidate.
-      examples: of whose eval split requests are made.
+      examples: Records; requests are made of the eval split.
       blessing: has the file INFRA_BLESSED, or INFRA_NOT_BLESSED with the reason.
       settings: InfraValidatorSettings as JSON.
-      model_name: under which it will be served.
+      model_name: Name under which it will be served.
       server: name of the server, so that no verdict of another is taken from the cache.
       code: digest of the code that runs.
     """

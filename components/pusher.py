@@ -36,7 +36,7 @@ def objection(model: Artifact, baseline: Artifact, serving_dir: str) -> str:
 
     Args:
       model: the candidate.
-      baseline: what it was compared with, by its property `version`.
+      baseline: Model that it was compared with, by its property `version`.
       serving_dir: folder of the versions.
     """
     candidate = path_utils.serving_model_path(model.uri)
@@ -67,10 +67,10 @@ def FacePusher(
 
     Args:
       model: the candidate.
-      baseline: of LastBlessedModel; if something else is served by now, nothing is pushed.
-      model_blessing: of the Evaluator.
-      infra_blessing: of FaceInfraValidator.
-      pushed_model: with the properties that TFX's Pusher sets: pushed, pushed_destination,
+      baseline: Output of LastBlessedModel; if something else is served by now, nothing is pushed.
+      model_blessing: Verdict of the Evaluator.
+      infra_blessing: Verdict of FaceInfraValidator.
+      pushed_model: Output with the properties that TFX's Pusher sets: pushed, pushed_destination,
         pushed_version; its folder has a file that says the same.
       serving_dir: folder of the versions.
       code: digest of the code that runs.

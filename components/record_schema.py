@@ -15,7 +15,7 @@ def curated_schema(lengths: Mapping[str, int] | None = None) -> str:
     """Reads the schema.
 
     Args:
-      lengths: of features that have other lengths with another face model.
+      lengths: Lengths of the features whose length depends on the face model.
 
     Returns:
       The schema as text.

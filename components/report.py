@@ -155,10 +155,10 @@ def FaceReport(
 
     Args:
       model: the candidate.
-      examples: whose faces are shown.
-      baseline: of LastBlessedModel; its property `version` says what the model is compared with.
-      evaluation: of the Evaluator, with errors by slice.
-      blessing: of the Evaluator.
+      examples: Records of the faces that are shown.
+      baseline: Output of LastBlessedModel; its property `version` names the model to compare with.
+      evaluation: Output of the Evaluator, with errors by slice.
+      blessing: Verdict of the Evaluator.
       report: the page.
       data: DataSettings as JSON.
       settings: ReportSettings as JSON.

@@ -44,8 +44,8 @@ class SliceRow:
     """Errors of one slice.
 
     Attributes:
-      key: of TFMA, ((feature, bin),), () for all faces.
-      count: of faces.
+      key: Slice key of TFMA, ((feature, bin),), () for all faces.
+      count: Number of faces.
       candidate, baseline: mm after each iteration, the start first.
     """
 
@@ -78,12 +78,12 @@ class Page:
     """All that the page says.
 
     Attributes:
-      facts: of the model's origin.
-      objections: of the Evaluator; none if it blessed the model.
+      facts: Origin of the model.
+      objections: Objections of the Evaluator; none if it blessed the model.
       rows: errors by slice, of all faces first.
       served: version that the model was compared with; empty if nothing was served yet.
-      faces: how many were reconstructed for the page.
-      best, worst: of them.
+      faces: Number of faces reconstructed for the page.
+      best, worst: Best and worst of them.
     """
 
     facts: dict
@@ -131,7 +131,7 @@ def _table(rows: list[SliceRow], *, compared: bool) -> tuple[list[str], list[lis
 
 
 def _change(row: SliceRow) -> Cell | str:
-    """What is better or worse; what is rounded to nothing is neither."""
+    """Change of the last error, marked good or bad unless it is rounded to 0."""
     if not row.baseline:
         return ""
     change = round(row.candidate[-1] - row.baseline[-1], 3) + 0.0  # -0.0 becomes 0.0

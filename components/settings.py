@@ -1,4 +1,4 @@
-"""What each step of the pipeline can be told; pipeline/config.py puts the sections together."""
+"""Settings of each step of the pipeline; pipeline/config.py puts the sections together."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class DataSettings(Section):
 
     Attributes:
       face_model: default, tiny (made up, for tests), or the path of an .npz file.
-      recipe: of the synthetic faces, paper or lifelike.
-      seed: of the data set; sample i depends on (seed, i) alone.
+      recipe: Recipe of the synthetic faces, paper or lifelike.
+      seed: Random seed of the data set; sample i depends on (seed, i) alone.
       train, eval, test: samples in each split, neighbouring indices in this order.
-      image_size: px, side of the pictures.
+      image_size: Side of the images, px.
       shard_samples: about how many samples a file holds.
     """
 
@@ -77,8 +77,8 @@ class EvaluatorSettings(Section):
     """When a model is good enough.
 
     Attributes:
-      split: on which it is evaluated.
-      slices: of the data, each evaluated on its own.
+      split: Split on which it is evaluated.
+      slices: Slices of the data, each evaluated on its own.
       max_error_mm: most mean vertex error over all faces that the last iteration may have.
       max_worsening_mm: most that it may be above that of the model that is served.
       max_slice_worsening_mm: the same for each slice, some of which have few faces.
@@ -97,8 +97,8 @@ class InfraValidatorSettings(Section):
 
     Attributes:
       requests: faces of the eval split that are sent.
-      start_seconds: within which the server has to take requests.
-      request_seconds: within which it has to answer each.
+      start_seconds: Time within which the server has to take requests, s.
+      request_seconds: Time within which it has to answer each, s.
     """
 
     requests: int = setting(4, low=1, high=1000)
@@ -111,9 +111,9 @@ class ReportSettings(Section):
     """The page about a model.
 
     Attributes:
-      split: whose faces are shown.
-      faces: that are reconstructed for it, from the split's beginning.
-      shown: how many of the best and of the worst are drawn.
+      split: Split whose faces are shown.
+      faces: Number of faces reconstructed for it, from the split's beginning.
+      shown: Number of the best and of the worst faces that are rendered.
     """
 
     split: str = setting("test", choices=SPLITS)
@@ -126,8 +126,8 @@ class ReconstructionSettings(Section):
     """The optional last step: faces of a split as a file of coefficients.
 
     Attributes:
-      enabled: whether it is part of the pipeline.
-      split: that is reconstructed.
+      enabled: True if the step is part of the pipeline.
+      split: Split that is reconstructed.
       batch_size: faces at a time.
     """
 

@@ -23,7 +23,7 @@ from components.records.batches import record_files
 from components.settings import ReconstructionSettings
 
 FIELDS = ("coefficients", "rotation", "scale", "translation")
-"""Of the model's outputs."""
+"""Outputs of the model that are kept."""
 
 
 def reconstruct_batch(model: ExportedModel, records: list[bytes]) -> list[str]:
@@ -55,7 +55,7 @@ class ReconstructRecords(beam.PTransform):
     """Serialized tf.Examples -> lines of reconstruct_batch.
 
     Args:
-      path: of the SavedModel.
+      path: Path of the SavedModel.
       batch_size: faces at a time.
     """
 
@@ -86,11 +86,11 @@ def SplitReconstruction(
 
     Args:
       model: the candidate.
-      examples: with the split.
-      faces: what is written.
+      examples: Records with the split.
+      faces: Output, one line of JSON a face.
       settings: ReconstructionSettings as JSON.
       code: digest of the code that runs.
-      beam_pipeline: with the pipeline's arguments for Beam.
+      beam_pipeline: Beam pipeline with the arguments of the TFX pipeline.
     """
     del code
     wanted = ReconstructionSettings.from_json(settings)

@@ -143,7 +143,7 @@ def _resume(trainer: RegressorTrainer, folder: pathlib.Path) -> int:
     """Puts the newest checkpoint in and returns its step; 0 if there is none."""
     if found := checkpoints.restore_newest(trainer, folder):
         os.utime(folder)  # in use: pipeline.runs.cleaning goes by it
-        _log.info("going on from %s", found)
+        _log.info("resuming from %s", found)
     return trainer.steps_done
 
 
@@ -170,10 +170,10 @@ def export(
 
     Args:
       trainer: trained.
-      arguments: of the pipeline.
+      arguments: Settings of the pipeline.
       target: the SavedModel's folder, which appears when complete.
       eval_files: records that warm-up requests are made of.
-      data_digest: of the training records.
+      data_digest: Digest of the training records.
     """
     settings = arguments.export_settings
     model = load_face_model(arguments.data_settings.face_model, settings.level)

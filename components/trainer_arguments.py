@@ -1,4 +1,4 @@
-"""What the pipeline tells the Trainer, and what a training run is known by."""
+"""The Trainer's arguments, and the key of a training run."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from facemodel.network.weights import DEFAULT_WEIGHTS
 
 @dataclasses.dataclass(frozen=True)
 class TrainerArguments:
-    """What the pipeline tells the Trainer, as its custom_config.
+    """Arguments of the Trainer, as its custom_config.
 
     Attributes:
       data, trainer, export: sections of the configuration as JSON.
       code: digest of the code that runs.
-      checkpoint_dir: under which checkpoints are kept, outside the step's own folder.
-      model_name: under which the model will be served.
+      checkpoint_dir: Folder of the checkpoints, outside the step's own folder.
+      model_name: Name under which the model will be served.
     """
 
     data: str

@@ -35,7 +35,7 @@ def objections(evaluation: str | os.PathLike[str]) -> list[str]:
 
 
 def _clause(failure: validation_result_pb2.ValidationFailure) -> str:
-    """What one bound is, and what was found."""
+    """Describes one bound and the value that was found."""
     error, bounds = failure.metric_value.double_value.value, failure.metric_threshold
     if failure.message:
         return f"{failure.metric_key.name}: {failure.message.strip()}"

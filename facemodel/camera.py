@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from keras import ops
 
+from facemodel.backend import Tensor
+
 CROP_SIZE = 200
 """Side of the square crop that the network sees, px."""
 CROP_SCALE = 195.0 / 220.0
@@ -36,12 +38,12 @@ class Pose(NamedTuple):
     translation: Any
 
 
-def project(points, pose: Pose, *, inverse_distance=None):
+def project(points, pose: Pose, *, inverse_distance=None) -> Tensor:
     """Projects model points into the image.
 
     Args:
       points: [..., N, 3] mm, model space.
-      pose: with the same leading dimensions.
+      pose: Poses with the same leading dimensions.
       inverse_distance: [...] 1/mm, one over the camera's distance from the model's origin; None
         for weak perspective.
 
@@ -50,7 +52,7 @@ def project(points, pose: Pose, *, inverse_distance=None):
 
     Source: paper section 6.1, eq. 4; the perspective case divides the scale by 1 - z / distance.
     """
-    camera = ops.einsum("...ij,...nj->...ni", pose.rotation, points)
+    camera = ops.einsum("...ij,...nj->...ni", pose.rotation, points)  # [..., N, 3]
     scale = ops.expand_dims(pose.scale, -1)
     if inverse_distance is not None:
         scale = scale / (1.0 - camera[..., 2] * ops.expand_dims(inverse_distance, -1))
@@ -82,7 +84,7 @@ def fit_pose(points, pixels, *, weights=None) -> Pose:
     share = weights / ops.sum(weights)
     mean_point = ops.sum(share * points, 1, keepdims=True)
     mean_target = ops.sum(share * target, 1, keepdims=True)
-    root = ops.sqrt(weights)
+    root = ops.sqrt(weights)  # [N, 1], as share
     affine = _least_squares(root * (points - mean_point), root * (target - mean_target))
     rows, scale = _nearest_orthonormal_rows(affine)
     rotation = ops.stack([rows[:, 0], rows[:, 1], _cross(rows[:, 0], rows[:, 1])], 1)
@@ -160,18 +162,18 @@ def check_landmarks(landmarks: np.ndarray) -> None:
         )
 
 
-def roll_of(pose: Pose):
+def roll_of(pose: Pose) -> Tensor:
     """[...] radians, how far the face is turned counter-clockwise in the image."""
     return ops.arctan2(-pose.rotation[..., 0, 1], pose.rotation[..., 1, 1])
 
 
-def crop_from_pose(pose: Pose, centre, *, size: int = CROP_SIZE, upright: bool = True):
+def crop_from_pose(pose: Pose, centre, *, size: int = CROP_SIZE, upright: bool = True) -> Tensor:
     """Computes the fixed crop around a face of known pose.
 
     Args:
-      pose: of the mean face in the image, [B, ...].
+      pose: Poses [B, ...] of the mean face in the image.
       centre: [3] mm, the model point that goes to the middle of the crop.
-      size: px, side of the crop.
+      size: Side of the crop, px.
       upright: turn the face's roll out; otherwise the crop only scales and shifts.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Files that appear under their name only when complete, and their digests."""
+"""Atomic writes: files appear under their name only when complete; and digests of files."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
     If the body raises, the temporary file goes and an older file of that name stays as it was.
 
     Args:
-      path: of the file, replaced if it exists.
+      path: The file, replaced if it exists.
     """
     path = pathlib.Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")

@@ -1,7 +1,7 @@
 """The records of synthetic faces: the only place that knows their features.
 
 A sample is a dict whose keys are the features' names, apart from "image", which stands for the
-encoded picture and its size. docs/records.md describes each feature.
+encoded image and its size. docs/records.md describes each feature.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def _check(sample: Mapping[str, Any]) -> None:
 def encode_png(image: np.ndarray) -> bytes:
     """Compresses uint8 [H, W, 3] RGB, several times as fast as libpng with zlib and as small.
 
-    The same picture always gives the same bytes. Every row is stored as its difference to the row
+    The same image always gives the same bytes. Every row is stored as its difference to the row
     above (PNG's filter 2).
     """
     height, width, channels = image.shape
@@ -133,7 +133,7 @@ def parse_records(
     """Reads records back; works in a graph and in tf.data.
 
     Args:
-      serialized: string [B], from encode; all pictures of one size.
+      serialized: string [B], from encode; all images of one size.
       coefficient_count: n of the face model.
       albedo_count: A of the face model.
 
@@ -152,7 +152,7 @@ def parse_records(
 
 
 def parse_request(serialized) -> tuple[tf.Tensor, tf.Tensor]:
-    """Reads only what a trained model needs: encoded picture string [B], landmarks [B, 478, 2]."""
+    """Reads only what a trained model needs: encoded image string [B], landmarks [B, 478, 2]."""
     spec = {
         "image/encoded": tf.io.FixedLenFeature([], tf.string),
         "face/landmarks": tf.io.FixedLenFeature([MEDIAPIPE_COUNT, 2], tf.float32),

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from keras import ops
 
+from facemodel.backend import Tensor
 
-def euler_rotation(yaw, pitch, roll):
+
+def euler_rotation(yaw, pitch, roll) -> Tensor:
     """Builds R = Rz(roll) Rx(pitch) Ry(yaw).
 
     Args:
@@ -28,13 +30,13 @@ def euler_rotation(yaw, pitch, roll):
     return ops.matmul(about_z, ops.matmul(about_x, about_y))
 
 
-def apply_similarity(similarity, points):
+def apply_similarity(similarity, points) -> Tensor:
     """Moves points [..., N, 2] px by target_from_source [..., 2, 3] -> [..., N, 2] px."""
     linear, offset = similarity[..., :2], similarity[..., 2]
     return ops.einsum("...ij,...nj->...ni", linear, points) + ops.expand_dims(offset, -2)
 
 
-def invert_similarity(similarity):
+def invert_similarity(similarity) -> Tensor:
     """Turns target_from_source [..., 2, 3] into source_from_target [..., 2, 3]; no reflection."""
     a, b = similarity[..., 0, 0], similarity[..., 0, 1]
     c, d = similarity[..., 1, 0], similarity[..., 1, 1]
@@ -45,7 +47,7 @@ def invert_similarity(similarity):
     return ops.concatenate([linear, offset[..., None]], -1)
 
 
-def similarity_scale(similarity):
+def similarity_scale(similarity) -> Tensor:
     """[...] how many target pixels a source pixel spans."""
     a, c = similarity[..., 0, 0], similarity[..., 1, 0]
     return ops.sqrt(a * a + c * c)

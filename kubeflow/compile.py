@@ -51,9 +51,9 @@ class StepPaths:
     """Paths as the steps see them.
 
     Attributes:
-      serving: where models are pushed.
-      checkpoints: where training keeps its checkpoints.
-      schema: of the records, a file.
+      serving: Folder of pushed models.
+      checkpoints: Folder of training's checkpoints.
+      schema: File of the records' schema.
       claims: PersistentVolumeClaims by the folder where they are mounted, in those steps that are
         told of a path in it.
     """
@@ -95,8 +95,8 @@ def compile_pipeline(
     """Makes the pipeline's YAML documents: KFP's, and what only Kubernetes knows.
 
     Args:
-      config: of the pipeline.
-      image: that every step runs in.
+      config: Configuration of the pipeline.
+      image: Image that every step runs in.
       places: paths as the steps see them.
     """
     from tfx.orchestration.kubeflow.v2 import kubeflow_v2_dag_runner as tfx_runner

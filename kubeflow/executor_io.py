@@ -1,4 +1,4 @@
-"""What KFP's driver tells a step and what its launcher hears of it.
+"""KFP's messages to a step and from it: ExecutorInput and ExecutorOutput.
 
 A step gets its inputs as open-source KFP v2 describes them: without types, with numbers for names,
 under minio:// URIs, and with an output executor-logs.
@@ -36,7 +36,7 @@ class StepRun:
 
     Attributes:
       root: folder for everything: objects/, runs/ and cache/.
-      pipeline: its name.
+      pipeline: Name of the pipeline.
       run_id: different for each run.
       parameters: values of the pipeline's own parameters, by name.
     """
@@ -62,12 +62,12 @@ class StepRun:
 def executor_input(
     step: IrStep, run: StepRun, done: Mapping[str, pb.ExecutorOutput]
 ) -> pb.ExecutorInput:
-    """What KFP's driver tells a step.
+    """The ExecutorInput that KFP's driver makes for a step.
 
     Args:
-      step: that is to run.
-      run: that it belongs to.
-      done: what the steps before it left, by name.
+      step: Step to run.
+      run: Run that it belongs to.
+      done: Outputs of the steps before it, by name.
     """
     message = pb.ExecutorInput()
     for key, selector in step.task.inputs.parameters.items():

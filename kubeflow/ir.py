@@ -26,10 +26,10 @@ class IrStep:
     """One task with all that belongs to it.
 
     Attributes:
-      name: of the task.
-      task: where its inputs come from.
-      component: which inputs and outputs it has.
-      executor: what it does.
+      name: Name of the task.
+      task: Task, with the sources of its inputs.
+      component: Component, with its inputs and outputs.
+      executor: Executor, with its container.
     """
 
     name: str
@@ -43,8 +43,8 @@ class Program:
     """A pipeline that can be run.
 
     Attributes:
-      name: of the pipeline.
-      steps: each after those that it depends on.
+      name: Name of the pipeline.
+      steps: Steps, each after those that it depends on.
       parameters: default values of the pipeline's own parameters, by name.
     """
 

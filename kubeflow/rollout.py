@@ -26,7 +26,7 @@ def model_config(name: str, *, labels: dict[str, int], keep: list[int]) -> str:
     """A ModelServerConfig as text.
 
     Args:
-      name: of the model, and of its folder in MODELS.
+      name: Name of the model, and of its folder in MODELS.
       labels: version numbers by label.
       keep: versions that are loaded without a label.
     """

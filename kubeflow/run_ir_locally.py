@@ -39,10 +39,10 @@ class Done:
     """How a step ended.
 
     Attributes:
-      step: its name.
+      step: Name of the step.
       state: ran, cached or imported.
-      seconds: that it took.
-      output: what it left.
+      seconds: Duration, s.
+      output: KFP's ExecutorOutput.
     """
 
     step: str
@@ -64,18 +64,18 @@ def execute(
 
     Args:
       program: the pipeline.
-      run: where to.
-      cache: whether finished steps of earlier runs may be taken.
-      retries: how often a failed step is started again; what the pipeline says if None.
-      started: is told the name of each step.
-      finished: is told how it ended.
+      run: Run to add to.
+      cache: True to take finished steps of earlier runs.
+      retries: Number of times that a failed step is restarted; the pipeline's if None.
+      started: Called with the name of each step.
+      finished: Called with how it ended.
 
     Returns:
       How each step ended, by name.
 
     Raises:
       StepFailed: by the first step that fails; nothing runs after it.
-      IrError: if a step's inputs cannot be had.
+      IrError: if a step's inputs are unavailable.
     """
     done: dict[str, Done] = {}
     outputs: dict[str, pb.ExecutorOutput] = {}

@@ -21,7 +21,7 @@ def local_placeholders(args: Sequence[str]) -> list:
     """Puts arguments into this process's environment, for TFX's local runner.
 
     Args:
-      args: at least one.
+      args: Options, at least one.
 
     Returns:
       Placeholders for them, always as many; the last argument is repeated.

@@ -178,7 +178,7 @@ def check_tool(name: str) -> Check:
 
 
 def _first_line(command: list[str]) -> str:
-    """Of what a program prints, run in a folder of its own."""
+    """First line of a program's output, run in a folder of its own."""
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(
             command, cwd=folder, capture_output=True, text=True, timeout=TOOL_SECONDS, check=False

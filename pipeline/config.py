@@ -35,7 +35,7 @@ class PusherSettings(Section):
     """Where good models go.
 
     Attributes:
-      name: of the served model, the last part of its folder.
+      name: Name of the served model, the last part of its folder.
     """
 
     name: str = "facerelief"
@@ -48,14 +48,14 @@ class PusherSettings(Section):
 
 @dataclasses.dataclass(frozen=True)
 class StepResources(Section):
-    """What a step gets on Kubeflow.
+    """Resources of a step on Kubeflow.
 
     Attributes:
       cpu: cores.
       memory_gib: GiB.
-      gpus: how many.
+      gpus: Number of GPUs.
       gpu_type: the resource's name in Kubernetes.
-      retries: how often a failed step is started again.
+      retries: Number of times that a failed step is restarted.
     """
 
     cpu: float = setting(1.0, low=0.1, high=1024.0)
@@ -70,8 +70,8 @@ class ResourcesSettings(Section):
     """Machines.
 
     Attributes:
-      default: of every step that has none of its own.
-      example_gen, trainer, evaluator: of these steps.
+      default: Resources of every step that has none of its own.
+      example_gen, trainer, evaluator: Resources of these steps.
       beam_workers: processes of Beam's local runner.
       beam_args: Beam's options for another runner, as docs/scaling.md has them.
     """
@@ -91,11 +91,11 @@ class ResourcesSettings(Section):
 
 @dataclasses.dataclass(frozen=True)
 class PipelineConfig(Section):
-    """Everything that the pipeline can be told, apart from paths.
+    """All settings of the pipeline, apart from paths.
 
     Attributes:
-      profile: from which these settings started.
-      cache: whether steps are skipped that ran before with the same inputs, settings and code.
+      profile: Profile from which these settings started.
+      cache: True to skip steps that ran before with the same inputs, settings and code.
       data, trainer, export, evaluator, infra_validator, pusher, report, reconstruction, resources:
         sections, see there.
     """
@@ -194,7 +194,7 @@ def load(
 
 
 def _made(values: Mapping[str, Any]) -> PipelineConfig:
-    """What changes of a profile's values come to."""
+    """Applies changes to a profile."""
     profile = values.get("profile", "small")
     if not isinstance(profile, str) or profile not in PROFILES:
         raise ConfigError("profile", f"should be one of {', '.join(PROFILES)}, got {profile!r}")

@@ -1,4 +1,4 @@
-"""What a container does on Kubeflow: TFX's own entrypoint, with what open-source KFP leaves out.
+"""Entrypoint of containers on Kubeflow: TFX's own, with what open-source KFP leaves out.
 
     python -m pipeline.kfp_entrypoint --executor_class_path CLASS --json_serialized_... JSON
 
@@ -54,7 +54,7 @@ def localize(
     """Changes what KFP says into what TFX can read, in place; inputs get the property stored_at.
 
     Args:
-      executor_input: of a step.
+      executor_input: KFP's ExecutorInput of a step.
       inputs_spec: the step's input definitions.
       root: the folder with minio/, s3/ and gcs/.
 

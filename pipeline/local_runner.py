@@ -97,16 +97,16 @@ def run(
     """Runs all steps; those that ran before with the same inputs, settings and code are skipped.
 
     Args:
-      config: of the pipeline; logged and stored.
+      config: Configuration of the pipeline; logged and stored.
       root: folder for everything.
-      name: of the pipeline.
+      name: Name of the pipeline.
 
     Returns:
       What ran; None if nothing did, as `tfx pipeline create` only reads the pipeline.
 
     Raises:
       ConfigError: if a file that the configuration names cannot be used.
-      RunError: if the root cannot be a folder, a run is going on there, or a step fails.
+      RunError: if the root cannot be a folder, another run is active there, or a step fails.
     """
     _check_root(pathlib.Path(root))
     with without_notices():

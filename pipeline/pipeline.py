@@ -26,7 +26,7 @@ from pipeline.config import PipelineConfig
 from pipeline.named_files import named_file
 
 SERVER_MODULE = "pipeline.commands.serve"
-"""What infra validation starts, beside its own code."""
+"""Module that infra validation starts, beside its own code."""
 
 
 def create_pipeline(
@@ -43,15 +43,15 @@ def create_pipeline(
     """Puts the steps together; knows no path of its own.
 
     Args:
-      config: of all steps.
-      name: of the pipeline.
-      root: where artifacts go.
-      serving_dir: where good models are pushed, as serving_dir/<config.pusher.name>/<version>.
-      checkpoint_dir: where training keeps its checkpoints, so that a killed run can go on.
-      schema_file: of the records, a .pbtxt; the package's own if None. Steps are cached by its
+      config: Configuration of all steps.
+      name: Name of the pipeline.
+      root: Folder of the artifacts.
+      serving_dir: Folder of good models, pushed as serving_dir/<config.pusher.name>/<version>.
+      checkpoint_dir: Folder of training's checkpoints, from which a killed run resumes.
+      schema_file: Schema of the records, .pbtxt; the package's own if None. Steps are cached by its
         path: runners give a path that changes with its content.
-      metadata_config: of ML Metadata; None where the orchestrator has its own (Kubeflow).
-      beam_args: of every step that runs on Beam.
+      metadata_config: Connection to ML Metadata; None where the orchestrator has one (Kubeflow).
+      beam_args: Beam options of every step that runs on Beam.
     """
     served = os.path.join(serving_dir, config.pusher.name)
     data = data_steps(config, schema_file=schema_file or str(SCHEMA_FILE))
@@ -181,7 +181,7 @@ def _report(config: PipelineConfig, examples, model, evaluator, baseline):
 
 
 def _reconstruction(config: PipelineConfig, examples, model, pusher):
-    """Comes last."""
+    """Makes the step that runs after the pusher."""
     reconstruction = SplitReconstruction(
         model=model,
         examples=examples,

@@ -46,7 +46,7 @@ def weights() -> str:
 
 
 def weights_meta() -> dict:
-    """What the shipped weights say about themselves."""
+    """Metadata of the shipped weights."""
     import numpy as np
 
     with np.load(WEIGHTS_FILE) as archive:

@@ -48,6 +48,14 @@ class Predictor(Protocol):
         """
 
 
+def project(
+    points: np.ndarray, rotation: np.ndarray, scale: float, translation: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """As facemodel.camera without Keras: points [N, 3] mm -> [N, 2] px, [N] mm to the viewer."""
+    camera = points @ rotation.T
+    return camera[:, :2] * (scale, -scale) + translation, camera[:, 2]
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Reconstruction:
     """One 3D face and where it is in the photo.
@@ -103,11 +111,9 @@ class Reconstruction:
         """A name for each coefficient."""
         return tuple(self.model.facts["coefficient_names"])
 
-
-def to_photo(points: np.ndarray, rotation: np.ndarray, scale: float, translation: np.ndarray):
-    """Projects points [N, 3] mm -> [N, 2] px and their depth [N] mm towards the viewer."""
-    camera = points @ rotation.T
-    return camera[:, :2] * (scale, -scale) + translation, camera[:, 2]
+    def to_photo(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Where points [N, 3] mm of the mesh land: [N, 2] px, and depth [N] mm to the viewer."""
+        return project(points, self.rotation, self.scale, self.translation)
 
 
 class Reconstructor:
@@ -129,6 +135,7 @@ class Reconstructor:
     ):
         self._stack = contextlib.ExitStack()
         self._face_model = face_model or LocalModel(model_dir)
+        self._stack.callback(delattr, self, "_face_model")
         self.detector = detector or self._stack.enter_context(FaceDetector())
 
     @property
@@ -145,7 +152,6 @@ class Reconstructor:
     def close(self) -> None:
         """Frees the model, and the detector's models unless the detector was given."""
         self._stack.close()
-        self.__dict__.pop("_face_model", None)
         # TensorFlow's objects refer to each other in circles, and complain if they are still there
         # when the interpreter ends.
         gc.collect()
@@ -187,7 +193,7 @@ class Reconstructor:
         crop_from_image[:, :2] *= zoom
         crop_from_image[:, 2] -= crop_from_image[:, :2] @ corner
         points = _landmarks_68(vertices, model)
-        projected, _ = to_photo(points, rotation, scale, translation)
+        projected, _ = project(points, rotation, scale, translation)
         quality = assess(
             rotation=rotation,
             scale=scale,

@@ -16,6 +16,14 @@ from facemodel.morphable.model import MorphableModel
 GOLDEN = pathlib.Path(__file__).parent / "golden"
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """With --dist loadgroup, tests of a file run in one process, or those that share a group."""
+    for item in items:
+        if not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(item.path.name))
+
+
 @pytest.fixture(scope="session")
 def tiny_model():
     return MorphableModel.tiny()

@@ -14,7 +14,7 @@ class ExportedModel:
     """A SavedModel's signature `examples`.
 
     Args:
-      path: of the SavedModel.
+      path: Path of the SavedModel.
     """
 
     def __init__(self, path: str | os.PathLike[str]):

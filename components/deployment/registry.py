@@ -44,13 +44,13 @@ def withdrawn(folder: str | os.PathLike[str]) -> list[pathlib.Path]:
 
 
 def source_of(version: str | os.PathLike[str]) -> str:
-    """Of which artifact a version is a copy; empty if it does not say."""
+    """URI of the artifact that a version is a copy of; empty if unknown."""
     file = pathlib.Path(version) / SOURCE_FILE
     return file.read_text(encoding="utf-8").strip() if file.is_file() else ""
 
 
 def same_model(one: str | os.PathLike[str], other: str | os.PathLike[str]) -> bool:
-    """Whether two SavedModels are of one making: equal facts about their origin, else equal files.
+    """Whether two SavedModels have one origin: equal facts about it, else equal files.
 
     The facts hold digests of data, settings and code. Files differ from one export to the next, and
     the last bits of weights from one machine to another.
@@ -78,14 +78,14 @@ def push(model: str | os.PathLike[str], folder: str | os.PathLike[str], *, sourc
 
     Args:
       model: a SavedModel's folder.
-      folder: of the versions, made if missing.
+      folder: Folder of the versions, made if missing.
       source: the URI of the artifact.
 
     Returns:
       The version's number: seconds since 1970, or more if a newer one is there.
     """
     folder = pathlib.Path(folder)
-    _forget_halves(folder)
+    _remove_partial_pushes(folder)
     present = versions(folder)
     newest = max(present, default=0)
     if present and same_model(present[newest], model):
@@ -103,7 +103,7 @@ def push(model: str | os.PathLike[str], folder: str | os.PathLike[str], *, sourc
     return number
 
 
-def _forget_halves(folder: pathlib.Path) -> None:
+def _remove_partial_pushes(folder: pathlib.Path) -> None:
     """Removes what pushes left that were killed: on this machine, or long ago on another one."""
     for path in folder.glob(".*.part"):
         found = _HALF.fullmatch(path.name)
@@ -127,7 +127,7 @@ def withdraw(folder: str | os.PathLike[str], *, to: int | None = None) -> list[i
     """Rolls back: renames the versions above one, so that servers go back to it.
 
     Args:
-      folder: of the versions.
+      folder: Folder of the versions.
       to: the version to go back to; the one before the newest if None.
 
     Returns:

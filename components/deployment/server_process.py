@@ -51,7 +51,7 @@ def server_binary() -> str | None:
 
 
 def server_label() -> str:
-    """What is asked here, for the cache: the program of SERVER_VARIABLE, or this project's."""
+    """Name of the server for the cache: the program of SERVER_VARIABLE, or this project's."""
     return os.environ.get(SERVER_VARIABLE) or "facerelief serve"
 
 
@@ -60,8 +60,8 @@ def server_command(base: str, *, name: str, port: int) -> list[str]:
 
     Args:
       base: folder of the model's versions.
-      name: of the model.
-      port: for gRPC.
+      name: Name of the served model.
+      port: Port for gRPC.
 
     Raises:
       ConfigError: as server_binary.
@@ -85,8 +85,8 @@ def running_server(
 
     Args:
       base: folder of the model's versions.
-      name: of the model.
-      start_seconds: to wait at most.
+      name: Name of the served model.
+      start_seconds: Time to wait at most, s.
 
     Yields:
       A stub of its prediction service.
@@ -120,8 +120,8 @@ def _excused(error: Exception, status: int | None, port: int) -> bool:
 
     Args:
       error: about the server.
-      status: of its process, as Popen tells it; None while it runs.
-      port: that it was to listen on.
+      status: Return code of its process, as Popen has it; None while it runs.
+      port: Port that it was to listen on.
     """
     if status is None:
         late = isinstance(error, grpc.Call) and error.code() in _TRANSIENT

@@ -17,11 +17,11 @@ from facemodel.saved_model.metadata import WARMUP_REQUESTS
 def predict_requests(
     records: Iterable[bytes], *, name: str
 ) -> Iterator[predict_pb2.PredictRequest]:
-    """Asks for each record's face by every signature that takes pictures.
+    """Asks for each record's face by every signature that takes images.
 
     Args:
       records: serialized tf.Examples.
-      name: of the served model.
+      name: Name of the served model.
     """
     for record in records:
         image_bytes, landmarks = parse_request([record])
@@ -52,8 +52,8 @@ def write_requests(
     """Puts warm-up requests into a SavedModel that no server watches yet.
 
     Args:
-      path: of the version's folder.
-      requests: to be replayed in this order.
+      path: Folder of the version.
+      requests: Requests to be replayed in this order.
 
     Returns:
       The file's path.

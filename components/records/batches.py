@@ -37,9 +37,9 @@ def record_batches(
     """Reads, shuffles and crops records without end; the order depends on the config's seed.
 
     Args:
-      folder: with *.tfrecord* files from `facerelief synthesize` or the pipeline.
+      folder: Folder with *.tfrecord* files from `facerelief synthesize` or the pipeline.
       model: the face model that the records show.
-      config: with batch size, crop size and seed.
+      config: Training hyperparameters: batch size, crop size and seed.
       skip: batches to leave out, those that a resumed run has seen.
 
     Raises:
@@ -61,9 +61,9 @@ def record_order(files: list[str], *, seed: int, batch_size: int, skip: int = 0)
     """Batches of serialized records without end, shuffled anew for each time through the files.
 
     Args:
-      files: of records, compressed if their names end with .gz.
-      seed: of the order.
-      batch_size: of full batches; one may begin at the end of the files and end at their beginning.
+      files: TFRecord files, compressed if their names end with .gz.
+      seed: Random seed of the order.
+      batch_size: Size of every batch; one may begin at the files' end and end at their beginning.
       skip: batches to leave out; times through the files that they filled are not read.
     """
     compression = "GZIP" if files[0].endswith(".gz") else ""
@@ -84,7 +84,7 @@ def count_records(files: list[str]) -> int:
 
 
 def _lengths(file: str) -> Iterator[int]:
-    """Of each record: 8 bytes before it, with 4 of a checksum, and 4 of another one behind it."""
+    """Length of each record: 8 bytes before it, with a checksum of 4; another of 4 behind it."""
     with (gzip.open if file.endswith(".gz") else open)(file, "rb") as stream:
         while head := stream.read(_HEAD):
             (length,) = struct.unpack_from("<Q", head)
@@ -107,8 +107,8 @@ def training_batch(
 
     Args:
       serialized: string [B].
-      geometry: of the face model.
-      counts: how many coefficients and albedo coefficients a face has.
+      geometry: Face model tensors.
+      counts: Numbers of coefficients and albedo coefficients of a face.
       size: px, side of the crops.
 
     Returns:

@@ -36,7 +36,7 @@ def run_to_end(pipeline: beam.Pipeline) -> dict[str, int]:
       pipeline: complete.
 
     Returns:
-      Its counters by name; none where the runner tells none, as Spark does.
+      Its counters by name; none where the runner has none, as Spark.
 
     Raises:
       WorkerLost: if a local worker process was killed.
@@ -105,7 +105,7 @@ def _counters(result) -> dict[str, int]:
     try:
         counters = result.metrics().query()["counters"]
     except Exception as error:  # job services say in their own ways that they have no metrics
-        _log.info("the runner tells no metrics (%s)", error)
+        _log.info("the runner has no metrics (%s)", error)
         return {}
     return {counter.key.metric.name: counter.committed for counter in counters}
 

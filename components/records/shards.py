@@ -1,4 +1,4 @@
-"""TFRecord files of samples: which samples are in which file, written complete or not at all."""
+"""TFRecord files of samples: which samples are in which file, written atomically."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class Shard:
     """A TFRecord file and the samples in it.
 
     Attributes:
-      path: its name.
+      path: Path of the file.
       first: index of its first sample.
-      count: how many it has; may be 0.
+      count: Number of samples; may be 0.
     """
 
     path: str
@@ -43,7 +43,7 @@ class Shard:
 
     @property
     def indices(self) -> range:
-        """Of its samples."""
+        """Indices of its samples."""
         return range(self.first, self.first + self.count)
 
 
@@ -58,9 +58,9 @@ class ShardFiles:
     """Names of a split's TFRecord files.
 
     Attributes:
-      directory: where they lie.
+      directory: Folder of the files.
       split: first part of their names.
-      count: how many there are.
+      count: Number of files.
     """
 
     directory: str
@@ -88,7 +88,7 @@ class ShardFiles:
 
 
 def write_atomically(path: str, records: Iterator[bytes]) -> None:
-    """Writes a TFRecord file that is either complete or not there; OSError if that fails."""
+    """Writes a TFRecord file atomically; OSError if that fails."""
     import tensorflow as tf
 
     temporary = f"{path}.{uuid.uuid4().hex}{_HALF}"

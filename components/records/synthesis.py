@@ -44,12 +44,12 @@ _MALLOC = {"MMAP_THRESHOLD": (-3, 2**30), "TRIM_THRESHOLD": (-1, 2**30)}
 
 @dataclasses.dataclass(frozen=True)
 class SynthesisJob:
-    """What a data set is made of; travels to the workers.
+    """A data set to be made; it is pickled to the workers.
 
     Attributes:
-      config: how faces are drawn.
-      seed: of the data set.
-      count: how many samples it has.
+      config: Recipe of the faces.
+      seed: Random seed of the data set.
+      count: Number of samples.
       load_model: makes the face model on each worker.
       first: index of the first sample; splits of one seed are ranges of indices.
 
@@ -71,7 +71,7 @@ class SynthesisJob:
 
     @property
     def indices(self) -> range:
-        """Of its samples."""
+        """Indices of its samples."""
         return range(self.first, self.first + self.count)
 
     @property
@@ -84,7 +84,7 @@ class Synthesizer:
     """A loaded face model and a compiled renderer: number of a batch in, its records out.
 
     Args:
-      job: what to make.
+      job: Data set to make.
     """
 
     def __init__(self, job: SynthesisJob):
@@ -188,7 +188,7 @@ class Synthesize(beam.PTransform):
     """Numbers of a job's batches -> (index, serialized tf.Example) of its samples in them.
 
     Attributes:
-      job: what to make; job.batches are the batches that hold it.
+      job: Data set to make; job.batches are the batches that hold it.
     """
 
     job: SynthesisJob
@@ -206,8 +206,8 @@ class WriteShards(beam.PTransform):
     worker leaves no half of one.
 
     Attributes:
-      job: what to make; its range of indices holds those of all shards, also of several splits.
-      shards: what is in which file.
+      job: Data set to make; its range of indices holds those of all shards, also of several splits.
+      shards: Ranges of indices in each file.
     """
 
     job: SynthesisJob
@@ -230,13 +230,13 @@ def write_shards(
     """Writes shards.
 
     Args:
-      job: what to make.
-      shards: of the job, in a folder that all workers see.
+      job: Data set to make.
+      shards: Files of the job, in a folder that all workers see.
       workers: processes on this machine.
       beam_args: Beam's options for another runner, whose workers should be single_threaded.
 
     Returns:
-      The counters batches_in, samples_out and bytes_out; empty where the runner tells none.
+      The counters batches_in, samples_out and bytes_out; empty where the runner has none.
     """
     from apache_beam.options.pipeline_options import PipelineOptions
 

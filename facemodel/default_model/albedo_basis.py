@@ -39,10 +39,10 @@ def albedo_basis(
     """Draws count textures and keeps the first principal components.
 
     Args:
-      generator: of textures.
+      generator: Generator of textures.
       count: N, textures drawn.
       vectors: K.
-      seed: of the textures.
+      seed: Random seed.
     """
     rng = np.random.default_rng(seed)
     textures = np.stack([generator.draw(rng) for _ in range(count)])

@@ -40,11 +40,11 @@ class BuildReport:
 
     Attributes:
       file_bytes: size of the file.
-      vertices: of each level.
+      vertices: Number of vertices of each level.
       identity_rms_mm: root mean square distance of the random people from the mean.
       identity_explained: share of their variance within the basis.
       albedo_explained: share of the drawn textures' variance within the basis.
-      expression_rank: how many expression vectors are independent.
+      expression_rank: Number of independent expression vectors.
       landmark_spread_mm: median over the landmarks of their spread over views and textures.
     """
 
@@ -69,7 +69,7 @@ def build_default_model(
     Args:
       output: the .npz file to write; replaced only when everything has succeeded.
       cache_dir: folder for the two downloaded packages.
-      detect: finds MediaPipe's 478 landmarks in a picture.
+      detect: Function that finds MediaPipe's 478 landmarks in an image.
       progress: told what is being done.
 
     Raises:

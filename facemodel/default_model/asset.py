@@ -24,7 +24,7 @@ class Geometry:
     """Everything but colours and landmarks.
 
     Attributes:
-      meshes: of the levels 0, 1 and 2.
+      meshes: Meshes of the levels 0, 1 and 2.
       mean: [C, 3] mm on the control vertices.
       identity: basis of identity, whose mean has a mouth bag that is not flattened yet.
       expression_names: [E].
@@ -53,7 +53,7 @@ def model_arrays(
     """All arrays of the model.
 
     Args:
-      geometry: of the model.
+      geometry: Everything but colours and landmarks.
       colours: at level 1.
       closed: [478, 3] mm, landmarks on the mean face.
       opened: [478, 3] mm, landmarks on it with the jaw open.
@@ -110,7 +110,7 @@ def _landmark_arrays(
     """Places of the landmarks in the triangles of each level.
 
     Args:
-      geometry: of the model.
+      geometry: Everything but colours and landmarks.
       closed: [478, 3] mm on the mean face.
       opened: [478, 3] mm with the jaw open, of which the inner lips are taken.
     """

@@ -60,7 +60,7 @@ def identity_basis(
       count: people drawn.
       gain: factor on the spread of all sliders.
       vectors: K, vectors kept.
-      seed: of the random people.
+      seed: Random seed.
     """
     people = sample_people(head, used, control.origin, count=count, gain=gain, seed=seed)
     _LOG.info("drew %d people", count)

@@ -69,7 +69,7 @@ def locate(
       triangles: [T, 3].
       outside: [T] bool, the triangles on which landmarks may lie.
       draw_colours: returns [V, 3] sRGB in [0, 1], other ones for each picture, as eyebrows differ.
-      detect: finds [478, 2] px in an image.
+      detect: Function that finds [478, 2] px in an image.
       views_deg: (yaw, pitch) of the head in each picture.
 
     Raises:
@@ -107,7 +107,7 @@ def cast(
     closest pixel that shows it.
 
     Args:
-      picture: of the mesh.
+      picture: Portrait of the mesh.
       pixels: [L, 2] (x, y) px.
       vertices: [V, 3] mm.
       triangles: [T, 3].

@@ -35,7 +35,7 @@ class LevelMesh:
       triangles: [2F, 3] the same, halved.
       regions: [V] uint8 index into regions.REGIONS.
       uv: [V, 2] texture coordinates of base.obj, v upwards.
-      topology: of the whole refined head, before the crop.
+      topology: Topology of the whole refined head, before the crop.
       kept: [V] index of each vertex in that topology.
     """
 

@@ -36,7 +36,7 @@ class Package:
     Attributes:
       requirement: name and version as its manager takes them.
       file_name: the archive's name.
-      sha256: of the archive, hexadecimal.
+      sha256: Digest of the archive, hexadecimal.
       manager: "pip" or "npm".
     """
 

@@ -38,8 +38,8 @@ def triangle_ids(
     Args:
       screen: [V, 3] (x px, y px, depth with larger = nearer); pixel centres at +0.5.
       triangles: [T, 3] vertex indices.
-      height: of the picture, px.
-      width: of the picture, px.
+      height: Height of the image, px.
+      width: Width of the image, px.
 
     Returns:
       [height, width] the nearest triangle, the first of equal ones; -1 where there is none.

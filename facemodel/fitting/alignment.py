@@ -6,6 +6,7 @@ Training, evaluation and serving all align faces here.
 from __future__ import annotations
 
 from facemodel import camera
+from facemodel.backend import Tensor
 from facemodel.morphable.geometry import FaceGeometry, decode_landmarks
 
 
@@ -13,7 +14,7 @@ def fit_face_pose(geometry: FaceGeometry, coefficients, landmarks) -> camera.Pos
     """Fits the pose of a known face; landmarks count by how reliably they are detected.
 
     Args:
-      geometry: of the face model.
+      geometry: Face model tensors.
       coefficients: [B, n] of the face.
       landmarks: [B, 51, 2] px.
     """
@@ -21,13 +22,13 @@ def fit_face_pose(geometry: FaceGeometry, coefficients, landmarks) -> camera.Pos
     return camera.fit_pose(points, landmarks, weights=geometry.landmark_weights)
 
 
-def crop_around(geometry: FaceGeometry, landmarks, *, size: int = camera.CROP_SIZE):
+def crop_around(geometry: FaceGeometry, landmarks, *, size: int = camera.CROP_SIZE) -> Tensor:
     """The crop around a face that is not known yet: that of the mean face, upright.
 
     Args:
-      geometry: of the face model.
+      geometry: Face model tensors.
       landmarks: [B, 51, 2] px in the photo.
-      size: px, side of the crop.
+      size: Side of the crop, px.
 
     Returns:
       [B, 2, 3] crop_from_image similarity.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from keras import ops
 
+from facemodel.backend import Tensor
 from facemodel.camera import CROP_SIZE
 from facemodel.colour import luma
 from facemodel.transforms import apply_similarity, invert_similarity, similarity_scale
@@ -13,17 +14,19 @@ SUPERSAMPLE = 2
 _LEVELS = 6
 
 
-def grey_crop(image, crop_from_image, *, size: int = CROP_SIZE, supersample: int = SUPERSAMPLE):
-    """Cuts a square grey crop out of each picture.
+def grey_crop(
+    image, crop_from_image, *, size: int = CROP_SIZE, supersample: int = SUPERSAMPLE
+) -> Tensor:
+    """Cuts a square grey crop out of each image.
 
-    Each crop pixel is the mean of supersample^2 bilinear samples, taken from the picture halved as
+    Each crop pixel is the mean of supersample^2 bilinear samples, taken from the image halved as
     often as their distance asks for, so that a large face shrinks without aliasing. Outside the
-    picture everything is 0.
+    image everything is 0.
 
     Args:
       image: uint8 [B, H, W, 3], or float in [0, 1]; any H and W.
       crop_from_image: [B, 2, 3] similarity from image pixels to crop pixels.
-      size: px, side of the crop.
+      size: Side of the crop, px.
       supersample: samples along each side of a crop pixel.
 
     Returns:

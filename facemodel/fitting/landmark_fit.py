@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from keras import ops
 
+from facemodel.backend import Tensor
 from facemodel.camera import Pose
 from facemodel.fitting.alignment import fit_face_pose
 from facemodel.morphable.geometry import FaceGeometry, decode_landmarks
@@ -12,7 +13,7 @@ from facemodel.morphable.geometry import FaceGeometry, decode_landmarks
 ROUNDS = 4
 
 
-def landmark_fit(geometry: FaceGeometry, pixels, sigma_px, *, rounds: int = ROUNDS):
+def landmark_fit(geometry: FaceGeometry, pixels, sigma_px, *, rounds: int = ROUNDS) -> Tensor:
     """Finds the most probable coefficients for the 51 inner landmarks, whatever the pose.
 
     Each round linearises the image around the current face and pose, in coordinates in which the
@@ -21,10 +22,10 @@ def landmark_fit(geometry: FaceGeometry, pixels, sigma_px, *, rounds: int = ROUN
     form, a = mu + P J^T (J P J^T + sigma^2 I)^-1 r, a system of only 102 unknowns.
 
     Args:
-      geometry: of the face model.
-      pixels: [B, 51, 2] px.
-      sigma_px: [B] root mean square of the landmarks' errors, px.
-      rounds: Gauss-Newton steps.
+      geometry: Face model tensors.
+      pixels: Landmarks [B, 51, 2] px.
+      sigma_px: Root mean square [B] of the landmarks' errors, px.
+      rounds: Number of Gauss-Newton steps.
 
     Returns:
       [B, n] coefficients.
@@ -36,13 +37,13 @@ def landmark_fit(geometry: FaceGeometry, pixels, sigma_px, *, rounds: int = ROUN
     coefficients = ops.zeros((ops.shape(pixels)[0], geometry.prior_mean.shape[0]))
     for _ in range(rounds):
         pose = fit_face_pose(geometry, coefficients, pixels)
-        jacobian = _project_directions(geometry.landmark_basis, pose)
-        rest = _project_directions(rest_points, pose)[:, 0]
-        expected = rest + ops.einsum("k,bkl->bl", geometry.prior_mean, jacobian)
+        jacobian = _project_directions(geometry.landmark_basis, pose)  # [B, n, 102]
+        rest = _project_directions(rest_points, pose)[:, 0]  # [B, 102]
+        expected = rest + ops.einsum("k,bkl->bl", geometry.prior_mean, jacobian)  # [B, 102]
         residual = (
             ops.reshape(pixels - pose.translation[:, None, :], (-1, rest.shape[-1])) - expected
         )
-        free = pose_directions(decode_landmarks(geometry, coefficients), pose)
+        free = pose_directions(decode_landmarks(geometry, coefficients), pose)  # [B, 6, 102]
         free, jacobian, residual = (
             ops.matmul(rows, ops.transpose(geometry.landmark_whitening))
             for rows in (free, jacobian, residual[:, None, :])
@@ -58,14 +59,14 @@ def _project_directions(directions, pose: Pose):
     count = directions.shape[0]
     points = ops.reshape(directions, (count, -1, 3))
     flip = ops.convert_to_tensor(np.array([1.0, -1.0], np.float32))
-    rows = pose.rotation[:, :2] * (pose.scale[:, None] * flip)[:, :, None]
-    pixels = ops.einsum("klj,bij->bkli", points, rows)
+    rows = pose.rotation[:, :2] * (pose.scale[:, None] * flip)[:, :, None]  # [B, 2, 3]
+    pixels = ops.einsum("klj,bij->bkli", points, rows)  # [K, L, 3], [B, 2, 3] -> [B, K, L, 2]
     return ops.reshape(pixels, (-1, count, points.shape[1] * 2))
 
 
-def pose_directions(points, pose: Pose):
+def pose_directions(points, pose: Pose) -> Tensor:
     """How projected points move with shift x, y, scale, turns about x, y, z: [B, 6, L * 2] px."""
-    camera = ops.einsum("bij,blj->bli", pose.rotation, points)
+    camera = ops.einsum("bij,blj->bli", pose.rotation, points)  # [B, L, 3]
     x, y, z = (pose.scale[:, None] * camera[..., k] for k in range(3))
     zero, one = ops.zeros_like(x), ops.ones_like(x)
     moves = [(one, zero), (zero, one), (x, -y), (zero, z), (z, zero), (-y, -x)]
@@ -87,7 +88,7 @@ def _without(orthonormal, rows):
 
 def _posterior(jacobian, variance, residual, sigma_px):
     """P J^T (J P J^T + sigma^2 I)^-1 r for [B, K, L] jacobians of K coefficients."""
-    weighted = jacobian * variance[:, None]
+    weighted = jacobian * variance[:, None]  # P J^T
     noise = ops.square(sigma_px)[:, None, None] * ops.eye(jacobian.shape[-1])
     factor = ops.cholesky(ops.einsum("bkl,bkm->blm", weighted, jacobian) + noise)
     half = ops.solve_triangular(factor, residual[..., None], lower=True)

@@ -70,7 +70,7 @@ class FaceGeometry(NamedTuple):
 
         Args:
           model: the face model.
-          noise: how a detector errs at the 478 landmarks; as measured if None.
+          noise: A detector's errors at the 478 landmarks; as measured if None.
         """
         inner = np.asarray(landmarks.INNER_51)
         errors = (noise or LandmarkNoise.load()).select(landmarks.INNER_51)

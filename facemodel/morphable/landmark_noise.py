@@ -1,4 +1,4 @@
-"""How detected landmarks differ from the model's: measured once, drawn for training and records."""
+"""How detected landmarks differ from the model's: measured once, sampled for all data."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MEASURED = DATA / "landmark_noise.npz"
 
 
 class LandmarkNoise(NamedTuple):
-    """Normal distribution of detected minus true landmarks, mm at the face's scale, y down.
+    """Normal distribution of detected minus ground-truth landmarks, mm at the face's scale, y down.
 
     Attributes:
       mean: [L, 2] what the detector always gets wrong.
@@ -34,7 +34,7 @@ class LandmarkNoise(NamedTuple):
             return cls(**{name: archive[name].astype(np.float32) for name in cls._fields})
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes a file for load; it appears complete or not at all."""
+        """Writes a file for load, atomically."""
         with atomic_path(path) as temporary, open(temporary, "wb") as file:
             np.savez_compressed(file, **self._asdict())
 

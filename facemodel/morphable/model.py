@@ -24,8 +24,8 @@ class MorphableModel:
     standard deviations, N(0, 1); expression weights are in natural units, 0 = neutral.
 
     Attributes:
-      name: what the model is called.
-      version: of the data, not of the code.
+      name: The model's name.
+      version: Version of the data, not of the code.
       mean: [V, 3] mm, model space (x subject's left, y up, z to the viewer, origin between the
         eyeballs).
       identity: [I, V, 3] mm per standard deviation.
@@ -34,12 +34,12 @@ class MorphableModel:
       albedo: [A, V, 3] sRGB per standard deviation.
       albedo_scores: [N, A] coefficients of stored clean textures; mixtures of them look like skin.
       triangles: [T, 3] counter-clockwise seen from outside.
-      coarse: the same face at level 0, which the loop draws.
+      coarse: the same face at level 0, which the loop renders.
       regions: [V] index into region_names.
       region_names: "skin" and others.
       landmark_triangles: [478] the triangle on which each MediaPipe landmark lies.
       landmark_barycentric: [478, 3] where in that triangle.
-      inner_face: [V] true where errors are measured.
+      inner_face: [V] bool, where errors are measured.
       uv: [V, 2] texture coordinates.
       expression_names: one for each expression vector.
 

@@ -1,4 +1,4 @@
-"""Checkpoints of a training run, from which it goes on exactly, and its curve as a CSV file."""
+"""Checkpoints of a training run, from which it resumes exactly, and its curve as a CSV file."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ def checkpoint_steps(directory: str | os.PathLike[str]) -> dict[int, pathlib.Pat
 def save_checkpoint(
     trainer: RegressorTrainer, directory: str | os.PathLike[str], *, keep: int = 3
 ) -> pathlib.Path:
-    """Writes everything a run needs to go on.
+    """Writes everything that a run needs to resume.
 
-    That is the weights, their running mean, the optimizer's state and the step.
-    The file appears under its name only when complete; the oldest beyond `keep` are deleted.
+    That is the weights, their exponential moving average, the optimizer's state and the step.
+    The file is written atomically; the oldest beyond `keep` are deleted.
     """
     directory = pathlib.Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
@@ -93,8 +93,8 @@ def restore_newest(
     """Puts a trainer back to the newest checkpoint that can be read.
 
     Args:
-      trainer: from training.create_trainer.
-      directory: with its checkpoints.
+      trainer: Trainer from training.create_trainer.
+      directory: Folder with its checkpoints.
 
     Returns:
       The checkpoint; None if there is none, and the trainer is as it was.
@@ -134,9 +134,9 @@ class KeepCheckpoints(keras.callbacks.Callback):
     """Writes a checkpoint after a round, at most once in so many seconds, and always at the end.
 
     Args:
-      directory: where they go.
-      every_s: least time between two.
-      keep: how many stay.
+      directory: Folder for them.
+      every_s: Least time between two, seconds.
+      keep: Number of checkpoints to keep.
     """
 
     def __init__(self, directory: str | os.PathLike[str], *, every_s: float = 120.0, keep: int = 3):

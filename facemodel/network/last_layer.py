@@ -1,10 +1,10 @@
 """The network's last layer in closed form: the best linear correction from what the rest sees.
 
 What comes before the last layer of figure 4 are features of an estimate, and the correction is
-linear in them. Given the estimates that the loop visits and the truth, the best such layer is a
-least-squares problem with one answer, whatever the metric: it also minimises eq. 3. So a trained
-network learns another population or another detector's noise from some thousand faces, without a
-GPU. A changed layer visits other estimates, so visiting and solving alternate.
+linear in them. Given the estimates that the loop visits and the ground truth, the best such layer
+is a least-squares problem with one answer, whatever the metric: it also minimises eq. 3. So a
+trained network learns another population or another detector's noise from some thousand faces,
+without a GPU. A changed layer visits other estimates, so visiting and solving alternate.
 
 Source: paper eq. 3 for the loss; Ross, Gordon and Bagnell, "A Reduction of Imitation Learning and
 Structured Prediction to No-Regret Online Learning" (2011), for collecting what all rounds visit.
@@ -29,7 +29,7 @@ class NormalEquations:
 
     Attributes:
       gram: [F + 1, F + 1] of the features and a one for the bias.
-      moment: [F + 1, n] of features times the corrections that would reach the truth.
+      moment: [F + 1, n] of features times the corrections that would reach the ground truth.
       count: N.
     """
 
@@ -76,7 +76,7 @@ def set_layer(network: keras.Model, layer: np.ndarray) -> None:
 
 
 def make_visitor(regressor: IterativeRegressor) -> Callable:
-    """Makes the function that runs the loop and tells what the last layer saw and should have said.
+    """Makes a function that runs the loop and returns the last layer's inputs and ideal outputs.
 
     Args:
       regressor: the loop; the function follows later changes of its network's weights.

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from keras import ops
 
+from facemodel.backend import Tensor
 
-def geometry_loss(predicted, target, gram_factor):
+
+def geometry_loss(predicted, target, gram_factor) -> Tensor:
     """Mean squared vertex distance of two coefficient vectors.
 
     With G = A A^T / V = F F^T, |A d|^2 / V = d^T G d = |d F|^2: no tensor of V vertices.

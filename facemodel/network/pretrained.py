@@ -32,7 +32,7 @@ def load_pretrained(
       model_path: the file that model was read from, whose bytes are compared with those that the
         weights were trained for; the default model's if None.
       iterations: K of the loop.
-      precision: of the network, see network.build_network.
+      precision: Dtype policy of the network, see regressor.build_network.
 
     Raises:
       WeightsError: if the file is missing or broken, or was trained for another face model.
@@ -102,10 +102,10 @@ def weights_meta(
     """What a weights file says of itself, and load_pretrained checks.
 
     Args:
-      model: that the weights are for.
+      model: Face model that the weights are for.
       model_path: the file that model was read from; the default model's if None.
       iterations: K of the loop in training.
-      provenance: where the weights come from, in words.
+      provenance: Origin of the weights, in words.
     """
     return {
         "model_name": model.name,

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import keras
 from keras import layers, ops
 
+from facemodel.backend import Tensor
 from facemodel.fitting.alignment import fit_face_pose
 from facemodel.morphable.geometry import FaceGeometry, decode
 from facemodel.network.training_config import ITERATIONS
@@ -68,7 +69,7 @@ class _LayerMaker(NamedTuple):
         return self.relu(layers.Add(dtype=self.dtype)([y, x]))
 
 
-def loop_image(geometry: FaceGeometry, coefficients, landmarks, grey):
+def loop_image(geometry: FaceGeometry, coefficients, landmarks, grey) -> Tensor:
     """What the network sees of an estimate: the photo masked by it, and its frontal shading.
 
     The pose is refitted to the landmarks, then shading and mask of the coarse mesh are rendered:
@@ -112,7 +113,7 @@ class IterativeRegressor(keras.Model):
         self.geometry, self.network, self.iterations = geometry, network, iterations
         self.built = True  # else fit() on JAX builds it with a first batch, and drops that
 
-    def call(self, inputs, training=False):
+    def call(self, inputs, training=False) -> Tensor:
         """Runs the loop.
 
         Args:

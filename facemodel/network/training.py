@@ -16,45 +16,14 @@ import keras
 import numpy as np
 from keras import ops
 
-from facemodel import camera
-from facemodel.backend import commit_to_device, deterministic, dynamic_shapes
+from facemodel.backend import Tensor, commit_to_device, deterministic, dynamic_shapes
 from facemodel.config import ConfigError
-from facemodel.fitting.landmark_fit import landmark_fit
-from facemodel.morphable.geometry import FaceGeometry
 from facemodel.network.losses import geometry_loss
 from facemodel.network.regressor import IterativeRegressor
+from facemodel.network.starts import sample_starts
 from facemodel.network.training_config import TrainingConfig
 from facemodel.synthesis.online import OnlineBatch
 from facemodel.synthesis.streams import DeviceStreams, RandomStreams
-
-MIN_SIGMA_MM = 0.3
-"""The landmark fit never trusts landmarks more than this."""
-
-
-def sample_starts(
-    geometry: FaceGeometry, batch: OnlineBatch, rng: RandomStreams, config: TrainingConfig
-) -> Any:
-    """Chooses where the loop starts for each face of a batch.
-
-    Args:
-      geometry: Face model tensors.
-      batch: Faces of the step.
-      rng: Random streams for as many faces.
-      config: Training hyperparameters, here the shares of the three kinds of start.
-
-    Returns:
-      Coefficients [B, n]: the landmark fit, zero, or uniformly between another face of the batch
-      and the ground truth.
-
-    Source: paper section 6.2 (mixtures) and 5.3 (zero).
-    """
-    least = MIN_SIGMA_MM * camera.CROP_SCALE * config.size / camera.CROP_SIZE
-    fit = landmark_fit(geometry, batch.landmarks, ops.maximum(batch.sigma_px, least))
-    truth, other = batch.coefficients, ops.roll(batch.coefficients, 1, axis=0)
-    mixture = other + rng.uniform("start/share", (1,)) * (truth - other)
-    kind = rng.uniform("start/kind", (1,))
-    started = ops.where(kind < config.landmark_fit_starts + config.zero_starts, 0.0, mixture)
-    return ops.where(kind < config.landmark_fit_starts, fit, started)
 
 
 class Replica(NamedTuple):
@@ -100,7 +69,7 @@ class RegressorTrainer(keras.Model):
         self.errors = [RootMean(f"rms_{k}") for k in range(config.iterations + 1)]
         self.built = True
 
-    def call(self, inputs, training=False):
+    def call(self, inputs, training=False) -> tuple[Tensor, Tensor]:
         """Runs the loop on a batch.
 
         Args:
@@ -140,7 +109,9 @@ class RegressorTrainer(keras.Model):
         gram_factor = self.regressor.geometry.gram_factor
         return ops.mean(geometry_loss(estimates, truth[:, None], gram_factor), 0)
 
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+    def compute_loss(
+        self, x=None, y=None, y_pred=None, sample_weight=None, training=True
+    ) -> Tensor:
         """The mean over the K estimates of eq. 3, mm^2."""
         del x, y, sample_weight, training
         return ops.mean(self._squared_errors(y_pred)[1:])
@@ -163,7 +134,7 @@ class RegressorTrainer(keras.Model):
 class RootMean(keras.metrics.Mean):
     """The square root of a mean."""
 
-    def result(self):
+    def result(self) -> Tensor:
         """The root of the mean since the last reset."""
         return ops.sqrt(super().result())
 

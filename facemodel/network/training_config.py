@@ -20,16 +20,16 @@ class TrainingConfig(Section):
     Attributes:
       samples: faces to train on in all; the learning rate falls to zero over them.
       batch_size: faces in a step.
-      size: px, side of the crops.
+      size: Side of the crops, px.
       iterations: K, how often the loop runs in a step.
-      learning_rate: of Adam, reached after warmup_steps, then falling along a cosine.
+      learning_rate: Adam's peak rate, reached after warmup_steps, then falling along a cosine.
       warmup_steps: steps over which it rises.
       clip_norm: largest norm of each variable's gradient.
-      average_decay: of the running mean of the weights, which is what training returns.
+      average_decay: Decay of the weights' exponential moving average, which training returns.
       landmark_fit_starts: share of faces whose loop starts at the landmark fit.
       zero_starts: share whose loop starts at the mean face; the rest start between a random face
-        and the truth.
-      seed: of everything random.
+        and the ground truth.
+      seed: Random seed.
 
     Raises:
       ConfigError: naming the field that is wrong.

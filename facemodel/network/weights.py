@@ -54,8 +54,8 @@ def save_weights(
 
     Args:
       network: any Keras model.
-      path: of the .npz file, replaced if it exists.
-      meta: what JSON can hold: face model name, version and digest, iterations, provenance.
+      path: The .npz file, replaced if it exists.
+      meta: JSON values: face model name, version and digest, iterations, provenance.
 
     Raises:
       WeightsError: if a weight is not finite in float16.
@@ -76,7 +76,7 @@ def load_weights(network: keras.Model, path: str | os.PathLike[str]) -> dict[str
 
     Args:
       network: built like the one that was saved; left as it was if the file does not fit.
-      path: of the .npz file.
+      path: The .npz file.
 
     Returns:
       The meta that was saved with the weights; empty if the file has none.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from keras import ops
 
-from facemodel.backend import xla_step
+from facemodel.backend import Tensor, xla_step
 
 _CELL_MM = 6.0
 _CELLS = (48, 40)
@@ -18,7 +18,7 @@ _BIAS_MM, _SOFTNESS = 1.5, 0.25
 _LOWEST_MM = -1e3
 
 
-def irradiance(coefficients, normals):
+def irradiance(coefficients, normals) -> Tensor:
     """Ambient light on surfaces, times its mean.
 
     Args:
@@ -33,7 +33,7 @@ def irradiance(coefficients, normals):
     return ops.maximum(ops.matmul(harmonics(normals), coefficients), 0.0)
 
 
-def harmonics(normals):
+def harmonics(normals) -> Tensor:
     """The nine real spherical harmonics of bands 0 to 2: unit [..., 3] -> [..., 9]."""
     x, y, z = normals[..., 0], normals[..., 1], normals[..., 2]
     values = [
@@ -51,7 +51,7 @@ def harmonics(normals):
 
 
 @xla_step
-def light_visibility(vertices, centre, direction, strength):
+def light_visibility(vertices, centre, direction, strength) -> Tensor:
     """How much of a directional light the face itself leaves, at its vertices.
 
     Looks from each vertex along the way to the light whether the face, as a map of heights above
@@ -87,9 +87,9 @@ def _height_map(vertices, centre):
     """[B * rows * columns] mm, the highest vertex in each cell."""
     rows, columns = _CELLS
     row, column = (ops.cast(ops.floor(axis), "int32") for axis in _cells(vertices - centre))
-    pictures = ops.arange(vertices.shape[0], dtype="int32")[:, None]
+    images = ops.arange(vertices.shape[0], dtype="int32")[:, None]
     row, column = ops.clip(row, 0, rows - 1), ops.clip(column, 0, columns - 1)
-    cell = (pictures * rows + row) * columns + column
+    cell = (images * rows + row) * columns + column
     count = vertices.shape[0] * rows * columns
     highest = ops.segment_max(
         ops.reshape(vertices[..., 2], (-1,)), ops.reshape(cell, (-1,)), num_segments=count
@@ -103,12 +103,12 @@ def _height_at(heights, place):
     row, column = (axis - 0.5 for axis in _cells(place))
     top, left = ops.floor(row), ops.floor(column)
     down, right = row - top, column - left
-    pictures = ops.arange(place.shape[0], dtype="int32")[:, None] * (rows * columns)
+    images = ops.arange(place.shape[0], dtype="int32")[:, None] * (rows * columns)
     found = 0.0
     for i, across in ((0, 1.0 - down), (1, down)):
         for j, along in ((0, 1.0 - right), (1, right)):
             at_row = ops.cast(ops.clip(top + i, 0, rows - 1), "int32")
             at_column = ops.cast(ops.clip(left + j, 0, columns - 1), "int32")
-            cell = pictures + at_row * columns + at_column
+            cell = images + at_row * columns + at_column
             found = found + across * along * ops.take(heights, cell, axis=0)
     return found

@@ -1,6 +1,6 @@
-"""A z-buffer in numpy for one picture at a time: which triangle is seen at which pixel.
+"""A z-buffer in numpy for one image at a time: which triangle is seen at which pixel.
 
-The triangles of rasterizer.rasterize, for records, which are drawn on processors by one thread: the
+The triangles of rasterizer.rasterize, for records, which are rendered on CPUs by one thread: the
 arrays of a single face stay in the cache, and what is not seen is dropped early. About half the
 time of the same in TensorFlow.
 """
@@ -12,7 +12,7 @@ import numpy as np
 from facemodel.rendering.scanlines import EDGE_TOLERANCE
 
 _FAR, _SIDE = np.float32(1e9), np.float32(3e9)
-"""More pixels than any picture has, and enough to move all of them away."""
+"""More pixels than any image has, and enough to move all of them away."""
 _LEVEL = np.float32(1e-20)
 """Stands for a slope of zero where something is divided by it."""
 _HALF, _ONE = np.float32(0.5), np.float32(1.0)
@@ -26,8 +26,8 @@ def rasterize_numpy(
     Args:
       screen: float32 [V, 3] x px, y px (y down) and depth (larger is nearer), as by camera.project.
       triangles: [T, 3] int, counter-clockwise seen from outside.
-      height: px of the picture.
-      width: px of the picture.
+      height: Height of the image, px.
+      width: Width of the image, px.
 
     Returns:
       pixel [P] int64, in order, into all height * width pixels: those that a triangle covers; and

@@ -1,6 +1,6 @@
 """A batched z-buffer in stock ops: which triangle is seen at each pixel, and where in it.
 
-Exact for triangles of any size on every backend; scanlines.py has the two ways to draw.
+Exact for triangles of any size on every backend; scanlines.py has the two algorithms.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from typing import Any, NamedTuple
 
 from keras import ops
 
-from facemodel.backend import dynamic_shapes
+from facemodel.backend import Tensor, dynamic_shapes
 from facemodel.rendering import scanlines
 
 BACKGROUND = -1
 
 
 class Fragments(NamedTuple):
-    """The pixels at which faces are seen: P of them, from all pictures of the batch.
+    """The pixels at which faces are seen: P of them, from all images of the batch.
 
     On TensorFlow only these; on JAX, whose shapes are static, all pixels, with zeros at the
     background.
@@ -30,7 +30,7 @@ class Fragments(NamedTuple):
     values: Any
 
 
-def rasterize(screen, triangles, *, height: int, width: int):
+def rasterize(screen, triangles, *, height: int, width: int) -> Tensor:
     """Finds the nearest front-facing triangle at each pixel centre.
 
     Exact for triangles of any size, also where they leave the image. No gradient flows.
@@ -39,8 +39,8 @@ def rasterize(screen, triangles, *, height: int, width: int):
       screen: [B, V, 3] x px, y px (y down) and depth (any unit, larger is nearer), as by
         camera.project.
       triangles: [T, 3] int32, counter-clockwise seen from outside.
-      height: px of the image.
-      width: px of the image.
+      height: Height of the image, px.
+      width: Width of the image, px.
 
     Returns:
       [B, H, W] int32, the triangle or -1 for the background. Of two at one depth, the later one.
@@ -48,12 +48,12 @@ def rasterize(screen, triangles, *, height: int, width: int):
     return rasterize_corners(triangle_corners(screen, triangles), height=height, width=width)
 
 
-def rasterize_corners(corners, *, height: int, width: int):
+def rasterize_corners(corners, *, height: int, width: int) -> Tensor:
     """The same from triangle_corners of the screen, for those who need these corners anyway."""
     corners = [ops.stop_gradient(corner) for corner in corners]
     dynamic = dynamic_shapes()
-    draw = scanlines.rasterize_static if dynamic else scanlines.rasterize_dynamic
-    nearest = ops.maximum(draw(corners, height, width), BACKGROUND)
+    find = scanlines.rasterize_static if dynamic else scanlines.rasterize_dynamic
+    nearest = ops.maximum(find(corners, height, width), BACKGROUND)
     return ops.reshape(nearest, (ops.shape(corners[0])[0], height, width))
 
 
@@ -85,12 +85,12 @@ def _locate(table, triangles, triangle_id):
       [P], linear in the image and with sum 1, 0 at the background.
     """
     _, height, width = ops.shape(triangle_id)
-    picture, row, column = _pixels_to_shade(triangle_id)
-    pixel = (picture * height + row) * width + column
+    image, row, column = _pixels_to_shade(triangle_id)
+    pixel = (image * height + row) * width + column
     triangle = ops.take(ops.reshape(triangle_id, (-1,)), pixel, axis=0)
     seen = triangle >= 0
     vertices = ops.take(triangles, ops.maximum(triangle, 0), axis=0)
-    first = picture * ops.shape(table)[1]
+    first = image * ops.shape(table)[1]
     corners = [_columns_at(table, vertices[:, k] + first) for k in range(3)]
     x = [corner[0] - (ops.cast(column, "float32") + 0.5) for corner in corners]
     y = [corner[1] - (ops.cast(row, "float32") + 0.5) for corner in corners]
@@ -104,8 +104,8 @@ def _pixels_to_shade(triangle_id):
     """Picture, row and column [P] of covered pixels; of all where shapes have to be static."""
     if dynamic_shapes():
         return ops.nonzero(triangle_id >= 0)
-    pictures, height, width = triangle_id.shape
-    pixel = ops.arange(pictures * height * width, dtype="int32")
+    images, height, width = triangle_id.shape
+    pixel = ops.arange(images * height * width, dtype="int32")
     return pixel // (height * width), pixel // width % height, pixel % width
 
 
@@ -115,14 +115,14 @@ def _columns_at(attributes, vertex):
     return ops.transpose(ops.take(flat, vertex, axis=0))
 
 
-def to_image(values, pixel, shape):
+def to_image(values, pixel, shape) -> Tensor:
     """Puts values [P, ...] at pixels [P] into images (B, H, W) -> [B, H, W, ...], else 0."""
-    pictures, height, width = shape
-    filled = ops.segment_sum(values, pixel, num_segments=pictures * height * width)
-    return ops.reshape(filled, (pictures, height, width, *values.shape[1:]))
+    images, height, width = shape
+    filled = ops.segment_sum(values, pixel, num_segments=images * height * width)
+    return ops.reshape(filled, (images, height, width, *values.shape[1:]))
 
 
-def barycentric(screen, triangles, triangle_id):
+def barycentric(screen, triangles, triangle_id) -> Tensor:
     """Computes where in its triangle each pixel centre lies.
 
     Args:
@@ -149,8 +149,8 @@ def interpolate(attributes, triangles, triangle_id, weights):
     Returns:
       [B, H, W, C]; 0 at the background.
     """
-    pictures, count, channels = ops.shape(attributes)
-    first = ops.arange(pictures, dtype="int32")[:, None, None, None] * count
+    images, count, channels = ops.shape(attributes)
+    first = ops.arange(images, dtype="int32")[:, None, None, None] * count
     vertex = ops.take(triangles, ops.maximum(triangle_id, 0), axis=0) + first
     corners = ops.take(ops.reshape(attributes, (-1, channels)), vertex, axis=0)
     return sum(weights[..., k : k + 1] * corners[..., k, :] for k in range(3))

@@ -17,7 +17,7 @@ EDGE_TOLERANCE = 1e-6
 """Edges are moved out by this times the squared span (px) over their length: a few float32
 roundings, so that a pixel centre on the edge between two triangles always falls into one."""
 _FAR = 1e9
-"""More pixels than any picture has."""
+"""More pixels than any image has."""
 _LEVEL = 1e-20
 """Stands for a slope of zero where something is divided by it."""
 
@@ -63,8 +63,8 @@ def rasterize_static(corners, height, width):
 
     Args:
       corners: three times [B, T, 3], x px, y px and depth; counter-clockwise seen from outside.
-      height: px.
-      width: px.
+      height: Height of the image, px.
+      width: Width of the image, px.
 
     Returns:
       [B * H * W] int32 triangle, below 0 if there is none.
@@ -79,8 +79,8 @@ def rasterize_static(corners, height, width):
 
 def rasterize_dynamic(corners, height, width):
     """The same with fixed shapes: tests as many candidates at a time as there are pixels."""
-    pictures, count, _ = ops.shape(corners[0])
-    pixels = pictures * height * width
+    images, count, _ = ops.shape(corners[0])
+    pixels = images * height * width
     found = _set_up(corners, height, width)
     total = ops.sum(_box_sizes(found))
 
@@ -101,8 +101,8 @@ def rasterize_dynamic(corners, height, width):
 
 def _set_up(corners, height, width) -> _Triangles:
     """Boxes, edge functions and depth planes of triangles: corners three times [B, T, 3]."""
-    pictures, count, _ = ops.shape(corners[0])
-    picture = ops.repeat(ops.arange(pictures, dtype="int32"), count)
+    images, count, _ = ops.shape(corners[0])
+    image = ops.repeat(ops.arange(images, dtype="int32"), count)
     corners = [ops.transpose(ops.reshape(corner, (-1, 3))) for corner in corners]
     x, y, z = ([corner[axis] for corner in corners] for axis in range(3))
     left, columns, across = _pixel_range(x, width)
@@ -117,7 +117,7 @@ def _set_up(corners, height, width) -> _Triangles:
     visible = (area > tolerance) & (columns > 0.0)
     depth = [sum(edge[k] * value for edge, value in zip(edges, z)) / area for k in range(3)]
     edges = [(right, down, value + tolerance) for right, down, value in edges]
-    pixel = (picture * height + ops.cast(top, "int32")) * width + ops.cast(left, "int32")
+    pixel = (image * height + ops.cast(top, "int32")) * width + ops.cast(left, "int32")
     rows = ops.cast(ops.where(visible, rows, 0.0), "int32")
     return _Triangles(pixel, columns, rows, edges, depth)
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from keras import ops
 
 from facemodel import camera
+from facemodel.backend import Tensor
 from facemodel.camera import Pose
 from facemodel.morphable.geometry import Surface
 from facemodel.rendering import rasterizer
@@ -34,7 +35,7 @@ class Light(NamedTuple):
     direction: Any
 
 
-def vertex_normals(surface: Surface, vertices):
+def vertex_normals(surface: Surface, vertices) -> Tensor:
     """Computes normals that point outwards, averaged over the triangles around each vertex by area.
 
     Args:
@@ -56,7 +57,7 @@ def _summed_normals(surface: Surface, corners):
     return sum(ops.take(normals, triangle, axis=1) for triangle in around)
 
 
-def render_shading(surface: Surface, vertices, pose: Pose, *, size: int):
+def render_shading(surface: Surface, vertices, pose: Pose, *, size: int) -> tuple[Tensor, Tensor]:
     """Renders what the network sees of the current estimate: frontal shading and mask.
 
     The light comes from the viewer, so shading is the third component of the unit normal in the
@@ -65,8 +66,8 @@ def render_shading(surface: Surface, vertices, pose: Pose, *, size: int):
     Args:
       surface: Mesh of the face model.
       vertices: [B, V, 3] mm, model space.
-      pose: of the faces in the image, [B, ...].
-      size: px, side of the image.
+      pose: Poses [B, ...] of the faces in the image.
+      size: Side of the image, px.
 
     Returns:
       shading [B, S, S] in [0, 1], 0 outside the face; mask [B, S, S], 1 on the face and 0 outside.
@@ -94,7 +95,9 @@ def _normals_on_screen(surface: Surface, corners, scale):
     return _unit(_summed_normals(surface, corners) * cofactors[:, None, :])
 
 
-def phong(normals, albedo, light: Light, *, shininess: float = SHININESS, surround=1.0, lit=1.0):
+def phong(
+    normals, albedo, light: Light, *, shininess: float = SHININESS, surround=1.0, lit=1.0
+) -> Tensor:
     """Computes colours by Phong's formula, seen from z.
 
     albedo (ambient + diffuse max(n.l, 0)) + specular max(r.v, 0)^shininess where n.l > 0, with
@@ -103,7 +106,7 @@ def phong(normals, albedo, light: Light, *, shininess: float = SHININESS, surrou
     Args:
       normals: [B, H, W, 3] unit vectors, camera frame.
       albedo: [B, H, W, 3] in [0, 1].
-      light: of [B, ...] tensors.
+      light: Lights [B, ...].
       shininess: exponent of the highlight.
       surround: [B, H, W, 3] factor of the ambient light.
       lit: [B, H, W, 1] factor of the directional light.
@@ -136,17 +139,17 @@ def render_photo(
     inverse_distance=None,
     environment=None,
     lit=None,
-):
+) -> tuple[Tensor, Tensor]:
     """Renders a face as a photo, on black.
 
     Args:
       surface: Mesh of the face model.
       vertices: [B, V, 3] mm, model space.
       albedo: [B, V, 3] in [0, 1].
-      pose: of the faces in the image, [B, ...].
-      light: of [B, ...] tensors.
-      height: px.
-      width: px.
+      pose: Poses [B, ...] of the faces in the image.
+      light: Lights [B, ...].
+      height: Height of the image, px.
+      width: Width of the image, px.
       inverse_distance: [B] 1/mm, one over the camera's distance; None for weak perspective.
       environment: [B, 9, 3] spherical harmonics of the ambient light's irradiance, from
         scenes.sample_environment; None = 1 everywhere.

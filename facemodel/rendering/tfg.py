@@ -3,7 +3,7 @@
 Its transforms, camera, normals, interpolation and reflectance, around this project's z-buffer: its
 own compiled rasterizer does not load with current TensorFlow. Everything is shaded only at the
 pixels that a face covers, and XLA compiles its small ops into a few loops.
-rendering.render_photo gives the same picture in keras.ops.
+shading.render_photo gives the same image in keras.ops.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from tensorflow_graphics.math.interpolation import weighted
 from tensorflow_graphics.rendering.camera import perspective
 from tensorflow_graphics.rendering.reflectance import lambertian, phong
 
+from facemodel.backend import Tensor
 from facemodel.camera import Pose
 from facemodel.morphable.geometry import Surface
 from facemodel.rendering import numpy_rasterizer
@@ -41,7 +42,7 @@ def render_photo_tfg(
     inverse_distance=None,
     environment=None,
     lit=None,
-):
+) -> tuple[Tensor, Tensor]:
     """Renders a face as a photo, on black; the batch size must be static.
 
     Arguments and results are those of shading.render_photo.
@@ -110,7 +111,7 @@ def _vertex_normals(points, triangles, vertex_triangles):
 
 @tf.function(autograph=False, jit_compile=True)
 def _irradiance(environment, normals):
-    """surround.irradiance, with tensorflow-graphics' spherical harmonics."""
+    """lighting.irradiance, with tensorflow-graphics' spherical harmonics."""
     return tf.maximum(_products(normals) @ (_harmonics_of_products() @ environment), 0.0)
 
 
@@ -124,7 +125,7 @@ def _products(normals):
 def _harmonics_of_products() -> np.ndarray:
     """[9, 9] such that harmonics = products @ this, from tensorflow-graphics' in nine directions.
 
-    Its own evaluation at each vertex would take longer than the whole picture.
+    Its own evaluation at each vertex would take longer than the whole image.
     """
     with tf.init_scope():
         directions = np.random.default_rng(0).normal(size=(9, 3))
@@ -168,8 +169,8 @@ def _shade(table, light: Light, triangles, pixel, triangle, *, height, width, la
     The columns of table [B * V, C], in the order and with the widths of layout, hold x and y px,
     normal, albedo and perhaps what light reaches the vertices.
     """
-    picture = pixel // (height * width)
-    first = picture * (table.shape[0] // light.ambient.shape[0])
+    image = pixel // (height * width)
+    first = image * (table.shape[0] // light.ambient.shape[0])
     corners = tf.gather(triangles, triangle) + first[:, None]
     centre = tf.cast(tf.stack([pixel % width, pixel // width % height], -1), tf.float32) + 0.5
     weights = _weights(_named(tf.gather(table, corners), layout)["pixel"] - centre[:, None])
@@ -177,7 +178,7 @@ def _shade(table, light: Light, triangles, pixel, triangle, *, height, width, la
     seen = {"surround": 1.0, "lit": 1.0} | _named(values, layout)
     normal = tf.math.l2_normalize(seen["normal"], -1)
     albedo = tf.clip_by_value(seen["albedo"], 0.0, 1.0)
-    each = tf.nest.map_structure(lambda part: tf.gather(part, picture), light)
+    each = tf.nest.map_structure(lambda part: tf.gather(part, image), light)
     rgb = _reflect(normal, albedo, each, seen["surround"], seen["lit"])
     return tf.clip_by_value(rgb, 0.0, 1.0)
 
@@ -200,7 +201,7 @@ def _weights(corners):
 
 @tf.function(autograph=False, jit_compile=True)
 def _place(rgb, slot):
-    """Puts colours [N, _CHUNK, 3] into pictures; and their mask."""
+    """Puts colours [N, _CHUNK, 3] into images; and their mask."""
     table = tf.concat([tf.zeros((1, 3)), tf.reshape(rgb, (-1, 3))], 0)
     return tf.gather(table, slot), tf.cast(slot > 0, tf.float32)
 

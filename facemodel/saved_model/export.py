@@ -1,4 +1,4 @@
-"""Writes the SavedModel that is served, complete or not at all."""
+"""Writes the SavedModel that is served, atomically."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ def export_saved_model(
 ) -> pathlib.Path:
     """Writes directory/version/, a SavedModel with metadata.json and model.npz in assets.extra/.
 
-    It appears under its name only when complete.
+    It is written atomically.
 
     Args:
       model: the face model, at the level of the vertices that are put out.
-      regressor: of that face model; its network and number of iterations are used.
+      regressor: Iterative regressor for that face model.
       directory: named as the served model, made if missing.
-      config: how the loop starts; ExportConfig() if None.
-      version: of the served model, a positive number.
+      config: Start of the loop; ExportConfig() if None.
+      version: Version of the served model, a positive number.
       facts: more for metadata.json, what JSON can hold.
 
     Returns:

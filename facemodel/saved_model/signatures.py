@@ -34,9 +34,9 @@ class FaceServer(tf.Module):
 
     Args:
       model: the face model, at the level of the vertices that are put out.
-      regressor: of that face model; its network and number of iterations are used.
-      config: how the loop starts.
-      description: what the signature `metadata` says in JSON besides the face model's arrays.
+      regressor: Iterative regressor for that face model.
+      config: Start of the loop.
+      description: JSON that the signature `metadata` returns besides the face model's arrays.
     """
 
     def __init__(
@@ -63,8 +63,8 @@ class FaceServer(tf.Module):
     def align(self, landmarks_478):
         """[B, 478, 2] px -> crop_from_image [B, 2, 3], inner landmarks in the crop [B, 51, 2].
 
-        Also tells for which faces that worked, [B] bool; the others get those of the mean face, so
-        that they disturb nobody else in the batch.
+        Also returns for which faces that worked, [B] bool; the others get those of the mean face,
+        so that they disturb nobody else in the batch.
         """
         inner = tf.gather(landmarks_478, np.asarray(landmarks.INNER_51), axis=1)
         geometry = self._geometry()
@@ -181,9 +181,9 @@ def _shared(array):
     return tf.Variable(array, trainable=False) if array.dtype.is_floating else array
 
 
-def _check_counts(pictures, landmarks) -> None:
-    """Refuses a batch in which not every picture has its landmarks."""
-    counts = [tf.shape(pictures)[0], tf.shape(landmarks)[0]]
+def _check_counts(images, landmarks) -> None:
+    """Refuses a batch in which not every image has its landmarks."""
+    counts = [tf.shape(images)[0], tf.shape(landmarks)[0]]
     message = "image and landmarks should be of as many faces"
     tf.debugging.assert_equal(*counts, message=message)
 
@@ -200,7 +200,7 @@ def _blank_unless(usable, values):
 
 
 def _decoded_crops(image_bytes, crop_from_image):
-    """Decodes pictures one by one and cuts their crops -> [B, S, S]; so their sizes may differ."""
+    """Decodes images one by one and cuts their crops -> [B, S, S]; so their sizes may differ."""
 
     def crop(one):
         image = tf.io.decode_image(one[0], channels=3, expand_animations=False)

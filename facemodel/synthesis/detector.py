@@ -1,15 +1,16 @@
-"""An imitation of the landmark detector: how its landmarks err, drawn at random."""
+"""An imitation of the landmark detector: how its landmarks err, sampled at random."""
 
 from __future__ import annotations
 
 from keras import ops
 
+from facemodel.backend import Tensor
 from facemodel.morphable.landmark_noise import LandmarkNoise
 from facemodel.synthesis.recipes import SynthesisConfig
 from facemodel.synthesis.streams import RandomStreams
 
 
-def sample_landmark_noise(measured: LandmarkNoise, rng: RandomStreams):
+def sample_landmark_noise(measured: LandmarkNoise, rng: RandomStreams) -> Tensor:
     """Draws errors of detected landmarks: [B, L, 2] mm."""
     count, _, shared = measured.factor.shape
     errors = measured.mean + measured.rest_sd * rng.normal("landmarks/rest", (count, 2))
@@ -22,15 +23,15 @@ def sample_landmark_noise(measured: LandmarkNoise, rng: RandomStreams):
 
 def simulate_detection(
     landmarks, scale, config: SynthesisConfig, rng: RandomStreams, measured: LandmarkNoise
-):
+) -> tuple[Tensor, Tensor]:
     """Imitates a detector.
 
     Args:
-      landmarks: [B, L, 2] px, true.
+      landmarks: [B, L, 2] px, ground truth.
       scale: [B] px/mm of the faces.
       config: says how much stronger or weaker than measured the noise may be.
       rng: Random streams.
-      measured: how the real detector errs at these L landmarks.
+      measured: The real detector's errors at these L landmarks.
 
     Returns:
       [B, L, 2] px as detected, and [B] px, the standard deviation of the error.

@@ -1,4 +1,4 @@
-"""Expressions that people make, drawn from a model's named units."""
+"""Expressions that people make, sampled from a model's named units."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import re
 import numpy as np
 from keras import ops
 
+from facemodel.backend import Tensor
 from facemodel.synthesis.distributions import Range
 from facemodel.synthesis.recipes import SynthesisConfig
 from facemodel.synthesis.streams import RandomStreams
@@ -56,10 +57,12 @@ class ExpressionUnits:
         return len(self.group)
 
 
-def sample_expression(units: ExpressionUnits, config: SynthesisConfig, rng: RandomStreams):
-    """Draws weights [B, E] in [0, 1]; the lips never close further than the jaw is open."""
-    draw = _natural if config.natural_expressions else _independent
-    weights = draw(units, config, rng)
+def sample_expression(
+    units: ExpressionUnits, config: SynthesisConfig, rng: RandomStreams
+) -> Tensor:
+    """Samples weights [B, E] in [0, 1]; the lips never close further than the jaw is open."""
+    sample = _natural if config.natural_expressions else _independent
+    weights = sample(units, config, rng)
     neutral = rng.uniform("expression/neutral", (1,)) < config.neutral_fraction
     return ops.where(neutral, 0.0, _close_mouth(units, weights))
 

@@ -1,4 +1,4 @@
-"""Faces made on the fly, straight into the crop that serving would cut out: for training."""
+"""Faces generated on the fly, straight into the crop that serving would cut out: for training."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from facemodel.synthesis.streams import RandomStreams
 
 
 class OnlineBatch(NamedTuple):
-    """What training sees.
+    """A training batch.
 
     Attributes:
       grey: [B, S, S] in [0, 1].
       landmarks: [B, 51, 2] px in the crop, as a detector gives them.
-      coefficients: [B, n] true.
+      coefficients: [B, n] ground truth.
       sigma_px: [B] standard deviation of the landmarks' errors, px.
     """
 
@@ -42,16 +42,16 @@ def online_batch_and_exact(
     *,
     size: int = camera.CROP_SIZE,
 ) -> tuple[OnlineBatch, Any]:
-    """Draws faces and renders them straight into the crop that serving would cut out.
+    """Samples faces and renders them straight into the crop that serving would cut out.
 
     Works inside a compiled step on any backend; all shapes are known beforehand.
 
     Args:
-      model: from which faces are drawn.
-      config: the ranges.
+      model: Scene model to sample faces from.
+      config: Ranges to sample from.
       rng: Random streams; they set the batch size.
-      measured: noise of the 51 inner landmarks, LandmarkNoise.load().select(INNER_51).
-      size: px, side of the crop.
+      measured: Noise of the 51 inner landmarks, LandmarkNoise.load().select(INNER_51).
+      size: Side of the crop, px.
 
     Returns:
       The batch, and its exact landmarks [B, 51, 2] px in the crop.

@@ -1,7 +1,7 @@
-"""Synthetic photos with exact labels: whole pictures for records, grey crops for training online.
+"""Synthetic photos with exact labels: whole images for records, grey crops for training online.
 
-The same code draws and renders both. Records take their random numbers from (seed, index), so that
-a sample can be drawn again; training takes them from the device.
+The same code samples and renders both. Records take their random numbers from (seed, index), so
+that a sample can be made again; training takes them from the device.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Rendering(NamedTuple):
     Attributes:
       image: [B, S, S, 3] in [0, 1]; one channel if grey.
       mask: [B, S, S] 1 on the face.
-      landmarks: [B, 478, 2] px, true.
+      landmarks: [B, 478, 2] px, ground truth.
     """
 
     image: Any
@@ -55,12 +55,12 @@ def render_scene(
     """Renders what a scene shows.
 
     Args:
-      model: with which the scene was drawn.
-      scene: with effects drawn for this size.
-      size: px, side of the picture.
-      pose: of the faces in the picture; the scene's own if None.
-      grey: render one channel, about a third of the work; almost the luma of the coloured picture.
-      render: rendering.render_photo, or photo.render_photo_tfg, which does the same through
+      model: Scene model that the scene was sampled from.
+      scene: Scene with effects for this size.
+      size: Side of the image, px.
+      pose: Poses of the faces in the image; the scene's own if None.
+      grey: render one channel, about a third of the work; almost the luma of the coloured image.
+      render: shading.render_photo, or tfg.render_photo_tfg, which does the same through
         tensorflow-graphics.
     """
     pose = pose or scene.pose

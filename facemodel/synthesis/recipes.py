@@ -21,18 +21,18 @@ def _strength(default: Any) -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class SynthesisConfig(Section):
-    """How faces are drawn and photographed. The defaults are the paper's recipe.
+    """How faces are sampled and photographed. The defaults are the paper's recipe.
 
     Attributes:
       recipe: the name under which records keep it.
-      image_size: px, side of the square picture.
-      yaw_deg, pitch_deg, roll_deg: of the head, around a frontal face.
+      image_size: Side of the square image, px.
+      yaw_deg, pitch_deg, roll_deg: Turn of the head, around a frontal face.
       even_yaw_fraction: share of faces whose yaw is uniform between its limits instead.
-      relative_scale: of the face, 1 = CROP_SCALE px/mm in a picture of CROP_SIZE px, whatever
+      relative_scale: Scale of the face, 1 = CROP_SCALE px/mm in an image of CROP_SIZE px, whatever
         image_size is.
-      shift_mm: of the face's middle from the picture's, in each direction.
+      shift_mm: Offset of the face's middle from the image's, in each direction.
       inverse_distance: 1/mm, one over the camera's distance; 0 = weak perspective.
-      active_units: how many expression units (or pairs of left and right) are active, whole
+      active_units: Number of expression units (or pairs of left and right) are active, whole
         numbers.
       natural_expressions: left and right move together, strong units are rare, the mouth's tissue
         has limits.
@@ -45,7 +45,7 @@ class SynthesisConfig(Section):
         the sphere.
       ambient_gradient: how much ambient light changes with the normal's direction, for each axis.
       skin_blotches, light_blotches, fine_blotches: log range of smooth brightness noise, in cells
-        of about 1/9, 1/4 and 1/40 of the picture.
+        of about 1/9, 1/4 and 1/40 of the image.
       hair_fraction, occluder_fraction, hand_fraction, glasses_fraction: share of faces with hair
         over the forehead, an ellipse over something, a hand, glasses.
       environment: how uneven and coloured the ambient light is: standard deviation of its
@@ -56,7 +56,7 @@ class SynthesisConfig(Section):
       gamma, gain, offset: output = gain * linear^gamma + offset.
       white_balance: standard deviation of the log gain of red against blue.
       grain: standard deviation of pixel noise.
-      jpeg_fraction, jpeg_quality: share of pictures that were JPEG files of this quality (1 to 100)
+      jpeg_fraction, jpeg_quality: share of images that were JPEG files of this quality (1 to 100)
         before; in records only, training online goes without.
       landmark_noise: multiple of the measured noise of detected landmarks.
 

@@ -1,4 +1,4 @@
-"""Samples for records: what a synthetic photo shows, with every label, drawn from (seed, index)."""
+"""Samples for records: synthetic photos with every label, each made from (seed, index)."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
+from facemodel.backend import Tensor
 from facemodel.morphable.landmark_noise import LandmarkNoise
 from facemodel.morphable.landmarks import MEDIAPIPE_COUNT
 from facemodel.synthesis import slices
@@ -19,7 +20,7 @@ from facemodel.synthesis.scenes import Scene, SceneModel, sample_scene
 from facemodel.synthesis.streams import PhiloxStreams, RandomStreams, StreamPlan
 
 BATCH = 8
-"""Samples are always drawn in full batches of this size, aligned to the index: the last bits of a
+"""Samples are always made in full batches of this size, aligned to the index: the last bits of a
 matrix product depend on the batch."""
 _QUALITY = "jpeg/quality"
 
@@ -41,12 +42,12 @@ def make_samples(
     """Draws and renders samples.
 
     Args:
-      model: from which faces are drawn.
-      config: the ranges.
-      measured: how a detector errs at the 478 landmarks.
-      seed: of the data set.
-      indices: of the samples; for the same bytes every time, aligned_indices of a batch.
-      render: renders a scene in a picture of config.image_size px.
+      model: Scene model to sample faces from.
+      config: Ranges to sample from.
+      measured: A detector's errors at the 478 landmarks.
+      seed: Random seed of the data set.
+      indices: Indices of the samples; for the same bytes every time, aligned_indices of a batch.
+      render: Function that renders a scene in an image of config.image_size px.
 
     Returns:
       One dict for each index, as facemodel.records.encode takes it.
@@ -148,6 +149,6 @@ def _typology_angle(model: SceneModel, scene: Scene):
     return slices.typology_angle_deg(ops.clip(colour, 0.0, 1.0))
 
 
-def to_uint8(image):
+def to_uint8(image) -> Tensor:
     """[...] in [0, 1] -> uint8, rounded as records are."""
     return ops.cast(image * 255.0 + 0.5, "uint8")

@@ -1,4 +1,4 @@
-"""Random scenes: a face, how it is seen, its light and what else is in the picture."""
+"""Random scenes: a face, how it is seen, its light and what else is in the image."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from keras import ops
 
 from facemodel import camera, transforms
+from facemodel.backend import Tensor
 from facemodel.camera import Pose
 from facemodel.morphable.geometry import FaceGeometry, decode
 from facemodel.morphable.model import MorphableModel
@@ -37,7 +38,7 @@ class SceneModel:
       normals: [V, 3] unit, of the mean face.
       corners: [478, 3] vertices of each landmark's triangle; barycentric: [478, 3] its place there.
       units: what the expression names say.
-      version: of the face model.
+      version: Name and version of the face model.
     """
 
     geometry: FaceGeometry
@@ -104,14 +105,14 @@ def _mean_normals(model: MorphableModel) -> np.ndarray:
 
 
 class Scene(NamedTuple):
-    """Everything that decides what a batch of pictures shows.
+    """Everything that decides what a batch of images shows.
 
     Attributes:
       coefficients: [B, n]; albedo_coefficients: [B, A].
-      pose: in a picture of config.image_size px.
+      pose: in an image of config.image_size px.
       inverse_distance: [B] 1/mm, 0 = weak perspective.
-      light: of [B, ...] tensors; ambient_gradient: [B, 3] camera frame.
-      environment: [B, 9, 3] what surrounds the face, see surround.py; None = the same everywhere.
+      light: [B, ...]; ambient_gradient: [B, 3] camera frame.
+      environment: [B, 9, 3] what surrounds the face, see lighting.py; None = the same everywhere.
       shadow: [B] how much light the face's own parts take away; None = none.
       effects: what lies between the face and the file.
     """
@@ -130,13 +131,13 @@ class Scene(NamedTuple):
 def sample_scene(
     model: SceneModel, config: SynthesisConfig, rng: RandomStreams, *, size: int | None = None
 ) -> Scene:
-    """Draws random scenes.
+    """Samples random scenes.
 
     Args:
-      model: from which faces are drawn.
-      config: the ranges.
+      model: Scene model to sample faces from.
+      config: Ranges to sample from.
       rng: Random streams; their batch size sets the number of scenes.
-      size: px, side of the pictures that will be rendered; config.image_size if None.
+      size: Side of the images that will be rendered, px; config.image_size if None.
 
     Source: paper section 6.1.
     """
@@ -158,7 +159,7 @@ def sample_scene(
     )
 
 
-def sample_coefficients(model: SceneModel, config: SynthesisConfig, rng: RandomStreams):
+def sample_coefficients(model: SceneModel, config: SynthesisConfig, rng: RandomStreams) -> Tensor:
     """Draws faces: [B, n], identity N(0, 1), expression weights in [0, 1]."""
     identity = rng.normal("identity", (model.identity_count,))
     return ops.concatenate([identity, sample_expression(model.units, config, rng)], -1)
@@ -221,12 +222,12 @@ def _sample_light(config: SynthesisConfig, rng: RandomStreams) -> Light:
     return Light(ambient, diffuse, specular, direction)
 
 
-def scene_vertices(model: SceneModel, scene: Scene):
+def scene_vertices(model: SceneModel, scene: Scene) -> Tensor:
     """The scene's faces: [B, V, 3] mm, model space."""
     return decode(model.geometry.fine, scene.coefficients)
 
 
-def scene_colours(model: SceneModel, scene: Scene):
+def scene_colours(model: SceneModel, scene: Scene) -> Tensor:
     """Skin colours [B, V, 3], >= 0, with the gradient of the ambient light in them."""
     offsets = ops.matmul(scene.albedo_coefficients, model.albedo_basis)
     colours = ops.clip(model.albedo_mean + offsets, 0.0, 1.0)
@@ -235,7 +236,7 @@ def scene_colours(model: SceneModel, scene: Scene):
     return ops.reshape(colours, (-1, *model.normals.shape)) * gain[..., None]
 
 
-def scene_landmarks(model: SceneModel, vertices, pose: Pose, inverse_distance):
+def scene_landmarks(model: SceneModel, vertices, pose: Pose, inverse_distance) -> Tensor:
     """Where the 478 landmarks truly are: [B, 478, 2] px."""
     corners = ops.take(vertices, model.corners, axis=1)
     points = ops.sum(corners * model.barycentric[:, :, None], 2)
@@ -249,7 +250,7 @@ _BAND_SHARE = np.array([0, 1, 1, 1, 0.4, 0.4, 0.4, 0.4, 0.4], np.float32)[:, Non
 _COLOUR_SHARE = 0.15
 
 
-def sample_environment(config: SynthesisConfig, rng: RandomStreams):
+def sample_environment(config: SynthesisConfig, rng: RandomStreams) -> Tensor:
     """[B, 9, 3] coefficients of the irradiance of coloured surroundings, 1 in the mean."""
     strength = config.environment.from_uniform(rng.uniform("environment/strength", (1, 1)))
     grey = rng.normal("environment/grey", (9, 1))

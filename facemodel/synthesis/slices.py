@@ -8,6 +8,8 @@ from __future__ import annotations
 import numpy as np
 from keras import ops
 
+from facemodel.backend import Tensor
+
 YAW_EDGES_DEG = (-30.0, -10.0, 10.0, 30.0)
 """Of the head's turn: far to the image left, left, frontal, right, far right."""
 EXPRESSION_EDGES = (0.01, 0.75, 1.75)
@@ -34,17 +36,17 @@ _XYZ_FROM_RGB = np.array(
 _WHITE = np.array([0.95047, 1.0, 1.08883], np.float32)
 
 
-def yaw_deg(rotation):
+def yaw_deg(rotation) -> Tensor:
     """The yaw of transforms.euler_rotation in rotations [B, 3, 3], [B] degrees."""
     return _degrees(ops.arctan2(-rotation[:, 2, 0], rotation[:, 2, 2]))
 
 
-def light_angle_deg(direction):
+def light_angle_deg(direction) -> Tensor:
     """Between the light's direction [B, 3] and the view, [B] degrees."""
     return _degrees(ops.arccos(ops.clip(direction[:, 2], -1.0, 1.0)))
 
 
-def typology_angle_deg(colour):
+def typology_angle_deg(colour) -> Tensor:
     """Individual typology angle of skin, arctan((L* - 50) / b*).
 
     Args:
@@ -61,7 +63,7 @@ def typology_angle_deg(colour):
     return _degrees(ops.arctan2(lightness - 50.0, yellow))
 
 
-def bin_number(values, edges: tuple[float, ...]):
+def bin_number(values, edges: tuple[float, ...]) -> Tensor:
     """[B] values -> [B] int64 bins."""
     reached = values[:, None] >= np.asarray(edges, np.float32)
     return ops.cast(ops.sum(ops.cast(reached, "int32"), -1), "int64")

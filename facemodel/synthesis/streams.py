@@ -13,6 +13,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from facemodel.backend import Tensor
+
 _LIMIT = 2**63
 
 
@@ -35,8 +37,8 @@ class PhiloxStreams:
     """Counter-based: what sample i gets under a name depends on (seed, i) and the name alone.
 
     Args:
-      seed: of the data set, in [0, 2^63).
-      indices: of the samples in this batch, each in [0, 2^63).
+      seed: Random seed of the data set, in [0, 2^63).
+      indices: Indices of the samples in this batch, each in [0, 2^63).
 
     Raises:
       ValueError: if seed or an index is negative or too large.
@@ -64,17 +66,17 @@ class PhiloxStreams:
             self._bits.state = {**self._start, "state": {"counter": counter, "key": key}}
             yield self._generator
 
-    def uniform(self, name: str, shape: tuple[int, ...] = ()):
+    def uniform(self, name: str, shape: tuple[int, ...] = ()) -> Tensor:
         """[B, *shape] float32 in [0, 1)."""
         draws = [rng.random(shape, np.float32) for rng in self._generators(name)]
         return ops.convert_to_tensor(np.stack(draws))
 
-    def normal(self, name: str, shape: tuple[int, ...] = ()):
+    def normal(self, name: str, shape: tuple[int, ...] = ()) -> Tensor:
         """[B, *shape] float32, N(0, 1)."""
         draws = [rng.standard_normal(shape, np.float32) for rng in self._generators(name)]
         return ops.convert_to_tensor(np.stack([np.float32(draw) for draw in draws]))
 
-    def rough_normal(self, name: str, shape: tuple[int, ...] = ()):
+    def rough_normal(self, name: str, shape: tuple[int, ...] = ()) -> Tensor:
         """[B, *shape] float32, the 256 quantiles of N(0, 1) in any order, with variance 1."""
         draws = [rng.bytes(math.prod(shape)) for rng in self._generators(name)]
         numbers = np.frombuffer(b"".join(draws), np.uint8).reshape(-1, *shape)
@@ -104,13 +106,13 @@ class StreamPlan:
         self._wanted[name] = (kind, shape)
         return getattr(self._sample, kind)(name, shape)
 
-    def uniform(self, name: str, shape: tuple[int, ...] = ()):
+    def uniform(self, name: str, shape: tuple[int, ...] = ()) -> Tensor:
         return self._note("uniform", name, shape)
 
-    def normal(self, name: str, shape: tuple[int, ...] = ()):
+    def normal(self, name: str, shape: tuple[int, ...] = ()) -> Tensor:
         return self._note("normal", name, shape)
 
-    def rough_normal(self, name: str, shape: tuple[int, ...] = ()):
+    def rough_normal(self, name: str, shape: tuple[int, ...] = ()) -> Tensor:
         return self._note("rough_normal", name, shape)
 
     def draw(self, rng: RandomStreams) -> dict[str, Any]:
@@ -121,19 +123,19 @@ class StreamPlan:
 
 
 class TableStreams:
-    """Hands out numbers that were drawn before, from StreamPlan.draw; works in compiled code."""
+    """Hands out numbers that were sampled before, from StreamPlan.draw; works in compiled code."""
 
     def __init__(self, table: dict[str, Any]):
         self._table, self.batch = table, next(iter(table.values())).shape[0]
 
-    def uniform(self, name: str, shape: tuple[int, ...] = ()):
+    def uniform(self, name: str, shape: tuple[int, ...] = ()) -> Tensor:
         return self._table[name]
 
     normal = rough_normal = uniform
 
 
 class _Key(keras.random.SeedGenerator):
-    """Lets keras.random take a tensor as its seed, which a compiled step gets anew each time."""
+    """Lets keras.random take a tensor as its seed, a new one in each call of a compiled step."""
 
     def __init__(self, key):
         self.key = key
@@ -147,7 +149,7 @@ class DeviceStreams:
 
     Args:
       seed: an integer, or a uint32 tensor [2], for example (run's seed, step).
-      batch: how many samples.
+      batch: Number of samples.
     """
 
     def __init__(self, seed, batch: int):
@@ -158,11 +160,11 @@ class DeviceStreams:
         stream = ops.convert_to_tensor(np.array([zlib.crc32(name.encode()), 0], np.uint32))
         return _Key(ops.bitwise_xor(self._seed, stream))
 
-    def uniform(self, name: str, shape: tuple[int, ...] = ()):
+    def uniform(self, name: str, shape: tuple[int, ...] = ()) -> Tensor:
         """[B, *shape] float32 in [0, 1)."""
         return keras.random.uniform((self.batch, *shape), dtype="float32", seed=self._key(name))
 
-    def normal(self, name: str, shape: tuple[int, ...] = ()):
+    def normal(self, name: str, shape: tuple[int, ...] = ()) -> Tensor:
         """[B, *shape] float32, N(0, 1)."""
         return keras.random.normal((self.batch, *shape), dtype="float32", seed=self._key(name))
 

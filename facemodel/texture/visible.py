@@ -28,7 +28,7 @@ def photo_colours(photo: np.ndarray, face) -> tuple[np.ndarray, np.ndarray]:
 
     Args:
       photo: uint8 [H, W, 3] sRGB.
-      face: a Reconstruction from it.
+      face: Reconstruction from it.
 
     Returns:
       uint8 [V, 3] sRGB, and how much of each vertex is the photo's, [V] in [0, 1].
@@ -48,8 +48,7 @@ def photo_colours(photo: np.ndarray, face) -> tuple[np.ndarray, np.ndarray]:
 
 def _at_sampling_scale(photo: np.ndarray, face):
     """The part of the photo under the mesh, reduced, as float [h, w, 3]; vertices in its pixels."""
-    camera = face.vertices @ face.rotation.T
-    pixels = camera[:, :2] * (face.scale, -face.scale) + face.translation
+    pixels, depth = face.to_photo(face.vertices)
     size = np.array(photo.shape[1::-1])
     first = np.clip(np.floor(pixels.min(0)) - 2, 0, size - 1).astype(int)
     last = np.clip(np.ceil(pixels.max(0)) + 2, first + 1, size).astype(int)
@@ -58,7 +57,7 @@ def _at_sampling_scale(photo: np.ndarray, face):
     wanted = np.maximum(1, np.round((last - first) * zoom)).astype(int)
     if zoom < 1.0:
         part = cv2.resize(part, tuple(wanted.tolist()), interpolation=cv2.INTER_AREA)
-    return part / 255.0, (pixels - first) * (wanted / (last - first)), camera[:, 2]
+    return part / 255.0, (pixels - first) * (wanted / (last - first)), depth
 
 
 def visibility(
@@ -69,17 +68,17 @@ def visibility(
     *,
     size: tuple[int, int],
 ) -> np.ndarray:
-    """How well a picture shows each vertex.
+    """How well an image shows each vertex.
 
     Args:
       pixels: [V, 2] px.
       depth: [V] mm towards the viewer.
       normals: [V, 3] unit, camera frame.
       triangles: [T, 3].
-      size: (height, width) px of the picture.
+      size: (height, width) px of the image.
 
     Returns:
-      [V] in [0, 1]; 0 for vertices behind others, turned away, or outside the picture.
+      [V] in [0, 1]; 0 for vertices behind others, turned away, or outside the image.
     """
     height, width = size
     screen = np.concatenate([pixels, depth[:, None]], 1).astype(np.float32)[None]

@@ -1,4 +1,4 @@
-"""`facerelief landmark-noise`: how far MediaPipe's landmarks are from the truth on renders."""
+"""`facerelief landmark-noise`: errors of MediaPipe's landmarks on renders."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ Weights = Annotated[
 
 
 class CommandError(ValueError):
-    """What ends a command.
+    """An error that ends a command.
 
     Attributes:
       exit_code: Exit code of the process.

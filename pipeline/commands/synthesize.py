@@ -66,7 +66,7 @@ def command(
 
     from serving import quiet
 
-    # What TensorFlow logs itself are notices; errors are raised, and reported in one line.
+    # What TensorFlow logs itself are notices; errors are raised, and shown in one line.
     if not quiet.notices_wanted():
         os.environ[quiet.LEVEL] = "3"
     from components.records import synthesis

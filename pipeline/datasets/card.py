@@ -1,4 +1,4 @@
-"""What a data set holds, as text and as one HTML page: counts, slices, histograms, pictures."""
+"""What a data set holds, as text and as one HTML page: counts, slices, histograms, images."""
 
 from __future__ import annotations
 
@@ -53,16 +53,16 @@ _QUANTITIES: dict[str, Callable] = {
 
 @dataclasses.dataclass(frozen=True)
 class Card:
-    """What was found in a data set.
+    """Contents of a data set.
 
     Attributes:
-      folder: its name.
+      folder: Name of its folder.
       counts: records by split.
       size: bytes of all files.
-      bins: for each slice feature, by split, how many records are in each bin.
-      histograms: for each quantity, the edges and the counts of equal steps.
+      bins: Number of records in each bin by slice feature and split.
+      histograms: Edges and counts of equal steps by quantity.
       about: seed, recipe, versions and the like, as far as they are known.
-      sheet: uint8 [H, W, 3], the first pictures.
+      sheet: uint8 [H, W, 3], the first images.
     """
 
     folder: str
@@ -78,11 +78,11 @@ def describe(folder: pathlib.Path, *, progress: Callable[[int], None] | None = N
     """Reads all records of a data set.
 
     Args:
-      folder: from `facerelief synthesize`, or Examples of the pipeline.
-      progress: told how many records were read.
+      folder: Output of `facerelief synthesize`, or Examples of the pipeline.
+      progress: Called with the number of records read.
 
     Raises:
-      DatasetError: if it holds no records, spoiled ones, or others than its description says.
+      DatasetError: if it holds no records, corrupt ones, or others than its description says.
     """
     files = _files(folder)
     counts: dict[str, int] = collections.Counter()
@@ -138,11 +138,11 @@ def _records(files: dict[str, list[pathlib.Path]]) -> Iterator[tuple[str, dict]]
                     yield split, tf.train.Example.FromString(record).features.feature
             except (tf.errors.DataLossError, KeyError, IndexError) as error:
                 reason = str(error).splitlines()[0]
-                raise DatasetError(f"{path}: not records of faces, or spoiled ({reason})") from None
+                raise DatasetError(f"{path}: not records of faces, or corrupt ({reason})") from None
 
 
 def _stated(folder: pathlib.Path, counts: dict[str, int]) -> dict[str, str]:
-    """What dataset.json says, which must fit the records."""
+    """Facts from dataset.json, which must match the records."""
     path = folder / DESCRIPTION
     if not path.exists():
         return {}

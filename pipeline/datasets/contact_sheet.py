@@ -1,4 +1,4 @@
-"""Small copies of a data set's first pictures, side by side."""
+"""Small copies of a data set's first images, side by side."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PICTURES = 64
 
 
 def first_images(paths: list[str], count: int) -> list[np.ndarray]:
-    """Reads the first pictures of TFRecord files."""
+    """Reads the first images of TFRecord files."""
     import tensorflow as tf
 
     from facemodel import records
@@ -29,7 +29,7 @@ def first_images(paths: list[str], count: int) -> list[np.ndarray]:
 
 
 def contact_sheet(images: list[np.ndarray]) -> np.ndarray:
-    """Small copies of uint8 [H, W, 3] pictures side by side, uint8 [H, W, 3]."""
+    """Small copies of uint8 [H, W, 3] images side by side, uint8 [H, W, 3]."""
     columns = min(_COLUMNS, len(images))
     rows = -(-len(images) // columns)
     sheet = np.full((rows * _TILE_PX, columns * _TILE_PX, 3), 255, np.uint8)

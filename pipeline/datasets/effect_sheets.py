@@ -1,4 +1,4 @@
-"""The pictures of docs/synthesis.md: the same four faces with each effect at its strongest.
+"""The images of docs/synthesis.md: the same four faces with each effect at its strongest.
 
 python -m pipeline.datasets.effect_sheets docs/images/effects    # two minutes
 """
@@ -49,7 +49,7 @@ SHEETS: dict[str, dict] = {
     "grain": {"grain": Range(0.03, 0.03)},
     "jpeg": {"jpeg_fraction": 1.0, "jpeg_quality": Range(45, 60)},
 }
-"""Name of a picture -> fields of SynthesisConfig."""
+"""Name of an image -> fields of SynthesisConfig."""
 
 
 def sheet(config: SynthesisConfig) -> np.ndarray:

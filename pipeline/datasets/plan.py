@@ -24,13 +24,13 @@ _BYTES_PER_LABELS = 12_000
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What a run will do.
+    """Plan of a run.
 
     Attributes:
       job: all samples, those of all splits.
-      counts: how many samples each split has, in the order of their indices; sum job.count.
-      model_version: of the face model.
-      workers: how many processes.
+      counts: Number of samples by split, in the order of their indices; sum job.count.
+      model_version: Version of the face model.
+      workers: Number of processes.
       seconds: about how long it takes, without start-up.
       size: about how many bytes it writes.
       shard_samples: about how many samples a file holds.
@@ -62,7 +62,7 @@ class Plan:
         }
 
     def description(self) -> dict:
-        """What decides the records, as dataset.json says it."""
+        """Everything that determines the records, as dataset.json has it."""
         return {
             "splits": {
                 split: {
@@ -93,9 +93,9 @@ def plan(
     """Says what synthesizing takes.
 
     Args:
-      config: how faces are drawn.
-      counts: how many samples each split has; splits of 0 are left out.
-      seed: of the data set.
+      config: Recipe of the faces.
+      counts: Number of samples by split; splits of 0 are left out.
+      seed: Random seed of the data set.
       workers: processes here; with beam_args, those of the other runner, for the estimate.
       model: the face model's file; the default model if None.
       shard_samples: about how many samples a file holds.

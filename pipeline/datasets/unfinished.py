@@ -18,7 +18,7 @@ from pipeline.runs.places import try_to_hold
 
 _NOTE, _LOCK = "unfinished.json", ".lock"
 OWN_FILES = (_NOTE, _LOCK)
-"""What the folder of a finished data set does not have."""
+"""Files that a finished data set does not have."""
 
 
 class DatasetError(ValueError):
@@ -45,7 +45,7 @@ def open_staging(
 
     Args:
       folder: the data set.
-      description: what is being made.
+      description: Description of the data set.
       resume: keep what an interrupted run has written, which must be of the same description.
       overwrite: forget what one has written.
 

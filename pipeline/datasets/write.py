@@ -33,11 +33,11 @@ def write(
     """Writes a data set; the folder appears when it is complete.
 
     Args:
-      target: from dataset_plan.plan.
-      folder: to be made.
+      target: Output of datasets.plan.plan.
+      folder: Folder to make.
       overwrite: replace an existing folder, and forget an interrupted run.
       resume: continue an interrupted run; the same as starting if there is none.
-      progress: told the bytes written, about four times a second.
+      progress: Called with the bytes written, about four times a second.
 
     Returns:
       What dataset.json says.

@@ -38,9 +38,9 @@ class Figure:
     """One measured figure.
 
     Attributes:
-      part: what was measured.
+      part: Name of the part that was measured.
       value: the median.
-      unit: of the value, for example "ms".
+      unit: Unit of the value, for example "ms".
       spread: half the distance between the quartiles, same unit; 0 for a single run.
     """
 
@@ -116,7 +116,7 @@ def _ms(function: Callable[[], object], repeats: int) -> tuple[float, str, float
 
 
 def synthesis_rate(samples: int, recipe: str) -> float:
-    """Samples a second that this process draws, renders, encodes and writes, start-up excluded."""
+    """Samples a second that this process renders, encodes and writes, start-up excluded."""
     from components.records.shards import write_atomically
     from components.records.synthesis import SynthesisJob, Synthesizer, synthesize_batch
     from facemodel.synthesis.recipes import SynthesisConfig

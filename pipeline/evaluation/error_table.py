@@ -18,9 +18,9 @@ class Row:
     """One line of the table: a method's error over all faces.
 
     Attributes:
-      method: what was evaluated.
+      method: Name of the method.
       mean_mm: mean over faces of the mean vertex distance after similarity alignment.
-      standard_error_mm: of that mean.
+      standard_error_mm: Standard error of that mean.
       median_mm: median over faces.
       worst_mm: the largest of any face.
     """

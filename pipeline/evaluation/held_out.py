@@ -27,7 +27,7 @@ from facemodel.synthesis.streams import PhiloxStreams, RandomStreams
 from pipeline.evaluation.error_table import Evaluation, merge_errors, summarise
 
 HELD_OUT_SEED = 20_161_025
-"""Training draws from other seeds (0 by default); faces of this one are only ever evaluated."""
+"""Training samples from other seeds (0 by default); faces of this one are only ever evaluated."""
 EXACT_SIGMA_MM = 0.3
 """Noise that the landmark fit assumes for exact landmarks; zero would overfit the model."""
 
@@ -47,7 +47,7 @@ class HeldOut:
       landmarks: [B, 51, 2] px in the crop, with a detector's noise.
       landmarks_exact: [B, 51, 2] px in the same crop, without.
       sigma_px: [B] standard deviation of that noise, px.
-      coefficients: [B, n] the truth.
+      coefficients: [B, n] ground truth.
     """
 
     grey: np.ndarray
@@ -65,10 +65,10 @@ def sample_held_out(
     *,
     size: int,
 ) -> HeldOut:
-    """Draws a batch of faces in their crops, with the landmarks both as detected and exact.
+    """Samples and renders faces in their crops, with the landmarks both as detected and exact.
 
     Args:
-      model: from which faces are drawn.
+      model: Face model to sample from.
       config: the ranges.
       rng: Random streams; they set the batch size.
       measured: noise of the 51 inner landmarks.
@@ -132,10 +132,10 @@ def evaluate(
       model: the face model.
       regressor: the loop with trained weights.
       measured: noise of all 478 landmarks.
-      count: how many faces.
+      count: Number of faces.
       seed: face i depends on (seed, i) alone.
-      recipe: of the synthetic faces; landmarks always have exactly the measured noise.
-      batch_size: faces at a time; the last batch may draw some more, which are dropped.
+      recipe: Recipe of the synthetic faces; landmarks always have exactly the measured noise.
+      batch_size: faces at a time; the last batch may have more, which are dropped.
       size: px, side of the crops.
 
     Yields:

@@ -1,4 +1,4 @@
-"""Measures how MediaPipe's landmarks differ from the truth on lifelike renders."""
+"""Measures how MediaPipe's landmarks differ from the ground truth on lifelike renders."""
 
 from __future__ import annotations
 
@@ -50,10 +50,10 @@ def measure(model: MorphableModel, *, count: int, seed: int, recipe: str = "life
     """Renders faces, detects them, and compares.
 
     Args:
-      model: whose faces are drawn.
-      count: how many.
-      seed: of the faces.
-      recipe: of the pictures.
+      model: Face model to sample from.
+      count: Number of faces.
+      seed: Random seed of the faces.
+      recipe: Recipe of the images.
     """
     from serving.detection.detector import FaceDetector
 
@@ -113,11 +113,11 @@ def _median_and_sd(errors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 @dataclasses.dataclass(frozen=True)
 class Summary:
-    """What is known about the 51 inner landmarks in one group of faces, in mm unless named.
+    """Statistics of the 51 inner landmarks in one group of faces, in mm unless named.
 
     Attributes:
-      group: what the faces have in common.
-      faces, detected: how many there were, how many were found.
+      group: Name of what the faces have in common.
+      faces, detected: Numbers of faces, and of faces that were found.
       bias: root mean square of the landmarks' median errors, per coordinate.
       sd: root mean square of their robust standard deviations.
       total: both together.

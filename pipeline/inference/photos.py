@@ -53,8 +53,8 @@ def run(
       server: HOST:PORT of a model server that is used in place of a SavedModel.
       server_model: name of the model there; "facerelief" if None.
       overwrite: replace files that exist.
-      max_faces: of each photo, the largest; None for all.
-      formats: of the meshes.
+      max_faces: Number of faces of each photo, the largest; None for all.
+      formats: File formats of the meshes.
 
     Returns:
       How many inputs failed; each has had its line on standard error.

@@ -36,11 +36,11 @@ def run(
     labels: Mapping[str, int],
     poll_seconds: float,
 ) -> None:
-    """Serves until it is told to stop; says on standard output when requests are taken.
+    """Serves until it is stopped; writes to standard output when requests are taken.
 
     Args:
       model: folder of versions, or of one; the default model if None.
-      name: of the model.
+      name: Name of the served model.
       port: 0 for a free one.
       host: address to listen on.
       labels: version numbers by label.

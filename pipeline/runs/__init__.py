@@ -1,1 +1,1 @@
-"""What ran: history, lineage, outcome and where the files are."""
+"""Local runs: history, lineage, outcome and their files."""

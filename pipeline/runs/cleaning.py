@@ -21,14 +21,14 @@ def clean(places: PipelinePaths, *, keep: int) -> list[pathlib.Path]:
     needs again.
 
     Args:
-      places: of the pipeline.
-      keep: how many of the newest runs to keep.
+      places: Paths of the pipeline.
+      keep: Number of the newest runs to keep.
 
     Returns:
       The folders and files that were removed.
 
     Raises:
-      RunsError: if a run is going on.
+      RunsError: if a run is active.
     """
     if is_running(places):
         raise RunsError(f"{places.root}: a run is going on there")
@@ -54,12 +54,12 @@ def _artifacts(store, run: Run) -> Iterable[pb.Artifact]:
 
 
 def _number(uri: str) -> int:
-    """Of the execution that made an artifact, which is the last part of its URI."""
+    """Number of the execution that made an artifact, the last part of its URI."""
     return int(pathlib.PurePosixPath(uri).name)
 
 
 def _execution_folders(places: PipelinePaths, numbers: set[int]) -> list[pathlib.Path]:
-    """What executions wrote, also those that failed: artifacts/<node>/<output>/<number>."""
+    """Folders that executions wrote, failed ones too: artifacts/<node>/<output>/<number>."""
     return [
         path
         for pattern in ("*/*/*", "*/.system/*/*")
@@ -69,7 +69,7 @@ def _execution_folders(places: PipelinePaths, numbers: set[int]) -> list[pathlib
 
 
 def _stale_checkpoints(places: PipelinePaths, needed: set[str], since: float) -> list[pathlib.Path]:
-    """Checkpoints of which no kept model was made, and from which no kept run could go on."""
+    """Checkpoints of which no kept model was made, and from which no kept run could resume."""
     models = [newest_model(pathlib.Path(uri, "Format-Serving")) for uri in needed]
     facts = [read_facts(model) for model in models if model]
     keys = {found.get("origin", {}).get("run_key") for found in facts}

@@ -1,4 +1,4 @@
-"""What ML Metadata says about the local runs of a pipeline."""
+"""Local runs of a pipeline, read from ML Metadata."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ class Step:
     """One step of a run.
 
     Attributes:
-      node: its name.
+      node: Name of the step.
       state: done, cached, failed, cancelled, running or interrupted.
-      execution: its number in ML Metadata.
-      seconds: that it took.
+      execution: Number in ML Metadata.
+      seconds: Duration, s.
     """
 
     node: str
@@ -45,12 +45,12 @@ class Run:
 
     Attributes:
       name: when it started, in local time.
-      steps: in the order of their start.
-      finished: whether it came to its end.
-      going_on: whether it is running now.
-      context: its number in ML Metadata; later runs have higher ones.
+      steps: Steps in the order of their start.
+      finished: True if it came to its end.
+      going_on: True if it is running now.
+      context: Number in ML Metadata; later runs have higher ones.
       started: s since 1970.
-      config: where its configuration was stored.
+      config: File of its configuration.
     """
 
     name: str

@@ -57,7 +57,7 @@ def lineage(model: str | os.PathLike[str], places: PipelinePaths | None = None) 
 
     Args:
       model: a SavedModel's folder, or one of versions.
-      places: of the pipeline whose ML Metadata is asked, too.
+      places: Paths of the pipeline whose ML Metadata is asked, too.
 
     Returns:
       By name: model, version, code, and if a pipeline made it, data, training, parent; if ML
@@ -85,7 +85,7 @@ def _reason(error: Exception) -> str:
 
 
 def _stated(facts: dict[str, Any]) -> dict[str, Any]:
-    """What a model says about itself."""
+    """Facts from the metadata of a model."""
     origin = facts.get("origin", {})
     found: dict[str, Any] = {
         "face model": f"{facts['model_name']} {facts['model_version']}",
@@ -109,7 +109,7 @@ def _marked(uri: str) -> str:
 
 
 def _recorded(places: PipelinePaths, uri: str) -> dict[str, Any]:
-    """What ML Metadata knows about the model artifact with that URI."""
+    """Facts from ML Metadata about the model artifact with that URI."""
     if not places.metadata.is_file():
         return {"made in run": f"unknown: {places.root} holds no runs of the pipeline"}
     store = open_store(places)
@@ -155,7 +155,7 @@ def _judgements(store, artifact: int) -> dict[str, Any]:
 
 
 def _judgement(artifact, word: str) -> dict[str, str]:
-    """What a step said by a property, 1 or 0."""
+    """Verdict of a step from a property, 1 or 0."""
     value = artifact.custom_properties.get(word)
     verdict = "unknown" if value is None else word if value.int_value else f"not {word}"
     return {"verdict": verdict, "artifact": _marked(artifact.uri)}

@@ -1,4 +1,4 @@
-"""What a run of the pipeline made of its model: verdicts, version and report, for people."""
+"""Outcome of a pipeline run: verdicts about its model, version and report."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from pipeline.runs.places import PipelinePaths
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What became of a run's model.
+    """Outcome of a run.
 
     Attributes:
       evaluation, infra_validation: blessed, or not and why.
-      push: where the model was pushed, or why it was not.
+      push: Folder to which the model was pushed, or why it was not.
       report: the page about the model.
     """
 
@@ -55,7 +55,7 @@ def outcome(places: PipelinePaths, run: Run) -> Outcome:
 
 
 def summary(places: PipelinePaths, run: Run, *, model_name: str) -> str:
-    """What a run did, what became of its model, and what is served now."""
+    """Describes a run, the verdicts about its model, and what is served now."""
     from components.deployment import registry
 
     folder = places.serving / model_name

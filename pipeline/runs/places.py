@@ -28,7 +28,7 @@ class PipelinePaths:
     """Folders and files of one pipeline.
 
     Attributes:
-      root: of all of them, absolute.
+      root: Folder of all of them, absolute.
     """
 
     root: pathlib.Path
@@ -43,12 +43,12 @@ class PipelinePaths:
 
     @property
     def artifacts(self) -> pathlib.Path:
-        """What steps wrote, in a folder for each step."""
+        """Outputs of the steps, in a folder for each step."""
         return self.root / "artifacts"
 
     @property
     def checkpoints(self) -> pathlib.Path:
-        """Of training, in a folder for each combination of records, settings and code."""
+        """Checkpoints, in a folder for each combination of records, settings and code."""
         return self.root / "checkpoints"
 
     @property
@@ -58,7 +58,7 @@ class PipelinePaths:
 
     @property
     def lock_file(self) -> pathlib.Path:
-        """Locked while a run is going on."""
+        """Locked while a run is active."""
         return self.root / ".lock"
 
     @property
@@ -95,11 +95,11 @@ def lock(places: PipelinePaths, *, patience_s: float = 0.0) -> Iterator[None]:
     """Holds a root against other runs.
 
     Args:
-      places: of the pipeline.
-      patience_s: how long to wait for who holds it, such as a run that is just ending.
+      places: Paths of the pipeline.
+      patience_s: Time to wait for who holds it, such as a run that is just ending, s.
 
     Raises:
-      RunError: if a run is going on there.
+      RunError: if a run is active there.
     """
     places.root.mkdir(parents=True, exist_ok=True)
     deadline = time.monotonic() + patience_s

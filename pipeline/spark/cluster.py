@@ -45,10 +45,10 @@ class Cluster:
     """A running cluster.
 
     Attributes:
-      folder: of its logs.
-      rest_url: where it takes jobs.
+      folder: Folder of its logs.
+      rest_url: URL where it takes jobs.
       jar: Beam's runner.
-      sessions: of its processes.
+      sessions: Sessions of its processes.
     """
 
     folder: pathlib.Path
@@ -77,7 +77,7 @@ class Cluster:
         return {process: line for process, line in running.items() if of in line}
 
     def cause(self) -> str | None:
-        """What went wrong in the newest driver: the innermost exception in its log."""
+        """Cause of the newest driver's failure: the innermost exception in its log."""
         logs = sorted(self.folder.glob("work*/driver-*/stderr"), key=os.path.getmtime)
         lines = logs[-1].read_text(errors="replace").splitlines() if logs else []
         found = [match[1] for line in lines if (match := _CAUSE.match(line.strip()))]
@@ -93,7 +93,7 @@ def running(*, executors: int = WORKERS) -> Iterator[Cluster]:
     Its folder goes as well; the logs stay until the next run if the body raises an Exception.
 
     Args:
-      executors: of one core, for each job.
+      executors: Number of executors of one core, for each job.
 
     Raises:
       SparkError: if Java, Spark or Maven is missing or the cluster does not come up.
@@ -166,7 +166,7 @@ def _write_boot(path: pathlib.Path) -> None:
 
 
 def _environment(spark: pathlib.Path, folder: pathlib.Path) -> dict[str, str]:
-    """Of the cluster's programs, without what the user has set for another Spark."""
+    """Environment of the cluster's programs, without the user's settings for another Spark."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("SPARK_")}
     (folder / "conf").mkdir()
     return kept | {

@@ -22,11 +22,11 @@ _WORKERS = (1, 2)
 
 
 def steady_rate(folder: pathlib.Path, workers: int) -> float:
-    """Samples per second of a finished data set with equal files, while all workers were drawing.
+    """Samples per second of a finished data set with equal files, while all workers were busy.
 
     Args:
-      folder: as `facerelief synthesize` wrote it.
-      workers: how many drew at a time; the first two files of each and the last do not count.
+      folder: Output of `facerelief synthesize`.
+      workers: Number of processes; the first two files of each and the last do not count.
 
     Raises:
       ValueError: if there are too few files.

@@ -19,7 +19,7 @@ _PATIENCE_S = {signal.SIGTERM: 8.0, signal.SIGKILL: 8.0}
 def start(
     command: Sequence[str], *, log: pathlib.Path, environment: Mapping[str, str]
 ) -> subprocess.Popen:
-    """Starts a program in a session of its own, which is told to end when this thread does.
+    """Starts a program in a session of its own, which gets SIGTERM when this thread ends.
 
     Args:
       command: program and arguments.

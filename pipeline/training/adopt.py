@@ -42,7 +42,7 @@ class BasisChange:
       inverse: [n, n] source_from_target.
       offset: [n] target coefficients of the source's mean face.
       mean_residual_mm: RMS over vertices of what the target cannot reach of the source's mean.
-      basis_residual_mm: RMS over vertices and over faces drawn from the prior, of what it cannot
+      basis_residual_mm: RMS over vertices and over faces sampled from the prior, of what it cannot
         reach of their offsets.
     """
 
@@ -133,7 +133,7 @@ def adopt_weights(
 
     Args:
       arrays: name -> array of the reference network.
-      change: from the reference's coefficients to the target's.
+      change: Matrix from the reference's coefficients to the target's.
       coefficient_count: n.
 
     Raises:
@@ -167,7 +167,7 @@ def rebase_weights(
     Args:
       geometry_path: .npz of the geometry that the reference network was trained on.
       weights_path: .npz of the reference network's weights.
-      output_path: where to write them.
+      output_path: File to write.
       model_path: the face model to adopt for; the default one if None.
       provenance: one line for the file's meta.
 

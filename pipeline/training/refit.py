@@ -1,6 +1,6 @@
-"""Fits the network's last layer anew to freshly drawn faces, on processors, in an hour or less.
+"""Refits the network's last layer to newly sampled faces, on CPUs, in an hour or less.
 
-Run as `facerelief refit`. Rounds of drawing faces, running the loop on them and solving for the
+Run as `facerelief refit`. Rounds of sampling faces, running the loop on them and solving for the
 layer; the estimates of all rounds count.
 """
 
@@ -16,9 +16,10 @@ from facemodel.backend import compiled
 from facemodel.morphable.landmark_noise import LandmarkNoise
 from facemodel.morphable.landmarks import INNER_51
 from facemodel.morphable.model import MorphableModel
-from facemodel.network import last_layer, training
+from facemodel.network import last_layer
 from facemodel.network.pretrained import load_pretrained, weights_meta
 from facemodel.network.regressor import IterativeRegressor
+from facemodel.network.starts import sample_starts
 from facemodel.network.training_config import TrainingConfig
 from facemodel.network.weights import DEFAULT_WEIGHTS, read_weights, save_weights
 from facemodel.synthesis.online import online_batch
@@ -37,12 +38,12 @@ class RefitOptions:
 
     Attributes:
       out: the weights' file to write, .npz.
-      init: weights to start from; the shipped ones if None.
-      model: face model; the default one if None.
-      recipes: of the faces, in turns.
-      faces: in each round.
-      rounds: how often the layer is solved for.
-      trust: for how many estimates the layer of the start counts.
+      init: Initial weights; the shipped ones if None.
+      model: Face model's file; the default one if None.
+      recipes: Recipes of the faces, in turns.
+      faces: Number of faces in each round.
+      rounds: Number of times that the layer is solved for.
+      trust: Number of estimates that the initial layer counts as.
       config: batch size, size of the crops, shares of starts and seed.
     """
 
@@ -73,8 +74,8 @@ def run(options: RefitOptions, *, progress: Callable[[int], None] = lambda batch
     """Fits the layer and writes the weights after each round, so that a stopped run leaves some.
 
     Args:
-      options: of the run.
-      progress: told how many batches are done.
+      options: Options of the run.
+      progress: Called with the number of batches done.
     """
     model = MorphableModel.load(options.model)
     regressor = load_pretrained(model, weights=options.init, model_path=options.model)
@@ -110,10 +111,10 @@ def refit_rounds(
     """Changes the regressor's last layer round by round; yields how many rounds are done.
 
     Args:
-      model: from which faces are drawn.
-      regressor: of that model.
-      options: of the run; paths in it are not used.
-      progress: told how many batches are done.
+      model: Face model to sample from.
+      regressor: Regressor of that face model.
+      options: Options of the run; paths in it are not used.
+      progress: Called with the number of batches done.
       measured: noise of the 51 inner landmarks; as measured if None.
     """
     noise = measured or LandmarkNoise.load().select(INNER_51)
@@ -135,9 +136,9 @@ def _make_step(scenes: SceneModel, regressor, recipe: str, noise: LandmarkNoise,
     config, visit = SynthesisConfig.named(recipe), last_layer.make_visitor(regressor)
 
     def step(key):
-        drawn = DeviceStreams(key, options.config.batch_size)
-        batch = online_batch(scenes, config, drawn, noise, size=options.config.size)
-        start = training.sample_starts(scenes.geometry, batch, drawn, options.config)
+        rng = DeviceStreams(key, options.config.batch_size)
+        batch = online_batch(scenes, config, rng, noise, size=options.config.size)
+        start = sample_starts(scenes.geometry, batch, rng, options.config)
         return visit(batch, start)
 
     return compiled(step)

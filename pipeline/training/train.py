@@ -1,4 +1,4 @@
-"""Trains the regressor from faces drawn on the way or from records, and writes its weights.
+"""Trains the regressor on faces generated on the fly or on records, and writes its weights.
 
 `facerelief train` runs it. So does `python -m pipeline.training.train`, which needs no more than
 keras, jax, numpy and scipy, and takes the fields of TrainOptions as name=value:
@@ -49,16 +49,16 @@ class TrainOptions:
     """One training run.
 
     Attributes:
-      out: folder for checkpoints, curve.csv and the weights.
-      config: of the training itself.
-      data: folder with records; faces are drawn on the way if None.
-      recipe: of the faces drawn on the way, lifelike or paper.
-      model: face model; the default one if None.
-      init: weights to start from; untrained if None.
-      minutes: to stop after, even if samples are left; no limit if None.
-      precision: float32, or mixed_bfloat16 for a GPU.
-      resume: go on with the run in the folder.
-      steps_per_round: after how many steps the curve gets a point.
+      out: Folder for checkpoints, curve.csv and the weights.
+      config: Training hyperparameters.
+      data: Folder with records; faces are generated on the fly if None.
+      recipe: Recipe of faces generated on the fly, lifelike or paper.
+      model: Face model's file; the default one if None.
+      init: Initial weights; untrained if None.
+      minutes: Time limit, even if samples are left; no limit if None.
+      precision: Precision of the network: float32, or mixed_bfloat16 for a GPU.
+      resume: True to resume the run in the folder.
+      steps_per_round: Steps between two points of the curve.
     """
 
     out: pathlib.Path
@@ -98,7 +98,7 @@ def run(options: TrainOptions, *, model: MorphableModel | None = None) -> pathli
     """Trains, and writes checkpoints, the curve and the weights.
 
     Args:
-      options: of the run.
+      options: Options of the run.
       model: the face model; read from options.model if None.
 
     Returns:
@@ -144,7 +144,7 @@ def build_trainer(model: MorphableModel, options: TrainOptions) -> RegressorTrai
     trainer = training.create_trainer(regressor, options.config, sample_batch=sample_batch)
     if options.resume:
         found = checkpoints.restore_newest(trainer, options.checkpoint_folder)
-        _log.info("going on from %s", found)
+        _log.info("resuming from %s", found)
     return trainer
 
 

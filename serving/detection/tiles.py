@@ -68,7 +68,7 @@ class Candidate:
         return cls(score, tuple(corners.ravel().tolist()), roll)
 
 
-def tiles(shape: tuple[int, int], *, smallest_face_px: float) -> list[Tile]:
+def tiles(shape: tuple[int, ...], *, smallest_face_px: float) -> list[Tile]:
     """Covers a photo [H, W]: all of it, also with a margin, then ever smaller squares."""
     height, width = shape
     margin = max(height, width) // 2
@@ -76,7 +76,7 @@ def tiles(shape: tuple[int, int], *, smallest_face_px: float) -> list[Tile]:
         Tile(0, 0, width, height, whole=True),
         Tile(-margin, -margin, width + 2 * margin, height + 2 * margin, whole=True),
     ]
-    covered, shorter = max(height, width), min(height, width)
+    covered, shorter = float(max(height, width)), float(min(height, width))
     side = shorter if covered > 1.4 * shorter else covered / 2
     while smallest_face_px < VISIBLE_FRACTION * covered:
         size = math.ceil(side)
@@ -116,8 +116,10 @@ def cut(image: np.ndarray, tile: Tile) -> np.ndarray:
         tile.left + tile.width - right,
     )
     if any(borders):
-        pad = [round(border * zoom) for border in borders]
-        part = cv2.copyMakeBorder(part, *pad, cv2.BORDER_CONSTANT, value=(128, 128, 128))
+        above, below, before, after = (round(border * zoom) for border in borders)
+        part = cv2.copyMakeBorder(
+            part, above, below, before, after, cv2.BORDER_CONSTANT, value=(128, 128, 128)
+        )
     return np.ascontiguousarray(part)
 
 
@@ -137,7 +139,9 @@ def without_doubles(found: list[T], *, limit: float) -> list[T]:
     return kept
 
 
-def upright_crop(image: np.ndarray, candidate: Candidate, *, margin: float, size: int):
+def upright_crop(
+    image: np.ndarray, candidate: Candidate, *, margin: float, size: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Cuts a square around a candidate, turned so that its eyes are level.
 
     Args:

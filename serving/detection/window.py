@@ -13,7 +13,9 @@ WINDOW_MARGIN = 2.2
 """Side of that part in sizes of the detected face."""
 
 
-def cut_window(image: np.ndarray, face: DetectedFace, *, limit: int = WINDOW_PX):
+def cut_window(
+    image: np.ndarray, face: DetectedFace, *, limit: int = WINDOW_PX
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Cuts the part of a photo around a face that a SavedModel needs.
 
     Args:

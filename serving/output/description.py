@@ -42,7 +42,7 @@ def read_photo_facts(path: pathlib.Path) -> dict | None:
 
 
 def describe(
-    face: Reconstruction, *, photo_facts: Mapping[str, object], photo_size: tuple[int, int]
+    face: Reconstruction, *, photo_facts: Mapping[str, object], photo_size: tuple[int, ...]
 ) -> dict:
     """What the .json file says; docs/conventions.md explains frames, units and pose."""
     facts, quality = face.model.facts, face.quality

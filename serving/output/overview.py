@@ -67,8 +67,7 @@ def _crop_corners(face: Reconstruction) -> np.ndarray:
 
 def _overlay_panel(photo: np.ndarray, face: Reconstruction) -> np.ndarray:
     """The photo close to the face, with the mesh shaded like plaster over it."""
-    camera = face.vertices @ face.rotation.T
-    pixels = camera[:, :2] * (face.scale, -face.scale) + face.translation
+    pixels, _ = face.to_photo(face.vertices)
     low, high = pixels.min(0), pixels.max(0)
     zoom = min(PANEL_WIDTH / (1.45 * (high - low)[0]), PANEL_HEIGHT / (1.45 * (high - low)[1]))
     shift = np.array([PANEL_WIDTH, PANEL_HEIGHT]) / 2 - zoom * (low + high) / 2
@@ -114,7 +113,7 @@ def _shading_panel(face: Reconstruction) -> np.ndarray:
 
 
 def _turned_panel(mesh: FaceMesh, yaw_deg: float) -> np.ndarray:
-    angles = np.float32(np.radians([yaw_deg, 0.0, 0.0]))
+    angles = np.radians([yaw_deg, 0.0, 0.0]).astype(np.float32)
     rotation = np.asarray(euler_rotation(*angles), np.float64)
     normals = pictures.camera_normals(mesh.vertices, mesh.triangles, rotation)
     attributes = np.concatenate([mesh.colours / 255.0, normals], 1)

@@ -7,6 +7,7 @@ import numpy as np
 
 from facemodel.morphable.mesh import vertex_normals
 from facemodel.rendering import rasterizer
+from serving.reconstructor import project
 
 SUPERSAMPLE = 2
 CLAY = (0.97, 0.95, 0.92)
@@ -41,17 +42,18 @@ def render_attributes(
       The attributes [height, width, C], averaged over the part of the pixel that the face covers,
       and that part, [height, width] in [0, 1].
     """
-    camera = vertices @ rotation.T
-    screen = np.concatenate([camera[:, :2] * (scale, -scale) + translation, camera[:, 2:]], 1)
-    screen = np.float32(screen * (supersample, supersample, 1.0))
+    pixels, depth = project(vertices, rotation, scale, translation)
+    screen = np.concatenate([pixels, depth[:, None]], 1)
+    screen = (screen * (supersample, supersample, 1.0)).astype(np.float32)
     rows, columns = height * supersample, width * supersample
     identity = rasterizer.rasterize(screen[None], triangles, height=rows, width=columns)
     identity = np.asarray(identity)[0]
     row, column = np.nonzero(identity >= 0)
     corners = triangles[identity[row, column]]
-    weights = _barycentric(screen[corners, :2], np.float32(np.stack([column, row], -1) + 0.5))
+    points = (np.stack([column, row], -1) + 0.5).astype(np.float32)
+    weights = _barycentric(screen[corners, :2], points)
     samples = np.zeros((rows, columns, attributes.shape[1] + 1), np.float32)
-    values = np.float32(attributes)
+    values = attributes.astype(np.float32)
     samples[row, column, :-1] = sum(weights[:, k, None] * values[corners[:, k]] for k in range(3))
     samples[row, column, -1] = 1.0
     cells = cv2.resize(samples, (width, height), interpolation=cv2.INTER_AREA)

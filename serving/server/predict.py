@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import grpc
 import numpy as np
 import tensorflow as tf
+from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
 
 from serving.server.status import ServingError, invalid
 
@@ -16,8 +17,8 @@ MAX_TENSOR_BYTES = 512 * 2**20
 """A few bytes of request can describe a tensor of any size; larger ones than this are refused."""
 
 
-def find_signature(signatures: Mapping, name: str):
-    """Gives the SignatureDef of a name, the default one's if it is empty.
+def find_signature(signatures: Mapping[str, SignatureDef], name: str) -> tuple[str, SignatureDef]:
+    """Gives the SignatureDef of a name, the default one's if it is empty, with its name.
 
     Raises:
       ServingError: FAILED_PRECONDITION if there is none.
@@ -30,12 +31,12 @@ def find_signature(signatures: Mapping, name: str):
     return name, signatures[name]
 
 
-def read_inputs(signature, tensors: Mapping) -> dict[str, np.ndarray]:
+def read_inputs(signature: SignatureDef, tensors: Mapping) -> dict[str, np.ndarray]:
     """Turns the tensors of a request into what a session is fed with.
 
     Args:
-      signature: SignatureDef.
-      tensors: TensorProto by input name.
+      signature: What the inputs should be.
+      tensors: TensorProtos by input name.
 
     Returns:
       Arrays by the graph's tensor names.
@@ -57,7 +58,7 @@ def read_inputs(signature, tensors: Mapping) -> dict[str, np.ndarray]:
     }
 
 
-def choose_outputs(signature, output_filter: Sequence[str]) -> list[str]:
+def choose_outputs(signature: SignatureDef, output_filter: Sequence[str]) -> list[str]:
     """Names the outputs that were asked for, all of the signature's if none.
 
     Raises:

@@ -16,12 +16,16 @@ import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent import futures
+from typing import TYPE_CHECKING
 
 import grpc
 
 from serving.server.versions import Versions
 
-log = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from grpc_health.v1.health import HealthServicer
+
+_log = logging.getLogger(__name__)
 
 LOOPBACK = "127.0.0.1"
 POLL_SECONDS = 1.0
@@ -64,8 +68,9 @@ class ModelServer:
         self._versions = Versions(name, pathlib.Path(folder), LoadedModel, labels=labels)
         self._stopping = threading.Event()
         self._poller = threading.Thread(target=self._keep_polling, name="versions", daemon=True)
-        self._server = self._health = None
-        self.port = None
+        self._server: grpc.Server | None = None
+        self._health: HealthServicer | None = None
+        self.port: int | None = None
         """On which it listens, once it has started."""
 
     @property
@@ -89,15 +94,15 @@ class ModelServer:
         self._versions.poll(settled=False)
         if not self._versions.available:
             raise ServerStartError(f"{self._versions.folder}: no version can be served")
-        self._server = _grpc_server()
-        self._health = _add_services(self._server, self._versions)
-        self.port = self._bind()
-        self._server.start()
+        server = self._server = _grpc_server()
+        self._health = _add_services(server, self._versions)
+        self.port = self._bind(server)
+        server.start()
         self._poller.start()
 
-    def _bind(self) -> int:
+    def _bind(self, server: grpc.Server) -> int:
         try:
-            port = self._server.add_insecure_port(f"{_bracketed(self._host)}:{self._wanted_port}")
+            port = server.add_insecure_port(f"{_bracketed(self._host)}:{self._wanted_port}")
         except RuntimeError:
             port = 0
         if not port:
@@ -109,7 +114,7 @@ class ModelServer:
             try:
                 self._versions.poll()
             except Exception:
-                log.exception("looking for new versions failed; it is tried again")
+                _log.exception("looking for new versions failed; it is tried again")
 
     def stop(self, *, seconds: float = DRAIN_SECONDS) -> None:
         """Takes no more requests, finishes those it has and unloads the model.
@@ -118,7 +123,7 @@ class ModelServer:
           seconds: after which unfinished requests are cancelled.
         """
         self._stopping.set()
-        if self._server is not None:
+        if self._server and self._health:
             self._health.enter_graceful_shutdown()
             self._server.stop(seconds).wait()
         if self._poller.is_alive():
@@ -136,7 +141,7 @@ def _grpc_server() -> grpc.Server:
     return grpc.server(workers, options=options)
 
 
-def _add_services(server: grpc.Server, versions: Versions):
+def _add_services(server: grpc.Server, versions: Versions) -> HealthServicer:
     """Registers all services; returns that of the health."""
     from grpc_health.v1 import health, health_pb2, health_pb2_grpc
     from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
@@ -197,7 +202,7 @@ def serve(server: ModelServer, *, started: Callable[[], None] = lambda: None) ->
             if not asked_to_stop.is_set():
                 started()
             asked_to_stop.wait()
-            log.info("stopping: requests that have begun are finished")
+            _log.info("stopping: requests that have begun are finished")
         finally:
             server.stop()
 

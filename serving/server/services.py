@@ -10,6 +10,7 @@ from tensorflow_serving.apis import (
     get_model_metadata_pb2,
     get_model_status_pb2,
     model_service_pb2_grpc,
+    predict_pb2,
     prediction_service_pb2_grpc,
     status_pb2,
 )
@@ -17,7 +18,7 @@ from tensorflow_serving.apis import (
 from serving.server.status import ServingError, VersionStatus, invalid
 from serving.server.versions import Versions
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 SIGNATURE_DEF = "signature_def"
 """The only metadata field that there is."""
 
@@ -32,7 +33,7 @@ def _answers(method):
                 raise invalid("Missing ModelSpec")
             return method(self, request, context)
         except ServingError as error:
-            log.debug("%s: %s: %s", method.__name__, error.code.name, error.message)
+            _log.debug("%s: %s: %s", method.__name__, error.code.name, error.message)
             context.abort(error.code, error.message)
 
     return call
@@ -45,7 +46,9 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         self._versions = versions
 
     @_answers
-    def Predict(self, request, context):
+    def Predict(
+        self, request: predict_pb2.PredictRequest, context: grpc.ServicerContext
+    ) -> predict_pb2.PredictResponse:
         with self._versions.use(request.model_spec) as (number, model):
             response = model.predict(request, seconds=context.time_remaining())
         response.model_spec.name = request.model_spec.name
@@ -53,7 +56,11 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         return response
 
     @_answers
-    def GetModelMetadata(self, request, context):
+    def GetModelMetadata(
+        self,
+        request: get_model_metadata_pb2.GetModelMetadataRequest,
+        context: grpc.ServicerContext,
+    ) -> get_model_metadata_pb2.GetModelMetadataResponse:
         if not request.metadata_field:
             raise invalid("GetModelMetadataRequest must specify at least one metadata_field")
         for field in request.metadata_field:
@@ -77,7 +84,9 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
         self._versions = versions
 
     @_answers
-    def GetModelStatus(self, request, context):
+    def GetModelStatus(
+        self, request: get_model_status_pb2.GetModelStatusRequest, context: grpc.ServicerContext
+    ) -> get_model_status_pb2.GetModelStatusResponse:
         spec = request.model_spec
         known = self._versions.statuses if spec.name == self._versions.name else []
         if spec.HasField("version"):

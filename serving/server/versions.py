@@ -12,13 +12,33 @@ import logging
 import pathlib
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Protocol
 
 import grpc
 
 from facemodel.saved_model.versions import SAVED_MODEL, find_versions, is_version
 from serving.server.status import ServingError, State, VersionStatus, from_error, invalid
 
-log = logging.getLogger(__name__)
+if TYPE_CHECKING:  # these load TensorFlow
+    from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
+    from tensorflow_serving.apis.model_pb2 import ModelSpec
+    from tensorflow_serving.apis.predict_pb2 import PredictRequest, PredictResponse
+
+_log = logging.getLogger(__name__)
+
+
+class ServedModel(Protocol):
+    """A version in memory; loaded_model.LoadedModel is one."""
+
+    @property
+    def signatures(self) -> Mapping[str, SignatureDef]:
+        """The graph's signatures by name."""
+
+    def predict(self, request: PredictRequest, *, seconds: float | None = None) -> PredictResponse:
+        """Answers a request; gives up after so many seconds, never if None."""
+
+    def close(self) -> None:
+        """Frees what it holds."""
 
 
 def served_versions(folder: pathlib.Path) -> dict[int, pathlib.Path]:
@@ -53,7 +73,7 @@ def _fingerprint(folder: pathlib.Path) -> frozenset:
 class _Live:
     """A loaded version and how many requests are using it."""
 
-    model: object
+    model: ServedModel
     users: int = 0
     retired: bool = False
 
@@ -62,18 +82,17 @@ class Versions:
     """Keeps the right versions of one model loaded.
 
     Args:
-      name: of the model, for messages.
-      folder: of its versions.
-      load: makes a model, which has close(), from a version's folder; any exception of it means
-        that the version is broken.
-      labels: version numbers by label.
+      name: Model name, for messages.
+      folder: Folder of its versions.
+      load: Makes a model from a version's folder; any exception means a broken version.
+      labels: Version numbers by label.
     """
 
     def __init__(
         self,
         name: str,
         folder: pathlib.Path,
-        load: Callable[[pathlib.Path], object],
+        load: Callable[[pathlib.Path], ServedModel],
         *,
         labels: Mapping[str, int] | None = None,
     ):
@@ -99,7 +118,7 @@ class Versions:
         try:
             found = served_versions(self.folder)
         except OSError as error:
-            log.warning("%s cannot be read: %s", self.folder, error.strerror or error)
+            _log.warning("%s cannot be read: %s", self.folder, error.strerror or error)
             return
         marks = {number: _fingerprint(path) for number, path in found.items()}
         ready = {
@@ -117,7 +136,7 @@ class Versions:
             self._unload_all_but(wanted | {newest})
 
     def _provide(self, number: int, ready: Mapping, marks: Mapping) -> bool:
-        """Loads a version unless it is loaded; tells whether it then is."""
+        """Loads a version unless it is loaded; returns whether it then is."""
         if number in self._live:
             return True
         if number not in ready or self._broken.get(number) == marks[number]:
@@ -129,12 +148,12 @@ class Versions:
             problem = from_error(error)
             self._broken[number] = marks[number]
             self._set_status(VersionStatus(number, State.END, problem))
-            log.error("%s: not loaded: %s", ready[number], problem.message)
+            _log.error("%s: not loaded: %s", ready[number], problem.message)
             return False
         with self._lock:
             self._live[number] = _Live(model)
             self._statuses[number] = VersionStatus(number, State.AVAILABLE)
-        log.info("%s version %d is available", self.name, number)
+        _log.info("%s version %d is available", self.name, number)
         return True
 
     def _unload_all_but(self, wanted: set[int]) -> None:
@@ -151,16 +170,16 @@ class Versions:
     def _end(self, number: int, live: _Live) -> None:
         live.model.close()
         with self._lock:
-            if self._statuses[number].state is State.UNLOADING:  # not loaded anew meanwhile
+            if self._statuses[number].state is State.UNLOADING:  # not reloaded meanwhile
                 self._statuses[number] = VersionStatus(number, State.END)
-        log.info("%s version %d is unloaded", self.name, number)
+        _log.info("%s version %d is unloaded", self.name, number)
 
     def _set_status(self, status: VersionStatus) -> None:
         with self._lock:
             self._statuses[status.number] = status
 
     @contextlib.contextmanager
-    def use(self, spec) -> Iterator[tuple[int, object]]:
+    def use(self, spec: ModelSpec) -> Iterator[tuple[int, ServedModel]]:
         """Gives the version that a ModelSpec asks for and keeps it loaded in the meantime.
 
         Raises:
@@ -177,7 +196,7 @@ class Versions:
             if unused:
                 self._end(number, live)
 
-    def _take(self, spec) -> tuple[int, _Live]:
+    def _take(self, spec: ModelSpec) -> tuple[int, _Live]:
         if not spec.name:
             raise invalid("ModelSpec has no name specified.")
         choice = spec.WhichOneof("version_choice")
@@ -195,7 +214,7 @@ class Versions:
             live.users += 1
             return number, live
 
-    def _number(self, spec) -> int:
+    def _number(self, spec: ModelSpec) -> int:
         if spec.name != self.name or spec.version_label not in self._labels:
             raise invalid(f"Unrecognized servable version label: {spec.version_label}")
         return self._labels[spec.version_label]

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_data_validation as tfdv
 from google.protobuf import text_format
-from pipeline_steps import artifact, records_of
+from pipeline_steps import GROUP, artifact, records_of
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx.types import artifact_utils, standard_artifacts
 
@@ -16,7 +16,7 @@ from components.record_schema import curated_schema
 from components.settings import SPLITS
 from facemodel.morphable.model import MorphableModel
 
-pytestmark = pytest.mark.e2e  # importing TFX alone takes longer than a fast test may
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group(GROUP)]
 
 
 def anomalies_of(examples, schema, folder):

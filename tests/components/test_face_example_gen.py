@@ -6,14 +6,14 @@ import subprocess
 import sys
 
 import pytest
-from pipeline_steps import records_of
+from pipeline_steps import GROUP, records_of
 from tfx.components.util import examples_utils
 from tfx.types import artifact_utils
 
 from components.deployment.inference import labels
 from components.settings import SPLITS
 
-pytestmark = pytest.mark.e2e  # importing TFX alone takes longer than a fast test may
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group(GROUP)]
 
 
 def test_splits_are_neighbouring_ranges_of_one_seed(examples):

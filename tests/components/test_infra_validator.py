@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from pipeline_steps import artifact, records_of
+from pipeline_steps import GROUP, artifact, records_of
 from tensorflow_serving.apis import predict_pb2
 from tfx.types import standard_artifacts
 
 from components import infra_validator
 from components.deployment.server_process import ServerBusy, ServerError
 
-pytestmark = pytest.mark.e2e  # importing TFX alone takes longer than a fast test may
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group(GROUP)]
 
 
 def test_a_model_that_no_server_takes_is_not_blessed(model, examples, tmp_path, monkeypatch):

@@ -6,14 +6,14 @@ import shutil
 import tempfile
 
 import pytest
-from pipeline_steps import artifact, baseline_of
+from pipeline_steps import GROUP, artifact, baseline_of
 from tfx.types import standard_artifacts
 
 from components import pusher
 from components.deployment import registry
 from facemodel.saved_model.metadata import METADATA
 
-pytestmark = pytest.mark.e2e  # importing TFX alone takes longer than a fast test may
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group(GROUP)]
 
 
 def push(model, folder, *, blessed=True, servable=True, compared_with):

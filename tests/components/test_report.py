@@ -5,7 +5,7 @@ import re
 
 import pytest
 from google.protobuf import json_format
-from pipeline_steps import DATA, TRAINER, artifact, baseline_of
+from pipeline_steps import DATA, GROUP, TRAINER, artifact, baseline_of
 from tfx.components.evaluator import executor as evaluator_executor
 from tfx.types import standard_artifacts
 
@@ -13,7 +13,7 @@ import components
 from components import face_metrics, report, verdict
 from components.settings import EvaluatorSettings, ReportSettings
 
-pytestmark = pytest.mark.e2e  # importing TFX alone takes longer than a fast test may
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group(GROUP)]
 
 
 def evaluated(model, examples, folder, **bounds):

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from apache_beam.testing.test_pipeline import TestPipeline
 from apache_beam.testing.util import assert_that, equal_to
-from pipeline_steps import records_of
+from pipeline_steps import GROUP, records_of
 
 from components import split_reconstruction
 from components.deployment.inference import ExportedModel, batches
 
-pytestmark = pytest.mark.e2e  # importing TFX alone takes longer than a fast test may
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group(GROUP)]
 
 
 def test_beam_and_the_function_reconstruct_the_same(model, examples, tmp_path):

@@ -11,7 +11,7 @@ import numpy as np
 import pipeline_steps
 import pytest
 import tensorflow as tf
-from pipeline_steps import DATA, TRAINER, arguments, coefficients, records_of, train
+from pipeline_steps import DATA, GROUP, TRAINER, arguments, coefficients, records_of, train
 
 from components import trainer
 from components.settings import DataSettings, TrainerSettings
@@ -20,7 +20,7 @@ from facemodel.network.checkpoints import checkpoint_steps
 from facemodel.network.weights import WeightsError
 from facemodel.saved_model.metadata import read_facts
 
-pytestmark = pytest.mark.e2e  # importing TFX alone takes longer than a fast test may
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group(GROUP)]
 HELPERS = pathlib.Path(pipeline_steps.__file__).parent.as_posix()
 
 

@@ -11,6 +11,9 @@ from components import last_blessed_model, trainer
 from components.deployment.inference import ExportedModel
 from components.settings import DataSettings, ExportSettings, TrainerSettings
 
+GROUP = "steps"
+"""Tests that share a trained model run in one process: it takes a minute to train."""
+
 DATA = DataSettings(face_model="tiny", train=20, eval=9, test=5, image_size=48, shard_samples=8)
 
 TRAINER = TrainerSettings(

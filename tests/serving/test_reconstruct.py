@@ -27,7 +27,7 @@ from serving import model_store, quality
 from serving.detection.window import cut_window
 from serving.images import read_photo
 from serving.output.description import describe
-from serving.reconstructor import Reconstructor, to_photo
+from serving.reconstructor import Reconstructor, project
 
 DEMO = pathlib.Path("docs/images/demo.jpg")
 SUFFIXES = ("obj", "ply", "glb", "json", "png")
@@ -63,7 +63,7 @@ def test_the_face_lands_where_it_is_in_the_photo(face):
     inner = list(INNER_51)
     distance = np.linalg.norm(face.landmarks_68_px[17:] - face.detection.landmarks[inner], axis=1)
     assert np.sqrt((distance**2).mean()) / face.scale < quality.POOR_FIT_MM
-    projected, _ = to_photo(face.landmarks_68_mm, face.rotation, face.scale, face.translation)
+    projected, _ = face.to_photo(face.landmarks_68_mm)
     np.testing.assert_allclose(projected, face.landmarks_68_px)
     np.testing.assert_allclose(face.rotation @ face.rotation.T, np.eye(3), atol=1e-5)
     assert abs(face.quality.yaw_deg) < 15 and abs(face.quality.pitch_deg) < 20
@@ -185,7 +185,7 @@ def test_vertices_behind_others_are_hidden(face):
     both = np.concatenate([face.vertices, far])
     triangles = np.concatenate([face.triangles, face.triangles + len(far)])
     normals = np.tile(mesh.vertex_normals(face.vertices, face.triangles), (2, 1))
-    pixels, depth = to_photo(both, np.eye(3), 1.0, np.array([150.0, 150.0]))
+    pixels, depth = project(both, np.eye(3), 1.0, np.array([150.0, 150.0]))
     seen = visible.visibility(pixels, depth, normals, triangles, size=(300, 300))
     front, behind = np.split(seen, 2)
     assert (front > 0).mean() > 0.5

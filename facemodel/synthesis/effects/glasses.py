@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from keras import ops
 
-from facemodel.backend import xla_step
+from facemodel.backend import Tensor, xla_step
 from facemodel.synthesis.distributions import Range
 from facemodel.synthesis.effects.overlays import FacePlacement, millimetres, present
 from facemodel.synthesis.recipes import SynthesisConfig
@@ -51,7 +51,7 @@ class Glasses(NamedTuple):
 
 
 def sample_glasses(config: SynthesisConfig, rng: RandomStreams) -> Glasses:
-    """Draws glasses; most have thin dark rims, and one in five are against the sun."""
+    """Samples glasses; most have thin dark rims, and one in five are against the sun."""
     extent = rng.uniform("glasses/size", (2,))
     against_sun = rng.uniform("glasses/dark") < _DARK_SHARE
     amount = rng.uniform("glasses/amount")
@@ -71,12 +71,12 @@ def sample_glasses(config: SynthesisConfig, rng: RandomStreams) -> Glasses:
 
 
 @xla_step(only=lambda image, glasses, place: glasses.present)
-def apply_glasses(image, glasses: Glasses, place: FacePlacement):
-    """Draws glasses in front of a picture [B, S, S, C]."""
+def apply_glasses(image, glasses: Glasses, place: FacePlacement) -> Tensor:
+    """Puts glasses in front of faces in images [B, S, S, C]."""
     x, y, half = _lens_plane(image.shape[1], place)
     wide, high = glasses.half_width[:, None, None], glasses.half_height[:, None, None]
     power, rim = glasses.squareness[:, None, None], glasses.rim[:, None, None]
-    from_lens = ops.abs(ops.abs(x) - half)
+    from_lens = ops.abs(ops.abs(x) - half)  # [B, S, S] mm, as all below but colours
     radius = ((from_lens / wide) ** power + (ops.abs(y + 3.0) / high) ** power + 1e-9) ** (
         1 / power
     )
@@ -135,7 +135,7 @@ def _off_temples(size: int, place: FacePlacement, outer):
         + place.scale[:, None] * flip * ops.einsum("bij,bj->bi", place.rotation, point)[:, :2]
         for point in points
     )
-    along = end - start
+    along = end - start  # [B, 2] px
     x = centres[None, None, :] - start[:, 0, None, None]
     y = centres[None, :, None] - start[:, 1, None, None]
     dx, dy = (along[:, k, None, None] for k in range(2))

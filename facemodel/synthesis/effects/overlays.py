@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from keras import ops
 
-from facemodel.backend import xla_step
+from facemodel.backend import Tensor, xla_step
 from facemodel.synthesis.distributions import Range
 from facemodel.synthesis.effects.smooth import desaturate, upsample_smooth
 from facemodel.synthesis.recipes import SynthesisConfig
@@ -41,7 +41,7 @@ class Hair(NamedTuple):
       slope: [B] of the edge; drop: [B] 1/mm, how it bends down to the sides.
       fringe: [B] mm, how uneven the edge is.
       colour: [B, 3] in [0, 1].
-      strands: [B, N, M] in [0, 1), stretched over the picture.
+      strands: [B, N, M] in [0, 1), stretched over the image.
     """
 
     present: Any
@@ -61,7 +61,7 @@ class Occluder(NamedTuple):
       centre: [B, 2] mm from the face's middle, x right, y up.
       radii: [B, 2] mm.
       colour: [B, 3] in [0, 1].
-      texture: [B, N, M] in [0, 1), stretched over the picture.
+      texture: [B, N, M] in [0, 1), stretched over the image.
     """
 
     present: Any
@@ -79,7 +79,7 @@ class Hand(NamedTuple):
       tips, roots: [B, 4, 2] mm from the face's middle, x right, y up.
       wrist: [B, 2] the same.
       brightness: [B] times the face's mean colour.
-      texture: [B, N, M] in [0, 1), stretched over the picture.
+      texture: [B, N, M] in [0, 1), stretched over the image.
     """
 
     present: Any
@@ -91,7 +91,7 @@ class Hand(NamedTuple):
 
 
 class FacePlacement(NamedTuple):
-    """Where a face is in the picture.
+    """Where a face is in the image.
 
     Attributes:
       middle: [B, 2] px, where its middle is.
@@ -106,13 +106,13 @@ class FacePlacement(NamedTuple):
     eyes: Any
 
 
-def present(rng: RandomStreams, name: str, fraction: float):
-    """[B] 1 for this share of pictures, else 0."""
+def present(rng: RandomStreams, name: str, fraction: float) -> Tensor:
+    """[B] 1 for this share of images, else 0."""
     return ops.cast(rng.uniform(name) < fraction, "float32")
 
 
 def sample_hair(config: SynthesisConfig, rng: RandomStreams) -> Hair:
-    """Draws hair, dark more often than blond."""
+    """Samples hair, dark more often than blond."""
     dark, blond = _HAIR_COLOURS
     shade = rng.uniform("hair/shade", (1,)) ** 2 + 0.1 * rng.uniform("hair/tint", (3,))
     return Hair(
@@ -127,7 +127,7 @@ def sample_hair(config: SynthesisConfig, rng: RandomStreams) -> Hair:
 
 
 def sample_occluder(config: SynthesisConfig, rng: RandomStreams) -> Occluder:
-    """Draws ellipses anywhere around the face."""
+    """Samples ellipses anywhere around the face."""
     return Occluder(
         present=present(rng, "occluder/present", config.occluder_fraction),
         centre=_OCCLUDER_CENTRE_MM.from_uniform(rng.uniform("occluder/centre", (2,))),
@@ -138,7 +138,7 @@ def sample_occluder(config: SynthesisConfig, rng: RandomStreams) -> Occluder:
 
 
 def sample_hand(config: SynthesisConfig, rng: RandomStreams) -> Hand:
-    """Draws hands that come from anywhere around the face."""
+    """Samples hands that come from anywhere around the face."""
     angle = 2 * np.pi * rng.uniform("hand/angle")
     outward = ops.stack([ops.cos(angle), ops.sin(angle)], -1)
     base = _HAND_DISTANCE_MM.from_uniform(rng.uniform("hand/distance", (1,))) * outward
@@ -159,7 +159,7 @@ def sample_hand(config: SynthesisConfig, rng: RandomStreams) -> Hand:
     )
 
 
-def millimetres(size: int, place: FacePlacement):
+def millimetres(size: int, place: FacePlacement) -> tuple[Tensor, Tensor]:
     """x right and y up in mm from the face's middle for pixels, [B, 1, S] and [B, S, 1]."""
     centres = np.arange(size, dtype=np.float32) + 0.5
     scale = place.scale[:, None, None]
@@ -168,7 +168,7 @@ def millimetres(size: int, place: FacePlacement):
 
 
 @xla_step
-def apply_hair(image, hair: Hair, place: FacePlacement):
+def apply_hair(image, hair: Hair, place: FacePlacement) -> Tensor:
     """Hair from the top of the head down to an uneven edge over forehead and cheeks."""
     x, y = millimetres(image.shape[1], place)
     strands = upsample_smooth(hair.strands[..., None], image.shape[1])
@@ -186,7 +186,7 @@ def apply_hair(image, hair: Hair, place: FacePlacement):
 
 
 @xla_step
-def apply_occluder(image, occluder: Occluder, place: FacePlacement):
+def apply_occluder(image, occluder: Occluder, place: FacePlacement) -> Tensor:
     """An ellipse with an uneven surface."""
     axes = millimetres(image.shape[1], place)
     x, y = (axis - occluder.centre[:, k, None, None] for k, axis in enumerate(axes))
@@ -199,13 +199,13 @@ def apply_occluder(image, occluder: Occluder, place: FacePlacement):
 
 
 @xla_step
-def mean_colour(image, mask):
+def mean_colour(image, mask) -> Tensor:
     """[B, C] of the pixels [B, S, S, C] on the mask [B, S, S]."""
     return ops.sum(image * mask[..., None], (1, 2)) / (ops.sum(mask, (1, 2))[:, None] + 1.0)
 
 
 @xla_step(only=lambda image, hand, skin, place: hand.present)
-def apply_hand(image, hand: Hand, skin, place: FacePlacement):
+def apply_hand(image, hand: Hand, skin, place: FacePlacement) -> Tensor:
     """A hand in the face's colour [B, C]: round fingers over the back of the hand."""
     bare, axes = image, millimetres(image.shape[1], place)
     skin = skin * hand.brightness[:, None]

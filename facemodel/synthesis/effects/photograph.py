@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from keras import ops
 
-from facemodel.backend import xla_step
+from facemodel.backend import Tensor, xla_step
 from facemodel.colour import luma
 from facemodel.synthesis.effects import glasses, overlays
 from facemodel.synthesis.effects.glasses import Glasses
@@ -103,13 +103,13 @@ def _sample_blotches(config: SynthesisConfig, rng: RandomStreams) -> tuple:
 def _sample_white(config: SynthesisConfig, rng: RandomStreams):
     """[B, 3] gains of a wrong white balance: warm to cold, green to magenta; luma stays."""
     strength = config.white_balance.from_uniform(rng.uniform("camera/white_strength", (1,)))
-    drawn = rng.normal("camera/white", (2,))
-    warm, green = drawn[:, 0], 0.4 * drawn[:, 1]
+    shift = rng.normal("camera/white", (2,))
+    warm, green = shift[:, 0], 0.4 * shift[:, 1]
     gains = ops.exp(strength * ops.stack([warm, green, -warm], -1))
     return gains / luma(gains)[..., None]
 
 
-def photograph(face, mask, effects: Effects, place: FacePlacement):
+def photograph(face, mask, effects: Effects, place: FacePlacement) -> Tensor:
     """Turns a rendered face into a photo.
 
     Args:
@@ -147,8 +147,8 @@ def _compose(face, mask, blotches, background):
     return ops.where(mask[..., None] > 0, face, _background(background, size))
 
 
-def _background(drawn, size: int):
-    colour, coarse, fine = drawn
+def _background(grids: tuple, size: int):
+    colour, coarse, fine = grids
     pattern = upsample_smooth(0.8 * desaturate(desaturate(coarse - 0.5)), size)
     pattern = pattern + upsample_smooth(0.28 * (fine - 0.5), size)
     return ops.clip(desaturate(colour)[:, None, None, :] + pattern, 0.0, 1.0)

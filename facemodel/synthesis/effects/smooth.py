@@ -1,4 +1,4 @@
-"""Smooth enlargement of coarse noise, and blur, for pictures [B, H, W, C] on any backend."""
+"""Smooth enlargement of coarse noise, and blur, for images [B, H, W, C] on any backend."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import functools
 import numpy as np
 from keras import ops
 
+from facemodel.backend import Tensor
 
-def upsample_smooth(grid, size: int):
+
+def upsample_smooth(grid, size: int) -> Tensor:
     """Enlarges noise [B, N, M, C] smoothly to [B, size, size, C], through its values."""
     cells, channels = grid.shape[1], grid.shape[3]
     rows, columns = (_stretch_matrix(count, size) for count in grid.shape[1:3])
@@ -29,7 +31,7 @@ def _stretch_matrix(cells: int, size: int) -> np.ndarray:
     return matrix
 
 
-def box_blur3(image):
+def box_blur3(image) -> Tensor:
     """Means of [B, H, W, C] over the 3 x 3 pixels around each; at borders over those there are."""
     _, height, width, channels = image.shape
     rows = ops.reshape(image, (-1, height, width * channels))
@@ -47,7 +49,7 @@ def _neighbours(size: int) -> np.ndarray:
     return counts
 
 
-def desaturate(colours):
+def desaturate(colours) -> Tensor:
     """Rooms and streets are greyer than random colours."""
     grey = ops.mean(colours, -1, keepdims=True)
     return grey + 0.4 * (colours - grey)

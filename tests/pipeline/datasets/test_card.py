@@ -114,7 +114,7 @@ def test_a_card_counts_what_is_there(folder):
     assert len(page.sources) == 1
 
 
-def test_cards_of_other_or_spoiled_folders_are_an_error(folder, tmp_path):
+def test_cards_of_other_or_corrupt_folders_are_an_error(folder, tmp_path):
     with pytest.raises(unfinished.DatasetError, match=r"holds no \.tfrecord file"):
         dataset_card.describe(tmp_path)
     copy = tmp_path / "copy"
@@ -124,7 +124,7 @@ def test_cards_of_other_or_spoiled_folders_are_an_error(folder, tmp_path):
     (evaluation,) = copy.glob("eval-*")
     kept = evaluation.read_bytes()
     evaluation.write_bytes(kept[:-3])
-    with pytest.raises(unfinished.DatasetError, match="spoiled"):
+    with pytest.raises(unfinished.DatasetError, match="corrupt"):
         dataset_card.describe(copy)
     evaluation.unlink()
     with pytest.raises(unfinished.DatasetError, match="says .* the files hold"):
