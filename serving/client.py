@@ -57,7 +57,7 @@ class RemoteModel:
       max_message_bytes: of requests and answers.
 
     Raises:
-      ServerError: if the server or the model isn't there.
+      RemoteModelError: if the server or the model isn't there.
       ValueError: if the address isn't HOST:PORT.
     """
 
@@ -103,10 +103,10 @@ class RemoteModel:
     def run(
         self, image: np.ndarray, landmarks: np.ndarray
     ) -> tuple[dict[str, np.ndarray], SavedFaceModel]:
-        """See reconstructor.FaceModel.
+        """See reconstructor.Predictor.
 
         Raises:
-          ServerError: if there is no answer in time, or not the expected one.
+          RemoteModelError: if there is no answer in time, or not the expected one.
         """
         inputs = {"image": image, "landmarks": landmarks}
         for _ in range(self._attempts):

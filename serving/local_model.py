@@ -38,7 +38,7 @@ class LocalModel:
     def run(
         self, image: np.ndarray, landmarks: np.ndarray
     ) -> tuple[dict[str, np.ndarray], SavedFaceModel]:
-        """See reconstructor.FaceModel."""
+        """See reconstructor.Predictor."""
         from facemodel.backend import without_grappler
 
         with without_grappler():
