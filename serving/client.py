@@ -50,11 +50,11 @@ class RemoteModel:
 
     Args:
       address: HOST:PORT.
-      name: of the model there.
-      label: of the version; the newest if None.
-      timeout_s: for one call with all its attempts.
-      attempts: how often a call is tried while the server is UNAVAILABLE; nothing else is retried.
-      max_message_bytes: of requests and answers.
+      name: Name of the model there.
+      label: Label of the version; the newest if None.
+      timeout_s: Deadline of one call with all its attempts, s.
+      attempts: Tries of a call while the server is UNAVAILABLE; nothing else is retried.
+      max_message_bytes: Limit of requests and answers.
 
     Raises:
       RemoteModelError: if the server or the model isn't there.

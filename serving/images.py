@@ -31,7 +31,7 @@ def read_photo(path: str | os.PathLike[str]) -> np.ndarray:
     picture is taken.
 
     Args:
-      path: of the file.
+      path: Image file.
 
     Returns:
       uint8 [H, W, 3] sRGB, upright.

@@ -19,7 +19,7 @@ class LocalModel:
     """Runs a SavedModel of this project.
 
     Args:
-      model_dir: its folder, or a folder of numbered versions; the default model if None.
+      model_dir: Its folder, or a folder of numbered versions; the default model if None.
 
     Raises:
       ModelStoreError: if there is none, or a damaged one.

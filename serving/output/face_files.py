@@ -44,9 +44,9 @@ def encode_face(
     Args:
       photo: uint8 [H, W, 3] sRGB.
       face: reconstructed from it.
-      name: of the face, in titles and inside the mesh files.
+      name: Name of the face, in titles and inside the mesh files.
       photo_name: the photo's file name, for the description.
-      formats: of the meshes, from mesh_io.FORMATS.
+      formats: Mesh formats, from mesh_io.FORMATS.
 
     Returns:
       Bytes by suffix (without dot): the formats, "json" and "png". Equal inputs, equal bytes.
@@ -63,7 +63,7 @@ def encode_face(
 
 
 def write_face(folder: pathlib.Path, name: str, files: dict[str, bytes]) -> None:
-    """Writes folder/name.suffix for each; each file appears under its name only when complete."""
+    """Writes folder/name.suffix for each, atomically."""
     for suffix, content in files.items():
         write_bytes(folder / f"{name}.{suffix}", content)
 
