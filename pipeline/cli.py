@@ -10,10 +10,13 @@ import importlib
 import inspect
 import os
 import sys
+import traceback
 from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
+
+from serving import quiet
 
 KERAS_BACKENDS = ("tensorflow", "jax")
 COMMANDS = {
@@ -57,7 +60,7 @@ def make_app() -> typer.Typer:
 def one_line_errors(command: Callable[..., Any]) -> Callable[..., Any]:
     """The same command, whose known errors are one line on standard error and an exit code.
 
-    The code is the error's exit_code, or 2.
+    The code is the error's exit_code, or 2. With -v the traceback comes before the line.
     """
 
     @functools.wraps(command)
@@ -67,6 +70,8 @@ def one_line_errors(command: Callable[..., Any]) -> Callable[..., Any]:
         except (typer.Exit, typer.Abort, BrokenPipeError):
             raise
         except (ValueError, OSError, RuntimeError) as error:
+            if quiet.notices_wanted():
+                traceback.print_exc()
             raise typer.Exit(_fail(error)) from None
 
     return run
@@ -113,8 +118,6 @@ def _options(
 def _set_notices(wanted: bool) -> None:
     """Shows what libraries write to standard error of their own accord, or holds it back."""
     import warnings
-
-    from serving import quiet
 
     if wanted:
         os.environ[quiet.LEVEL] = "0"

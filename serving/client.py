@@ -50,14 +50,14 @@ class RemoteModel:
 
     Args:
       address: HOST:PORT.
-      name: of the model there.
-      label: of the version; the newest if None.
-      timeout_s: for one call with all its attempts.
-      attempts: how often a call is tried while the server is UNAVAILABLE; nothing else is retried.
-      max_message_bytes: of requests and answers.
+      name: Name of the model there.
+      label: Label of the version; the newest if None.
+      timeout_s: Deadline of one call with all its attempts, s.
+      attempts: Tries of a call while the server is UNAVAILABLE; nothing else is retried.
+      max_message_bytes: Limit of requests and answers.
 
     Raises:
-      ServerError: if the server or the model isn't there.
+      RemoteModelError: if the server or the model isn't there.
       ValueError: if the address isn't HOST:PORT.
     """
 
@@ -103,10 +103,10 @@ class RemoteModel:
     def run(
         self, image: np.ndarray, landmarks: np.ndarray
     ) -> tuple[dict[str, np.ndarray], SavedFaceModel]:
-        """See reconstructor.FaceModel.
+        """See reconstructor.Predictor.
 
         Raises:
-          ServerError: if there is no answer in time, or not the expected one.
+          RemoteModelError: if there is no answer in time, or not the expected one.
         """
         inputs = {"image": image, "landmarks": landmarks}
         for _ in range(self._attempts):

@@ -40,7 +40,7 @@ def read_photo(path: str | os.PathLike[str]) -> np.ndarray:
     10, 12 or 14 bits only, these are its range.
 
     Args:
-      path: of the file.
+      path: Image file.
 
     Returns:
       uint8 [H, W, 3] sRGB, upright.

@@ -19,7 +19,7 @@ class LocalModel:
     """Runs a SavedModel of this project.
 
     Args:
-      model_dir: its folder, or a folder of numbered versions; the default model if None.
+      model_dir: Its folder, or a folder of numbered versions; the default model if None.
 
     Raises:
       ModelStoreError: if there is none, or a damaged one.
@@ -38,7 +38,7 @@ class LocalModel:
     def run(
         self, image: np.ndarray, landmarks: np.ndarray
     ) -> tuple[dict[str, np.ndarray], SavedFaceModel]:
-        """See reconstructor.FaceModel."""
+        """See reconstructor.Predictor."""
         from facemodel.backend import without_grappler
 
         with without_grappler():

@@ -25,7 +25,7 @@ class SavedFaceModel:
     """What is known about a SavedModel, from its assets.extra/ or from a server that has it.
 
     Attributes:
-      path: of the version's folder; None if a server has it.
+      path: Folder of the version; None if a server has it.
       facts: metadata.json.
       arrays: mean [V, 3] mm, triangles [T, 3], albedo_mean [V, 3], regions [V] and the iBUG points
         landmark_triangles [68], landmark_barycentric [68, 3]; from a folder also uv [V, 2],
@@ -41,7 +41,7 @@ def read_saved_model(path: str | os.PathLike[str]) -> SavedFaceModel:
     """Opens a SavedModel that facemodel.saved_model.export wrote.
 
     Args:
-      path: of a version's folder, or of a folder of numbered versions, of which the newest counts.
+      path: Folder of a version, or of numbered versions, of which the newest counts.
 
     Raises:
       ModelStoreError: if it is missing or not of this project.

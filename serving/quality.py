@@ -24,11 +24,11 @@ class Quality:
       pitch_deg: positive: it points down.
       roll_deg: positive: the head is turned counter-clockwise in the photo.
       face_px: longer side of the box around the landmarks.
-      detection_score: in [0, 1].
+      detection_score: Confidence of the detector in [0, 1].
       outside_fraction: share of the detected landmarks outside the photo or right at its border.
       landmark_residual_mm: RMS distance in the image, over the mesh's scale, between the inner
         landmarks that were detected and those of the mesh.
-      flags: of "extreme_pose", "small_face", "cut_by_border", "low_confidence", "poor_fit".
+      flags: Some of "extreme_pose", "small_face", "cut_by_border", "low_confidence", "poor_fit".
     """
 
     yaw_deg: float
@@ -57,7 +57,7 @@ def assess(
       scale: px/mm in the photo.
       detected_478: [478, 2] px in the photo.
       residual_px: [N, 2] detected minus projected inner landmarks.
-      score: of the detection, in [0, 1].
+      score: Confidence of the detector in [0, 1].
       photo_size: (height, width) px.
     """
     yaw, pitch, roll = np.degrees(euler_angles(rotation))

@@ -80,7 +80,7 @@ class Reconstruction:
       shading: uint8 [S, S] frontal shading of the result.
       mask: uint8 [S, S] 255 on the face.
       model: the SavedModel that was used.
-      milliseconds: that the SavedModel took for this face.
+      milliseconds: Time that the SavedModel took for this face.
     """
 
     coefficients: np.ndarray
@@ -120,10 +120,10 @@ class Reconstructor:
     """Turns photos into 3D faces with a SavedModel; loads once, then takes any number of photos.
 
     Args:
-      model_dir: a SavedModel of this project, or a folder of numbered versions; the default model,
+      model_dir: SavedModel of this project, or a folder of numbered versions; the default model,
         exported into the user's cache at first use, if None.
-      face_model: to be used in place of a model_dir.
-      detector: finds the faces; a FaceDetector of its own if None, which it closes.
+      face_model: Predictor to use in place of a model_dir.
+      detector: Face detector; one of its own if None, which it closes.
     """
 
     def __init__(
@@ -163,7 +163,7 @@ class Reconstructor:
 
         Args:
           image: uint8 [H, W, 3] sRGB, upright.
-          max_faces: only so many, the largest; None for all.
+          max_faces: Largest number of faces, the largest ones; None for all.
 
         Returns:
           One for each face, largest first; none is an empty list.

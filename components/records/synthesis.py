@@ -116,7 +116,7 @@ class Synthesizer:
         weakref.finalize(self, self._compiled.clear)  # also at exit, before TensorFlow goes
 
     def samples(self, batch: int) -> list[dict]:
-        """The samples of a batch that belong to the job, as examples.encode takes them."""
+        """The samples of a batch that belong to the job, as records.encode_record takes them."""
         from facemodel.synthesis.samples import aligned_indices, as_samples
         from facemodel.synthesis.streams import PhiloxStreams
 

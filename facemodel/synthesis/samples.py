@@ -50,7 +50,7 @@ def make_samples(
       render: Function that renders a scene in an image of config.image_size px.
 
     Returns:
-      One dict for each index, as facemodel.records.encode takes it.
+      One dict for each index, as facemodel.records.encode_record takes it.
     """
     rng = PhiloxStreams(seed, indices)
     columns = sample_columns(model, config, measured, rng, render=render)
@@ -100,7 +100,7 @@ def plan_streams(model: SceneModel, config: SynthesisConfig, measured: LandmarkN
 def as_samples(
     columns: dict[str, Any], *, seed: int, indices: Sequence[int], version: str
 ) -> list[dict[str, Any]]:
-    """Columns as one dict for each index, as facemodel.records.encode takes it."""
+    """Columns as one dict for each index, as facemodel.records.encode_record takes it."""
     arrays = {name: ops.convert_to_numpy(values) for name, values in columns.items()}
     if (quality := arrays.pop(_QUALITY, None)) is not None:
         arrays["image"] = [jpeg.jpeg_roundtrip(*each) for each in zip(arrays["image"], quality)]

@@ -70,7 +70,7 @@ class FaceDetector:
       min_score: detections below this confidence are dropped, in [0, 1].
       min_face_fraction: smallest face searched for, as a share of the photo's longer side. Halving
         it takes about four times as long; 0.1 and above searches no tiles.
-      min_face_px: and its smallest width in px.
+      min_face_px: Smallest width of a face, px.
       try_rotated: look for larger faces in the photo turned by quarter turns, too, where no
         upright one is certain.
     """

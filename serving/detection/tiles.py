@@ -146,9 +146,9 @@ def upright_crop(
 
     Args:
       image: uint8 [H, W, 3].
-      candidate: where.
+      candidate: Place of the face.
       margin: side of the square in sides of the candidate's box.
-      size: px, side of the result.
+      size: Side of the result, px.
 
     Returns:
       uint8 [size, size, 3] and the [2, 3] similarity image_from_crop.

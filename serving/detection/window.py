@@ -20,8 +20,8 @@ def cut_window(
 
     Args:
       image: uint8 [H, W, 3].
-      face: in it.
-      limit: px, longest side of the result.
+      face: Detected face in it.
+      limit: Longest side of the result, px.
 
     Returns:
       uint8 [h, w, 3], zoom [2] and corner [2] px: window = (photo - corner) * zoom.

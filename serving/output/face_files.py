@@ -34,9 +34,9 @@ def encode_face(
     Args:
       photo: uint8 [H, W, 3] sRGB.
       face: reconstructed from it.
-      name: of the face, in titles and inside the mesh files.
+      name: Name of the face, in titles and inside the mesh files.
       photo_facts: What the description says about the photo besides its size: its name at least.
-      formats: of the meshes, from mesh_io.FORMATS.
+      formats: Mesh formats, from mesh_io.FORMATS.
 
     Returns:
       Bytes by suffix (without dot): the formats, "json" and "png". Equal inputs, equal bytes.
@@ -53,6 +53,6 @@ def encode_face(
 
 
 def write_face(folder: pathlib.Path, name: str, files: dict[str, bytes]) -> None:
-    """Writes folder/name.suffix for each; each file appears under its name only when complete."""
+    """Writes folder/name.suffix for each, atomically."""
     for suffix, content in files.items():
         write_bytes(folder / f"{name}.{suffix}", content)

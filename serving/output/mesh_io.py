@@ -23,7 +23,7 @@ class FaceMesh:
       vertices: [V, 3] mm (x subject's left, y up, z to the viewer).
       triangles: [T, 3] counter-clockwise from outside.
       colours: uint8 [V, 3] sRGB.
-      name: of the object in the file.
+      name: Name of the object in the file.
     """
 
     vertices: np.ndarray
@@ -63,7 +63,7 @@ def encode_mesh(mesh: FaceMesh, file_format: str) -> bytes:
 
 
 def write_mesh(mesh: FaceMesh, path: str | os.PathLike[str]) -> None:
-    """Writes a mesh in the format of the path's suffix, complete or not at all."""
+    """Writes a mesh in the format of the path's suffix, atomically."""
     write_bytes(path, encode_mesh(mesh, pathlib.Path(path).suffix.lstrip(".").lower()))
 
 

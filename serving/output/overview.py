@@ -19,7 +19,7 @@ BACKDROP_TOP, BACKDROP_BOTTOM = (0.955, 0.950, 0.940), (0.825, 0.820, 0.815)
 
 
 def render_overview(photo: np.ndarray, face: Reconstruction, mesh: FaceMesh) -> np.ndarray:
-    """Draws the overview of one face.
+    """Renders the overview of one face.
 
     Args:
       photo: uint8 [H, W, 3] sRGB.
@@ -123,7 +123,7 @@ def _turned_panel(mesh: FaceMesh, yaw_deg: float) -> np.ndarray:
 
 
 def _centred(vertices, triangles, attributes, rotation):
-    """Draws a mesh in the middle of a panel, at the same size from every side."""
+    """Renders a mesh in the middle of a panel, at the same size from every side."""
     centre = (vertices.min(0) + vertices.max(0)) / 2
     scale = 0.80 * PANEL_HEIGHT / np.ptp(vertices, axis=0).max()
     shift = (rotation @ centre)[:2] * (scale, -scale)

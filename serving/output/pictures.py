@@ -1,4 +1,4 @@
-"""Draws meshes for people to look at: smooth edges, any background."""
+"""Renders meshes for people to look at: smooth edges, any background."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def render_attributes(
     width: int,
     supersample: int = SUPERSAMPLE,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draws attributes of vertices as the camera sees them.
+    """Renders attributes of vertices as the camera sees them.
 
     Args:
       vertices: [V, 3] mm, model space.

@@ -20,7 +20,7 @@ class LoadedModel:
     """A SavedModel in a session of its own, restored from its checkpoint and warmed up.
 
     Args:
-      path: of a version's folder.
+      path: Folder of a version.
 
     Raises:
       ServingError, tf.errors.OpError, OSError, ValueError: if it is missing, damaged or its warm-up
@@ -48,8 +48,8 @@ class LoadedModel:
         """Answers a request; of its model_spec only the signature counts.
 
         Args:
-          request: with the inputs of the signature.
-          seconds: after which to give up; None for never.
+          request: Inputs of the signature.
+          seconds: Timeout of the call; None for none.
 
         Returns:
           The outputs, and the signature's name in model_spec.

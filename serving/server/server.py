@@ -43,12 +43,12 @@ class ModelServer:
     """Serves one model until it is stopped.
 
     Args:
-      folder: of the model's versions, or of one version.
-      name: of the model.
-      port: 0 for a free one.
-      host: address to listen on.
-      labels: version numbers by label.
-      poll_seconds: between two looks for new versions.
+      folder: Folder of the model's versions, or of one version.
+      name: Model name.
+      port: Port to listen on; 0 for a free one.
+      host: Address to listen on.
+      labels: Version numbers by label.
+      poll_seconds: Interval between two looks for new versions.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class ModelServer:
         """Loads the newest version that works, then begins to listen; logs why others do not.
 
         Raises:
-          ServerStartError: if there is none, or the port cannot be had.
+          ServerStartError: if there is none, or the port is unavailable.
         """
         if not self._versions.folder.is_dir():
             raise ServerStartError(f"{self._versions.folder}: no such folder")
@@ -120,7 +120,7 @@ class ModelServer:
         """Takes no more requests, finishes those it has and unloads the model.
 
         Args:
-          seconds: after which unfinished requests are cancelled.
+          seconds: Time after which unfinished requests are cancelled.
         """
         self._stopping.set()
         if self._server and self._health:

@@ -15,8 +15,8 @@ class ServingError(Exception):
     """An answer other than OK.
 
     Attributes:
-      code: of gRPC, the one that TensorFlow Serving gives in the same case.
-      message: for the client.
+      code: Status code that TensorFlow Serving gives in the same case.
+      message: Text for the client.
     """
 
     def __init__(self, code: grpc.StatusCode, message: str):
@@ -52,8 +52,8 @@ class VersionStatus:
     """What is known of one version.
 
     Attributes:
-      number: of the version.
-      state: where it is on its way.
+      number: Version number.
+      state: Step of its life cycle.
       problem: why it could not be loaded, if that was so.
     """
 

@@ -28,8 +28,8 @@ def replay(
     """Sends a version's warm-up requests to it.
 
     Args:
-      path: of the version's folder.
-      predict: answers a request.
+      path: Folder of the version.
+      predict: Function that answers a request.
 
     Returns:
       How many there were; it is no error if there are none.

@@ -214,3 +214,12 @@ def test_users_without_a_home_have_a_cache(monkeypatch):
     assert cache_dir().name == f"facerelief-{os.getuid()}"
     monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
     assert cache_dir() == pathlib.Path("/somewhere/facerelief")
+
+
+def test_the_traceback_of_an_error_is_shown_on_request(tmp_path):
+    words = ("dataset", "describe", str(tmp_path / "none"))
+    plain, verbose = (run_command(*options, *words) for options in ((), ("-v",)))
+    assert plain.returncode == verbose.returncode == 2
+    assert plain.stderr.startswith("error: ") and plain.stderr.count("\n") == 1
+    assert "Traceback (most recent call last)" in verbose.stderr
+    assert verbose.stderr.splitlines()[-1] == plain.stderr.rstrip()
