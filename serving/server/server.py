@@ -31,6 +31,9 @@ LOOPBACK = "127.0.0.1"
 POLL_SECONDS = 1.0
 DRAIN_SECONDS = 30.0
 WORKERS = 16
+WAKE_SECONDS = 0.5
+"""How often the main thread looks for a signal: one that the system gave to another thread does not
+wake it."""
 MAX_MESSAGE_BYTES = 2**31 - 1
 """As tensorflow_model_server."""
 
@@ -201,7 +204,8 @@ def serve(server: ModelServer, *, started: Callable[[], None] = lambda: None) ->
             server.start()
             if not asked_to_stop.is_set():
                 started()
-            asked_to_stop.wait()
+            while not asked_to_stop.wait(WAKE_SECONDS):
+                pass
             _log.info("stopping: requests that have begun are finished")
         finally:
             server.stop()
