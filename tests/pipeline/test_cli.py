@@ -217,7 +217,7 @@ def test_users_without_a_home_have_a_cache(monkeypatch):
 
 
 def test_the_traceback_of_an_error_is_shown_on_request(tmp_path):
-    words = ("dataset", "describe", str(tmp_path / "none"))
+    words = ("rollback", str(tmp_path / "none"))
     plain, verbose = (run_command(*options, *words) for options in ((), ("-v",)))
     assert plain.returncode == verbose.returncode == 2
     assert plain.stderr.startswith("error: ") and plain.stderr.count("\n") == 1

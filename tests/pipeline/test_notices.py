@@ -28,9 +28,15 @@ def stderr_of(*words):
 
 
 @pytest.mark.e2e
-def test_commands_write_no_notices_unless_they_are_wanted(tmp_path):
+def test_synthesis_writes_no_notices(tmp_path):
     assert stderr_of("evaluate", "--help") == ""
     assert stderr_of("synthesize", "-n", 8, "-o", tmp_path / "faces") == ""
+
+
+@pytest.mark.e2e
+@pytest.mark.slow
+def test_notices_are_written_when_they_are_wanted(tmp_path):
+    stderr_of("synthesize", "-n", 8, "-o", tmp_path / "faces")
     assert stderr_of("dataset", "describe", tmp_path / "faces") == ""
     assert "Unable to register cuFFT" in stderr_of("-v", "dataset", "describe", tmp_path / "faces")
 

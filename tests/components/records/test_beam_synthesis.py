@@ -265,6 +265,7 @@ def test_bad_requests_are_one_line_on_stderr(tmp_path):
     from pipeline import cli
 
     (tmp_path / "faces").mkdir()
+    (tmp_path / "faces" / "mine.txt").write_text("mine")
     configs = {
         "nose: unknown; there are": '{"nose": 1}',
         "image_size: should lie in": '{"image_size": -3}',
