@@ -18,7 +18,7 @@ def cache_dir() -> pathlib.Path:
 
     Users without a home folder have one of their own among the temporary files.
     """
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    base = os.path.expanduser(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
     if base.startswith("~"):
         return pathlib.Path(tempfile.gettempdir(), f"facerelief-{os.getuid()}")
     return pathlib.Path(base, "facerelief")

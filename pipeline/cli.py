@@ -79,7 +79,7 @@ def one_line_errors(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def _fail(error: Exception) -> int:
     """Prints an error; returns the exit code."""
-    typer.echo(f"error: {error}", err=True)
+    typer.echo(f"error: {' '.join(str(error).split())}", err=True)
     return int(getattr(error, "exit_code", 2))
 
 
@@ -119,7 +119,7 @@ def _set_notices(wanted: bool) -> None:
     """Shows what libraries write to standard error of their own accord, or holds it back."""
     import warnings
 
-    if wanted:
+    if wanted or quiet.notices_wanted():
         os.environ[quiet.LEVEL] = "0"
     else:
         os.environ.setdefault(quiet.LEVEL, "1")
@@ -144,7 +144,7 @@ def prepare_keras() -> None:
     """
     from facemodel.files import cache_dir
 
-    backend = os.environ.setdefault("KERAS_BACKEND", KERAS_BACKENDS[0])
+    backend = os.environ["KERAS_BACKEND"] = os.environ.get("KERAS_BACKEND") or KERAS_BACKENDS[0]
     if backend not in KERAS_BACKENDS:
         known = " or ".join(KERAS_BACKENDS)
         raise ValueError(f"KERAS_BACKEND: should be {known}, got {backend!r}")

@@ -27,6 +27,12 @@ HIGHEST_LIGHT = 16.0
 """The brightest value of a picture in floats whose white is 1."""
 
 
+UNREADABLE = (
+    OSError, SyntaxError, ValueError, EOFError, RuntimeError, struct.error, zlib.error, cv2.error,
+)  # fmt: skip
+"""What decoders raise at damaged files."""
+
+
 class ImageError(ValueError):
     """A photo that cannot be used; one line that begins with its name."""
 
@@ -64,7 +70,7 @@ def read_photo(path: str | os.PathLike[str]) -> np.ndarray:
         raise ImageError(
             f"{path}: larger than the {MAX_MEGAPIXELS} megapixels that are read"
         ) from None
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error) as error:
+    except UNREADABLE as error:
         if isinstance(error, ImageError):
             raise
         raise ImageError(f"{path}: {_reason(error)}") from error
@@ -74,6 +80,14 @@ def _reason(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"cannot be read ({error.strerror})"
     return f"damaged image ({' '.join(str(error).split())})"
+
+
+def check_file(path: pathlib.Path) -> None:
+    """Raises ImageError unless a path is that of a file with something in it."""
+    try:
+        _check_file(path.stat(), path)
+    except OSError as error:
+        raise ImageError(f"{path}: {_reason(error)}") from error
 
 
 def _check_file(status: os.stat_result, path: pathlib.Path) -> None:
@@ -115,7 +129,8 @@ def _to_rgb(picture: Image.Image) -> np.ndarray:
     if picture.mode.startswith("I"):
         return _grey(_to_uint8(np.asarray(picture)))
     if picture.mode == "F":
-        return _grey(_to_uint8(np.nan_to_num(np.asarray(picture, np.float64))))
+        values = np.asarray(picture, np.float64)
+        return _grey(_to_uint8(np.nan_to_num(values, posinf=_largest(values))))
     profile = picture.info.get("icc_profile")
     if picture.has_transparency_data:
         picture = picture.convert("RGBA")
@@ -144,13 +159,17 @@ def _grey(values: np.ndarray) -> np.ndarray:
     return np.repeat(values[..., None], 3, -1)
 
 
+def _largest(values: np.ndarray) -> float:
+    return float(values.max(initial=0, where=np.isfinite(values)))
+
+
 def _to_uint8(values: np.ndarray) -> np.ndarray:
     """Values of any range -> uint8 of the same shape.
 
     The range is the smallest usual one that holds all values: of floats [0, 1] even if some values
     go beyond it (highlights), else that of 8, 10, 12, 14 or 16 bits.
     """
-    largest = float(values.max(initial=0))
+    largest = _largest(values)
     if values.dtype.kind == "f" and largest <= HIGHEST_LIGHT:
         top = 1.0
     else:

@@ -38,7 +38,10 @@ def filter_notices() -> None:
     Python's sys.stderr stays the terminal or file that it was. The filter is a process, which
     still passes on the last words of one that crashes; it ends after all that write to it.
     """
-    kept = os.dup(2)
+    try:
+        kept = os.dup(2)
+    except OSError:  # closed by the caller: nothing is shown anyway
+        return
     command = [sys.executable, "-IS", __file__]
     filtering = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=kept, start_new_session=True, bufsize=0
@@ -62,7 +65,7 @@ def without_notices() -> Iterator[None]:
     Works on the file descriptor, because native code does not know sys.stderr; so it holds back
     what other threads write, too, until the end of the block.
     """
-    if notices_wanted():
+    if notices_wanted() or sys.stderr is None:
         yield
         return
     sys.stderr.flush()
@@ -84,7 +87,9 @@ def without_notices() -> Iterator[None]:
 def _pass_on() -> None:
     for line in sys.stdin.buffer:
         if not _NOTICES.search(line):
-            os.write(1, line)
+            with contextlib.suppress(OSError):  # go on reading, or those who write would be stopped
+                sys.stdout.buffer.write(line)
+                sys.stdout.buffer.flush()
 
 
 if __name__ == "__main__":

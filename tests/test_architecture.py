@@ -110,7 +110,8 @@ def climbs(path, source):
     """What a module of facemodel imports from its own floor or from above."""
     room = path.removesuffix(".py").split("/")[1]
     known = {name for rooms in FLOORS for name in rooms}
-    names = [name.split(".") for name in modules_imported(source) if name.startswith("facemodel.")]
+    imported = modules_imported(source, path.rpartition("/")[0].replace("/", "."))
+    names = [name.split(".") for name in imported if name.startswith("facemodel.")]
     others = {parts[1] for parts in names if parts[1] in known} - {room}
     floor = floor_of(room)
     return sorted(name for name in others if floor_of(name) >= max(floor, 1))
@@ -124,7 +125,7 @@ def import_graph(sources):
     """
     graph = {}
     for name, source in sources.items():
-        names = modules_imported(source)
+        names = modules_imported(source, name.rpartition(".")[0])
         whole = {wanted if wanted in sources else wanted.rpartition(".")[0] for wanted in names}
         graph[name] = {wanted for wanted in whole if wanted in sources} - {name}
     return graph

@@ -73,11 +73,11 @@ def loopback_only(pipeline: beam.Pipeline | None = None) -> Iterator[None]:
     """
     import grpc
 
+    spare_loopback_from_proxies()
     options = pipeline.options.view_as(PortableOptions) if pipeline is not None else None
     if options and options.environment_type == "LOOPBACK":
         yield
         return
-    spare_loopback_from_proxies()
     make, folder = grpc.server, tempfile.tempdir
 
     def server(*args, **options):

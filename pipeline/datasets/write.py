@@ -106,7 +106,11 @@ def _synthesize(target: Plan, shards: list[Shard]) -> dict[str, int]:
         raise DatasetError(f"Beam does not take {' '.join(target.beam_args)}") from error
     except Exception as error:
         # Beam puts its own words around what happened, and in other processes a whole traceback.
-        reason = str(error).strip().splitlines()[-1].split(" [while running")[0]
+        reason = (
+            (str(error).strip() or type(error).__name__)
+            .splitlines()[-1]
+            .split(" [while running")[0]
+        )
         where = "; the runner's own logs say more" if target.beam_args else ""
         raise DatasetError(f"stopped while drawing: {reason}{where}") from error
 

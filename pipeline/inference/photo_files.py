@@ -95,13 +95,29 @@ def find_photos(
             photos = [Photo(path, pathlib.PurePath(path.name))]
         for photo in photos:
             found.setdefault(_real(photo.path), photo)
-    return list(found.values())
+    return _apart(list(found.values()))
+
+
+def _apart(photos: list[Photo]) -> list[Photo]:
+    """The same photos; those of equal places get theirs from where they really are."""
+    counts = collections.Counter(photo.place for photo in photos)
+    real = {photo: _real(photo.path) for photo in photos if counts[photo.place] > 1}
+    if not real:
+        return photos
+    common = os.path.commonpath([path.parent for path in real.values()])
+    return [
+        photo._replace(place=real[photo].relative_to(common)) if photo in real else photo
+        for photo in photos
+    ]
 
 
 def passed_over(folder: pathlib.Path) -> dict[str, int]:
     """How many pictures of each kind in NOT_READ a folder and its subfolders hold, by suffix."""
-    names = (name for _, _, files in os.walk(folder) for name in files if name[0] != ".")
-    counts = collections.Counter(pathlib.PurePath(name).suffix.lower() for name in names)
+    counts: collections.Counter[str] = collections.Counter()
+    for _, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        visible = (name for name in files if not name.startswith("."))
+        counts.update(pathlib.PurePath(name).suffix.lower() for name in visible)
     return {suffix: counts[suffix] for suffix in sorted(NOT_READ & counts.keys())}
 
 

@@ -18,8 +18,8 @@ from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
 
 from pipeline.inference.photo_files import Photo, find_photos, passed_over
 from pipeline.inference.results import Claim, claim_name
-from serving.images import ImageError, read_photo
-from serving.output.description import describes_face
+from serving.images import ImageError, check_file, read_photo
+from serving.output.description import describes_face, model_facts
 from serving.quiet import without_notices
 
 MESH_FORMATS = ("obj", "ply", "glb")
@@ -72,7 +72,8 @@ def run(
         console.print(f"error: {line}", markup=False)
     for line in map(_passed_over, filter(os.path.isdir, inputs)):
         console.print(line, end="", markup=False)
-    job = _Job(output, overwrite, max_faces, tuple(formats), console)
+    facts = functools.cache(lambda: None if server else _local_facts(model))
+    job = _Job(output, overwrite, max_faces, tuple(formats), console, facts)
     failed = job.run(photos, lambda: _start(model, server, server_model))
     _remove_empty(made)
     return len(missing) + failed
@@ -90,6 +91,14 @@ def _passed_over(folder: pathlib.Path) -> str:
     counts = passed_over(folder)
     kinds = ", ".join(f"{number} {suffix}" for suffix, number in counts.items())
     return f"note: {folder}: passed over, as such files are not read: {kinds}\n" if counts else ""
+
+
+def _local_facts(model: pathlib.Path | None) -> dict[str, object]:
+    """What descriptions say about a SavedModel; the default one is exported if it is not yet."""
+    from serving.model_store import default_model_dir, read_saved_model
+
+    with without_notices():
+        return model_facts(read_saved_model(model or default_model_dir()).facts)
 
 
 def _check_formats(formats: Sequence[str]) -> None:
@@ -137,9 +146,9 @@ def _remove_empty(folders: Iterable[pathlib.Path]) -> None:
 class _Job:
     """One run of the command over a list of photos."""
 
-    def __init__(self, output, overwrite, max_faces, formats, console):
+    def __init__(self, output, overwrite, max_faces, formats, console, model):
         self._output, self._overwrite, self._max_faces = output, overwrite, max_faces
-        self._formats, self._console = formats, console
+        self._formats, self._console, self._model = formats, console, model
         self._suffixes = (*formats, "json", "png")
 
     def run(self, photos: list[Photo], start: Callable) -> int:
@@ -173,12 +182,14 @@ class _Job:
 
     def _one(self, started: Callable, photo: Photo, tally: _Tally) -> None:
         """All faces of one photo. Nothing is written unless all were made."""
+        check_file(photo.path)
         with claim_name(
             self._output,
             photo,
             suffixes=self._suffixes,
             max_faces=self._max_faces,
             overwrite=self._overwrite,
+            model=self._model,
         ) as claim:
             if claim.finished:
                 tally.finished += 1
@@ -208,7 +219,8 @@ class _Job:
         for name, files in made.items():
             new = {end: data for end, data in files.items() if f"{name}.{end}" not in claim.kept}
             write_face(self._output, name, new)
-        self._remove_earlier(claim.name, len(found))
+        if self._overwrite:
+            self._remove_earlier(claim.name, len(found))
 
     def _remove_earlier(self, name: str, found: int) -> None:
         """Removes what --overwrite would leave of an earlier run that found more faces."""

@@ -5,16 +5,20 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import fcntl
+import hashlib
 import itertools
 import os
 import pathlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import IO
 
 from facemodel.files import file_digest
 from pipeline.inference.photo_files import Photo
-from serving.output.description import read_photo_facts
+from serving.output.description import read_description
+
+LONGEST_NAME = 150
+"""Bytes; names of files may have 255, with what is added to these. Longer ones become a digest."""
 
 
 class ResultError(ValueError):
@@ -29,7 +33,7 @@ class Claim:
       name: First part of the names of all files.
       source: What the descriptions say about the photo's file: place and digest.
       finished: Number of faces whose files are all there from an earlier run; 0 if any is missing.
-      kept: Names of the files of this very photo that an earlier run wrote and that stay.
+      kept: Names of meshes and pictures of this very photo that an earlier run wrote, which stay.
     """
 
     name: str
@@ -46,6 +50,7 @@ def claim_name(
     suffixes: Sequence[str],
     max_faces: int | None,
     overwrite: bool,
+    model: Callable[[], Mapping[str, object] | None],
 ) -> Iterator[Claim]:
     """Gives a photo a name in the folder, and keeps other runs from it while the body works.
 
@@ -58,6 +63,7 @@ def claim_name(
       suffixes: Of the files that are wanted for each face.
       max_faces: How many faces were asked for; None for all.
       overwrite: Whether files that exist may be replaced.
+      model: Returns what descriptions say about the model in use; None if that is not known.
 
     Raises:
       ResultError: if another run is at work on it, or files exist that are not of this photo as it
@@ -66,31 +72,49 @@ def claim_name(
     source = {"path": photo.place.as_posix(), "sha256": file_digest(photo.path)}
     for name in _candidates(photo):
         with _locked(folder / f".{name}.claim", source["path"]) as holder:
-            owner = read_photo_facts(folder / f"{name}_0.json")
-            taken = holder or (owner.get("path", owner["name"]) if owner else source["path"])
+            description = read_description(folder / f"{name}_0.json")
+            owner = description["photo"] if description else {}
+            taken = holder or owner.get("path", owner.get("name", source["path"]))
             if taken != source["path"]:
                 continue
             if holder:
                 raise ResultError(f"{photo.path}: another run is making {folder / name}_*")
             existing = _existing(folder, name, suffixes)
-            if overwrite or not existing:
-                yield Claim(name, source)
-            elif owner and owner.get("sha256") == source["sha256"]:
-                whole = owner.get("max_faces") == max_faces
-                faces = owner["faces"] if whole else 0
-                wanted = {f"{name}_{k}.{end}" for k in range(faces) for end in suffixes}
-                yield Claim(name, source, faces if wanted <= existing else 0, frozenset(existing))
-            else:
-                raise ResultError(
-                    f"{photo.path}: {folder / min(existing)} exists already, of another photo or "
-                    "of this one before it changed; --overwrite replaces such files"
-                )
+            if existing and not overwrite:
+                _check_same(photo, folder / min(existing), source, description, model)
+            kept = frozenset() if overwrite else frozenset(existing)
+            faces = owner["faces"] if kept and owner["max_faces"] == max_faces else 0
+            wanted = {f"{name}_{k}.{end}" for k in range(faces) for end in suffixes}
+            finished = faces if wanted <= kept else 0
+            kept = frozenset(file for file in kept if not file.endswith(".json"))
+            yield Claim(name, source, finished, kept)
             return
+
+
+def _check_same(
+    photo: Photo,
+    file: pathlib.Path,
+    source: Mapping[str, str],
+    description: Mapping | None,
+    model: Callable[[], Mapping[str, object] | None],
+) -> None:
+    """Raises ResultError unless files that exist were made of this photo by this model."""
+    if not description or description["photo"].get("sha256") != source["sha256"]:
+        reason = "of another photo or of this one before it changed"
+    elif (known := model()) and known != description["model"]:
+        reason = "made by another model"
+    else:
+        return
+    raise ResultError(
+        f"{photo.path}: {file} exists already, {reason}; --overwrite replaces such files"
+    )
 
 
 def _candidates(photo: Photo) -> Iterator[str]:
     """Names for a photo, the shortest first; the same ones whatever other photos there are."""
     stem = "_".join(photo.place.with_suffix("").parts)
+    if len(os.fsencode(stem)) > LONGEST_NAME:
+        stem = hashlib.sha256(os.fsencode(stem)).hexdigest()[:32]
     suffix = photo.path.suffix.lstrip(".").lower()
     parent = pathlib.Path(os.path.realpath(photo.path)).parent.name
     yield from (stem, f"{stem}_{suffix}", f"{parent}_{stem}_{suffix}")

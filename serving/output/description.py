@@ -28,17 +28,22 @@ MODEL_FACTS = (
 
 def describes_face(path: pathlib.Path) -> bool:
     """Whether a file is the description of a face that write_face wrote."""
-    return read_photo_facts(path) is not None
+    return read_description(path) is not None
 
 
-def read_photo_facts(path: pathlib.Path) -> dict | None:
-    """What a face's description says about its photo; None if the file is none or is missing."""
+def read_description(path: pathlib.Path) -> dict | None:
+    """A face's description; None if the file is none or is missing."""
     try:
         description = json.loads(path.read_bytes())
         known = description["format"] == FORMAT_NAME and "name" in description["photo"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return description["photo"] if known else None
+    return description if known else None
+
+
+def model_facts(facts: Mapping[str, object]) -> dict[str, object]:
+    """What a description says about the model, of what a SavedModel says about itself."""
+    return {key: facts[key] for key in MODEL_FACTS if key in facts}
 
 
 def describe(
@@ -52,7 +57,7 @@ def describe(
         "format": FORMAT_NAME,
         "photo": {**photo_facts, "width": int(width), "height": int(height)},
         "facerelief_version": facemodel.__version__,
-        "model": {key: facts[key] for key in MODEL_FACTS if key in facts},
+        "model": model_facts(facts),
         "units": {
             "vertices": "mm of an average head: one photo does not show absolute size",
             "files": {"obj": "mm", "ply": "mm", "glb": "m"},

@@ -7,6 +7,7 @@ clients of this server work with tensorflow_model_server unchanged, and the othe
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
 import logging
 import os
@@ -14,6 +15,7 @@ import pathlib
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent import futures
 from typing import TYPE_CHECKING
@@ -199,22 +201,29 @@ def serve(server: ModelServer, *, started: Callable[[], None] = lambda: None) ->
     Raises:
       ServerStartError: if it cannot start.
     """
-    with _signals() as asked_to_stop:
+    with _signals() as stop:
         try:
             server.start()
-            if not asked_to_stop.is_set():
+            if not stop.asked:
                 started()
-            while not asked_to_stop.wait(WAKE_SECONDS):
-                pass
+            while not stop.asked:
+                time.sleep(WAKE_SECONDS)
             _log.info("stopping: requests that have begun are finished")
         finally:
             server.stop()
 
 
+@dataclasses.dataclass
+class _Stop:
+    """Whether a signal has come. No threading.Event: its lock may be held when a handler runs."""
+
+    asked: bool = False
+
+
 @contextlib.contextmanager
-def _signals() -> Iterator[threading.Event]:
-    """An event that the first SIGTERM or SIGINT sets."""
-    event = threading.Event()
+def _signals() -> Iterator[_Stop]:
+    """Notes the first SIGTERM or SIGINT."""
+    noted = _Stop()
     numbers = (signal.SIGTERM, signal.SIGINT)
     before = {number: signal.getsignal(number) for number in numbers}
 
@@ -224,11 +233,11 @@ def _signals() -> Iterator[threading.Event]:
 
     def stop(*_) -> None:
         restore()
-        event.set()
+        noted.asked = True
 
     for number in numbers:
         signal.signal(number, stop)
     try:
-        yield event
+        yield noted
     finally:
         restore()

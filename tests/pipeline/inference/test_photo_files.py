@@ -5,7 +5,7 @@ import pathlib
 import pytest
 from PIL import Image
 
-from pipeline.inference.photo_files import find_photos
+from pipeline.inference.photo_files import find_photos, passed_over
 from serving.images import ImageError, read_photo
 
 
@@ -80,3 +80,25 @@ def test_files_named_themselves_are_always_taken_but_only_once(folder):
     found = find_photos([*named, folder, folder / "sub" / ".." / "b.jpg"], leave_out=folder / "out")
     assert [photo.path for photo in found[:3]] == named
     assert [photo.path.name for photo in found[3:]] == ["a.PNG", "c.webp"]
+
+
+def test_places_of_different_inputs_differ(tmp_path):
+    names = ("in/anna/1/img.jpg", "in/ben/1/img.jpg", "in/ben/1/other.jpg")
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    named = find_photos([tmp_path / name for name in names])
+    assert [str(photo.place) for photo in named] == ["anna/1/img.jpg", "ben/1/img.jpg", "other.jpg"]
+    folders = find_photos([tmp_path / "in/anna", tmp_path / "in/ben"])
+    assert [str(photo.place) for photo in folders] == [
+        "anna/1/img.jpg",
+        "ben/1/img.jpg",
+        "1/other.jpg",
+    ]
+
+
+def test_pictures_that_are_not_read_are_counted(tmp_path):
+    for name in ("a.dng", "b.DNG", "c.mov", "d.jpg", ".e.dng", ".cache/f.dng", "sub/g.svg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    assert passed_over(tmp_path) == {".dng": 2, ".mov": 1, ".svg": 1}

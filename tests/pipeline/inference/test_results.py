@@ -31,15 +31,25 @@ def photo(tmp_path):
     return make
 
 
-def claim(out, photo, *, overwrite=False, max_faces=None, suffixes=SUFFIXES):
-    return claim_name(out, photo, suffixes=suffixes, max_faces=max_faces, overwrite=overwrite)
+MODEL = {"model_name": "tiny"}
+
+
+def claim(out, photo, *, overwrite=False, max_faces=None, suffixes=SUFFIXES, model=MODEL):
+    return claim_name(
+        out,
+        photo,
+        suffixes=suffixes,
+        max_faces=max_faces,
+        overwrite=overwrite,
+        model=lambda: model,
+    )
 
 
 def finish(out, photo, *, faces=1, suffixes=SUFFIXES):
     """Writes results as the command does; returns their name."""
     with claim(out, photo, suffixes=suffixes) as claimed:
         facts = {"name": photo.path.name, **claimed.source, "faces": faces, "max_faces": None}
-        description = json.dumps({"format": "facerelief-face/1", "photo": facts})
+        description = json.dumps({"format": "facerelief-face/1", "photo": facts, "model": MODEL})
         for k in range(faces):
             for suffix in suffixes:
                 text = description if suffix == "json" else f"face {k}"
@@ -85,13 +95,14 @@ def test_what_is_missing_is_made_again_and_the_rest_is_kept(out, photo, lost):
     (out / lost).unlink()
     with claim(out, photo("a.jpg")) as claimed:
         assert claimed.finished == 0
-        assert claimed.kept == set(names(out)) - {lost, ".a.claim"}
+        expected = {"a_0.ply", "a_0.png", "a_1.ply", "a_1.png"}  # descriptions are written again
+        assert claimed.kept == expected - {lost}
 
 
 def test_other_formats_or_faces_are_not_finished(out, photo):
     finish(out, photo("a.jpg"))
     with claim(out, photo("a.jpg"), suffixes=("glb", "json", "png")) as claimed:
-        assert (claimed.finished, claimed.kept) == (0, {"a_0.json", "a_0.png"})
+        assert (claimed.finished, claimed.kept) == (0, {"a_0.png"})
     with claim(out, photo("a.jpg"), max_faces=1) as claimed:
         assert claimed.finished == 0
 
@@ -140,3 +151,24 @@ def test_a_claim_that_was_left_behind_is_no_claim(out, photo):
     with claim(out, photo("a.jpg")) as claimed:
         assert claimed.name == "a"
     assert names(out) == []
+
+
+def test_results_of_another_model_are_refused_unless_overwritten_or_unknown(out, photo):
+    finish(out, photo("a.jpg"))
+    other = {"model_name": "another"}
+    with (
+        pytest.raises(ResultError, match="exists already, made by another model"),
+        claim(out, photo("a.jpg"), model=other),
+    ):
+        pass
+    with claim(out, photo("a.jpg"), model=other, overwrite=True) as claimed:
+        assert claimed.finished == 0
+    with claim(out, photo("a.jpg"), model=None) as claimed:  # a server's, say
+        assert claimed.finished == 1
+
+
+def test_names_too_long_for_a_file_become_digests(out, photo):
+    long = "/".join(["folder" * 10] * 4)
+    name = finish(out, photo(f"{long}/a.jpg"))
+    assert len(name) == 32
+    assert finish(out, photo(f"{long}/b.jpg")) != name
