@@ -18,7 +18,14 @@ GOLDEN = pathlib.Path(__file__).parent / "golden"
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """With --dist loadgroup, tests of a file run in one process, or those that share a group."""
+    """With --dist loadgroup, tests of a file run in one process, or those that share a group.
+
+    Files with servers or whole commands come first: what is quick then fills the last seconds.
+    """
+    long = {
+        item.path for item in items if {"serving", "e2e"} & {m.name for m in item.iter_markers()}
+    }
+    items.sort(key=lambda item: item.path not in long)
     for item in items:
         if not item.get_closest_marker("xdist_group"):
             item.add_marker(pytest.mark.xdist_group(item.path.name))

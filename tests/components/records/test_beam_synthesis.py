@@ -295,7 +295,8 @@ def test_bad_requests_are_one_line_on_stderr(tmp_path):
 
 
 @pytest.mark.e2e
-@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
 def test_a_full_disk_is_one_line_and_leaves_nothing_finished(tmp_path, workers):
     """The limit on a file's size stands for the disk's end, in the middle of a shard."""
     limit = 500_000
