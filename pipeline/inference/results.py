@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
 import hashlib
 import itertools
 import os
@@ -15,6 +14,7 @@ from typing import IO
 
 from facemodel.files import file_digest
 from pipeline.inference.photo_files import Photo
+from pipeline.runs.places import try_to_hold
 from serving.output.description import read_description
 
 LONGEST_NAME = 150
@@ -141,10 +141,7 @@ def _locked(path: pathlib.Path, text: str) -> Iterator[str]:
 
 def _try_lock(file: IO[str]) -> bool:
     """Whether the file could be locked and has not been removed by its last holder since."""
-    with contextlib.suppress(BlockingIOError):
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return os.fstat(file.fileno()).st_nlink > 0
-    return False
+    return try_to_hold(file) and os.fstat(file.fileno()).st_nlink > 0
 
 
 def _existing(folder: pathlib.Path, name: str, suffixes: Sequence[str]) -> set[str]:
