@@ -8,23 +8,44 @@ shading.render_photo gives the same image in keras.ops.
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import inspect
 import math
+from collections.abc import Iterator
 
 import numpy as np
 import tensorflow as tf
-from tensorflow_graphics.geometry.representation.mesh import normals as mesh_normals
-from tensorflow_graphics.geometry.transformation import rotation_matrix_3d
-from tensorflow_graphics.math import spherical_harmonics
-from tensorflow_graphics.math.interpolation import weighted
-from tensorflow_graphics.rendering.camera import perspective
-from tensorflow_graphics.rendering.reflectance import lambertian, phong
 
 from facemodel.backend import Tensor
 from facemodel.camera import Pose
 from facemodel.morphable.geometry import Surface
 from facemodel.rendering import numpy_rasterizer
 from facemodel.rendering.shading import SHININESS, Light
+
+
+@contextlib.contextmanager
+def _frames_without_source() -> Iterator[None]:
+    """Lets inspect.stack() leave out the lines of source around each frame.
+
+    tensorflow-graphics asks it for the caller's module whenever one of its modules is imported, and
+    reading lines that it does not look at takes longer than all the rest of the import.
+    """
+    stack = inspect.stack
+    inspect.stack = functools.partial(stack, 0)
+    try:
+        yield
+    finally:
+        inspect.stack = stack
+
+
+with _frames_without_source():
+    from tensorflow_graphics.geometry.representation.mesh import normals as mesh_normals
+    from tensorflow_graphics.geometry.transformation import rotation_matrix_3d
+    from tensorflow_graphics.math import spherical_harmonics
+    from tensorflow_graphics.math.interpolation import weighted
+    from tensorflow_graphics.rendering.camera import perspective
+    from tensorflow_graphics.rendering.reflectance import lambertian, phong
 
 _CHUNK = 16_384
 """So many pixels are shaded at a time: XLA and tensorflow-graphics want to know how many."""
