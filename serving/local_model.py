@@ -12,11 +12,12 @@ from serving.model_store import (
     default_model_dir,
     read_saved_model,
 )
+from serving.native import OneCaller
 from serving.quiet import without_notices
 
 
 class LocalModel:
-    """Runs a SavedModel of this project.
+    """Runs a SavedModel of this project. Threads take turns; a forked process may not use it.
 
     Args:
       model_dir: Its folder, or a folder of numbered versions; the default model if None.
@@ -26,6 +27,7 @@ class LocalModel:
     """
 
     def __init__(self, model_dir: str | os.PathLike[str] | None = None):
+        self._turn = OneCaller("LocalModel")
         with without_notices():
             import tensorflow as tf
         self.model = read_saved_model(model_dir or default_model_dir())
@@ -41,6 +43,6 @@ class LocalModel:
         """See reconstructor.Predictor."""
         from facemodel.backend import without_grappler
 
-        with without_grappler():
+        with self._turn, without_grappler():
             outputs = self._run(image=image, landmarks=landmarks)
         return {name: value.numpy() for name, value in outputs.items()}, self.model

@@ -12,6 +12,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 
 LEVEL = "TF_CPP_MIN_LOG_LEVEL"
@@ -25,6 +26,8 @@ _NOTICES = re.compile(
     rb"failed call to cuInit|libcuda reported version|kernel reported version|"
     rb"(?:retrieving CUDA diagnostic|hostname:)"
 )
+
+_ONE_THREAD = threading.RLock()
 
 
 def notices_wanted() -> bool:
@@ -63,13 +66,13 @@ def without_notices() -> Iterator[None]:
     """Holds back what is written to standard error, then passes on all lines but known notices.
 
     Works on the file descriptor, because native code does not know sys.stderr; so it holds back
-    what other threads write, too, until the end of the block.
+    what other threads write, too, until the end of the block, and only one thread may do it.
     """
     if notices_wanted() or sys.stderr is None:
         yield
         return
-    sys.stderr.flush()
-    with tempfile.TemporaryFile() as held:
+    with _ONE_THREAD, tempfile.TemporaryFile() as held:
+        sys.stderr.flush()
         saved = os.dup(2)
         os.dup2(held.fileno(), 2)
         try:

@@ -119,6 +119,9 @@ class Reconstruction:
 class Reconstructor:
     """Turns photos into 3D faces with a SavedModel; loads once, then takes any number of photos.
 
+    Threads may share one: they take turns where native libraries run. Processes forked after it was
+    made may not (native.ForkError).
+
     Args:
       model_dir: SavedModel of this project, or a folder of numbered versions; the default model,
         exported into the user's cache at first use, if None.

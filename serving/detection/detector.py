@@ -15,6 +15,7 @@ import numpy as np
 from typing_extensions import Self
 
 from serving.detection import tiles
+from serving.native import OneCaller
 from serving.quiet import without_notices
 
 LANDMARK_COUNT = 478
@@ -65,6 +66,7 @@ class FaceDetector:
     """Finds faces and their landmarks; use it as a context manager, or call close().
 
     Works offline with the models that mediapipe ships; the same photo always gives the same answer.
+    Threads may share one: they take turns. A forked process may not (native.ForkError).
 
     Args:
       min_score: detections below this confidence are dropped, in [0, 1].
@@ -86,6 +88,7 @@ class FaceDetector:
         self._min_score = min_score
         self._min_face_fraction, self._min_face_px = min_face_fraction, min_face_px
         self._try_rotated = try_rotated
+        self._turn = OneCaller("FaceDetector")
         with contextlib.ExitStack() as stack, without_notices():
             self._detectors, self._mesh = _start(stack, min_score)
             self._stack = stack.pop_all()
@@ -111,10 +114,20 @@ class FaceDetector:
 
         Raises:
           ValueError: if image is not uint8 [H, W, 3] with at least one pixel.
+          ForkError: if this process was forked after the detector was made.
         """
         image = np.asarray(image)
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
             raise ValueError(f"expected uint8 [H, W, 3], got {image.dtype} {list(image.shape)}")
+        with self._turn:
+            faces = self._search(image)
+        return sorted(
+            tiles.without_doubles(faces, limit=SAME_FACE_IOU),
+            key=lambda face: (-face.size_px, face.box),
+        )
+
+    def _search(self, image: np.ndarray) -> list[DetectedFace]:
+        """Upright faces, and turned ones where none is certain; some may be found twice."""
         smallest = max(self._min_face_px, self._min_face_fraction * max(image.shape[:2]))
         faces = self._faces(image, smallest_face_px=smallest)
         if self._try_rotated and max((face.score for face in faces), default=0.0) < SURE_SCORE:
@@ -122,10 +135,7 @@ class FaceDetector:
                 turned = np.ascontiguousarray(np.rot90(image, quarter_turns))
                 found = self._faces(turned, smallest_face_px=np.inf)
                 faces += [_turn_back(face, image.shape, quarter_turns) for face in found]
-        return sorted(
-            tiles.without_doubles(faces, limit=SAME_FACE_IOU),
-            key=lambda face: (-face.size_px, face.box),
-        )
+        return faces
 
     def _faces(self, image: np.ndarray, *, smallest_face_px: float) -> list[DetectedFace]:
         """The upright faces; searches tiles only where they help to find faces of that size."""

@@ -6,6 +6,7 @@ import pathlib
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
@@ -101,6 +102,16 @@ def test_a_large_photo_gives_the_same_face_in_its_own_pixels(face, photo, recons
     result = reconstructor.reconstruct_face(large, detection)
     np.testing.assert_allclose(result.landmarks_68_px, 8 * face.landmarks_68_px, atol=4.0)
     assert np.linalg.norm(result.vertices - face.vertices, axis=1).mean() < 0.3
+
+
+def test_threads_share_a_reconstructor(face, photo, reconstructor):
+    """Each gets the face of its own photo, as one after the other does."""
+    photos = [photo, np.ascontiguousarray(photo[:, ::-1])]
+    alone = [face, *reconstructor.reconstruct(photos[1])]
+    with ThreadPoolExecutor(4) as threads:
+        results = list(threads.map(reconstructor.reconstruct, 3 * photos))
+    for (result,), expected in zip(results, 3 * alone):
+        np.testing.assert_allclose(result.coefficients, expected.coefficients, atol=1e-3)
 
 
 def test_a_face_cut_by_the_border_is_flagged(photo, reconstructor):
