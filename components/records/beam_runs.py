@@ -5,13 +5,17 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
+import shlex
 import signal
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PortableOptions
+from apache_beam.transforms.environments import SubprocessSDKEnvironment
 
 PROXY_EXEMPTIONS = ("no_grpc_proxy", "no_proxy")
 """What gRPC reads, the first that is set."""
@@ -55,7 +59,7 @@ def run_to_end(pipeline: beam.Pipeline) -> dict[str, int]:
 @contextlib.contextmanager
 def raise_on_lost_worker(pipeline: beam.Pipeline) -> Iterator[None]:
     """For a body that runs a pipeline: it is contained, and raises WorkerLost."""
-    with loopback_only(pipeline), _lost_workers_noticed():
+    with loopback_only(pipeline), interpreter_quoted(), _lost_workers_noticed():
         yield
 
 
@@ -101,6 +105,25 @@ def spare_loopback_from_proxies() -> None:
     os.environ[PROXY_EXEMPTIONS[0]] = ",".join([*names, *LOOPBACK])
 
 
+@contextlib.contextmanager
+def interpreter_quoted() -> Iterator[None]:
+    """Lets Beam start worker processes from a folder whose name has spaces or brackets.
+
+    It hands a shell the path of this interpreter as it is.
+    """
+    make = SubprocessSDKEnvironment.from_command_string
+
+    def from_command_string(command_string: str) -> SubprocessSDKEnvironment:
+        words = command_string.removeprefix(sys.executable)
+        return make(shlex.quote(sys.executable) + words)
+
+    SubprocessSDKEnvironment.from_command_string = from_command_string
+    try:
+        yield
+    finally:
+        SubprocessSDKEnvironment.from_command_string = make
+
+
 def _counters(result) -> dict[str, int]:
     try:
         counters = result.metrics().query()["counters"]
@@ -108,6 +131,17 @@ def _counters(result) -> dict[str, int]:
         _log.info("the runner has no metrics (%s)", error)
         return {}
     return {counter.key.metric.name: counter.committed for counter in counters}
+
+
+def _cause(message: str) -> str:
+    """Why a worker process ended, from what Beam says of its exit code; a shell adds 128."""
+    found = re.search(r"return code (-?\d+)", message)
+    code = int(found[1]) if found else None
+    if code in (-signal.SIGKILL, 128 + signal.SIGKILL):
+        return "a worker process was killed, perhaps for want of memory"
+    if code in (126, 127):
+        return f"a worker process could not be started: {sys.executable} does not run"
+    return f"a worker process was lost ({message})"
 
 
 @contextlib.contextmanager
@@ -130,7 +164,7 @@ def _lost_workers_noticed() -> Iterator[None]:
         signal.pthread_kill(threading.main_thread().ident, signal.SIGUSR1)
 
     def wake(number, frame) -> None:
-        raise WorkerLost(f"a worker process was lost, perhaps for want of memory ({lost[0]})")
+        raise WorkerLost(_cause(str(lost[0])))
 
     handler = signal.signal(signal.SIGUSR1, wake)
     threading.excepthook = notice
