@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
+import typer.core
 
 from serving import quiet
 
@@ -41,9 +42,26 @@ COMMANDS = {
 """Command name -> module, in the order of the help text."""
 
 
+class Commands(typer.core.TyperGroup):
+    """The subcommands; an empty word, as of a shell's variable that is not set, is an error.
+
+    As a path it would be the current folder.
+    """
+
+    def parse_args(self, ctx, args: list[str]) -> list[str]:
+        """As the base class does; exits with code 2 if a word or an option's value is empty."""
+        for before, word in zip(["", *args], args, strict=False):
+            option = word.startswith("--") and word.endswith("=")
+            if not word.strip() or option:
+                named = word.rstrip("=").strip() or (before if before.startswith("-") else "an argument")
+                raise typer.Exit(_fail(ValueError(f"{named}: should not be empty")))
+        return super().parse_args(ctx, args)
+
+
 def make_app() -> typer.Typer:
     """Puts the commands together."""
     app = typer.Typer(
+        cls=Commands,
         help="One photo in, a coloured 3D face out.",
         no_args_is_help=True,
         add_completion=False,

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from pipeline.runs.history import Run
 
 NAME = "facerelief"
+PATTERN_SIGNS = "*?[]"
 _OWN_PACKAGES = ("components", "facemodel", "pipeline", "serving")
 """What goes wrong there says so in one sentence; other errors are shown with their traceback."""
 
@@ -145,7 +146,12 @@ def _warm_up_xla() -> None:
 
 
 def _check_root(root: pathlib.Path) -> None:
-    """Raises RunError if the root, or the nearest folder above that exists, is no folder."""
+    """Raises RunError if the root, or the nearest folder above that exists, is no folder.
+
+    TFX reads what its steps have written by patterns, so the path may not be one.
+    """
+    if found := set(PATTERN_SIGNS) & set(str(root.resolve())):
+        raise RunError(f"{root}: TFX would take {' '.join(sorted(found))} for a pattern of names")
     existing = next(path for path in (root, *root.parents) if path.exists())
     if not existing.is_dir():
         raise RunError(f"{existing} is not a folder")

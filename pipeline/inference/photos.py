@@ -111,9 +111,6 @@ def _check_formats(formats: Sequence[str]) -> None:
 
 
 def _check_choice(model, server, server_model) -> None:
-    for option, value in (("--server", server), ("--server-model", server_model)):
-        if value is not None and not value.strip():
-            raise ReconstructionError(f"{option}: should not be empty")
     if server is not None and model is not None:
         raise ReconstructionError("--model and --server exclude each other")
     if server is None and server_model is not None:

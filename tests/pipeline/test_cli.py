@@ -223,3 +223,19 @@ def test_the_traceback_of_an_error_is_shown_on_request(tmp_path):
     assert plain.stderr.startswith("error: ") and plain.stderr.count("\n") == 1
     assert "Traceback (most recent call last)" in verbose.stderr
     assert verbose.stderr.splitlines()[-1] == plain.stderr.rstrip()
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["reconstruct", ""], "an argument"),
+        (["reconstruct", "photo.jpg", "-o", ""], "-o"),
+        (["reconstruct", "photo.jpg", "--server", " "], "--server"),
+        (["synthesize", "--out="], "--out"),
+        (["pipeline", "--root", ""], "--root"),
+        (["runs", ""], "an argument"),
+    ],
+)
+def test_empty_words_are_refused(words, named):
+    result = CliRunner().invoke(cli.make_app(), words)
+    assert (result.exit_code, result.stderr) == (2, f"error: {named}: should not be empty\n")

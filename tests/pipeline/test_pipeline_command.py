@@ -25,6 +25,14 @@ def test_a_root_that_cannot_be_a_folder_is_one_line(tmp_path, inner):
     assert file.read_text() == "mine"
 
 
+@pytest.mark.parametrize("name", ["runs [1]", "what?", "all*"])
+def test_a_root_that_tfx_would_take_for_a_pattern_is_refused(tmp_path, name):
+    result = CliRunner().invoke(cli.make_app(), ["pipeline", "--root", str(tmp_path / name)])
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"error: {tmp_path / name}: TFX would take ")
+    assert not any(tmp_path.iterdir())
+
+
 def start(*words):
     """The command in a process of its own, which Ctrl-C ends."""
     return subprocess.Popen(

@@ -354,15 +354,6 @@ def test_results_beside_the_photos_are_no_photos(run, tmp_path):
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == first
 
 
-@pytest.mark.parametrize("option", ["--server", "--server-model"])
-def test_empty_options_are_refused(run, tmp_path, option):
-    words = ["reconstruct", str(DEMO), "-o", str(tmp_path / "out"), option, ""]
-    result = CliRunner().invoke(make_app(), words, catch_exceptions=False)
-    assert result.exit_code == 2
-    assert error_lines(result) == [f"error: {option}: should not be empty"]
-    assert not (tmp_path / "out").exists()
-
-
 def test_command_refuses_a_folder_that_it_cannot_write(run, tmp_path, ordinary_user):
     result = run(DEMO, "-o", tmp_path / "out")
     assert result.exit_code == 2
