@@ -53,7 +53,9 @@ class Commands(typer.core.TyperGroup):
         for before, word in zip(["", *args], args, strict=False):
             option = word.startswith("--") and word.endswith("=")
             if not word.strip() or option:
-                named = word.rstrip("=").strip() or (before if before.startswith("-") else "an argument")
+                named = word.rstrip("=").strip() or (
+                    before if before.startswith("-") else "an argument"
+                )
                 raise typer.Exit(_fail(ValueError(f"{named}: should not be empty")))
         return super().parse_args(ctx, args)
 

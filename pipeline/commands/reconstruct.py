@@ -40,6 +40,15 @@ def command(
         int | None,
         typer.Option(min=1, metavar="N", help="Only the N largest faces of each photo."),
     ] = None,
+    min_face: Annotated[
+        float | None,
+        typer.Option(
+            min=8,
+            metavar="PX",
+            help="Width of the smallest face that is looked for; a 40th of the photo, and at least "
+            "24 px, if not given. Halving it takes about four times as long.",
+        ),
+    ] = None,
     formats: Annotated[
         str, typer.Option(metavar="LIST", help="Mesh files to write, separated by commas.")
     ] = "obj,ply,glb",
@@ -62,6 +71,7 @@ def command(
         server_model=server_model,
         overwrite=overwrite,
         max_faces=max_faces,
+        min_face_px=min_face,
         formats=[part.strip().lower() for part in formats.split(",") if part.strip()],
     )
     if failed:

@@ -42,6 +42,7 @@ def run(
     server_model: str | None = None,
     overwrite: bool = False,
     max_faces: int | None = None,
+    min_face_px: float | None = None,
     formats: Sequence[str] = MESH_FORMATS,
 ) -> int:
     """Reconstructs all faces of all photos and writes their files.
@@ -54,6 +55,7 @@ def run(
       server_model: name of the model there; "facerelief" if None.
       overwrite: replace files that exist.
       max_faces: Number of faces of each photo, the largest; None for all.
+      min_face_px: Width of the smallest face that is looked for; the detector's own if None.
       formats: File formats of the meshes.
 
     Returns:
@@ -74,7 +76,7 @@ def run(
         console.print(line, end="", markup=False)
     facts = functools.cache(lambda: None if server else _local_facts(model))
     job = _Job(output, overwrite, max_faces, tuple(formats), console, facts)
-    failed = job.run(photos, lambda: _start(model, server, server_model))
+    failed = job.run(photos, lambda: _start(model, server, server_model, min_face_px))
     _remove_empty(made)
     return len(missing) + failed
 
@@ -192,9 +194,14 @@ class _Job:
                 tally.finished += 1
                 return
             image = read_photo(photo.path)
-            found = started().reconstruct(image, max_faces=self._max_faces)
+            reconstructor = started()
+            found = reconstructor.reconstruct(image, max_faces=self._max_faces)
             if not found:
-                raise ReconstructionError(f"{photo.path}: no face found")
+                width = reconstructor.detector.smallest_face_px(image)
+                raise ReconstructionError(
+                    f"{photo.path}: no face found that is at least {width:.0f} px wide "
+                    "(--min-face looks for smaller ones)"
+                )
             self._write(photo, claim, image, found)
             tally.photos, tally.faces = tally.photos + 1, tally.faces + len(found)
 
@@ -240,17 +247,27 @@ class _Job:
 
 
 @contextlib.contextmanager
-def _start(model: pathlib.Path | None, server: str | None, server_model: str | None):
+def _start(
+    model: pathlib.Path | None,
+    server: str | None,
+    server_model: str | None,
+    min_face_px: float | None,
+):
     """Loads the SavedModel or calls the server, and loads the detector; once a photo needs them."""
     with contextlib.ExitStack() as stack:
         try:
             with without_notices():
                 from serving.client import DEFAULT_NAME, RemoteModel
+                from serving.detection.detector import FaceDetector
                 from serving.reconstructor import Reconstructor
 
+                limit = {"min_face_px": min_face_px, "min_face_fraction": 0.0}
+                detector = stack.enter_context(FaceDetector(**(limit if min_face_px else {})))
                 remote = server and RemoteModel(server, name=server_model or DEFAULT_NAME)
                 face_model = stack.enter_context(remote) if remote else None
-                reconstructor = stack.enter_context(Reconstructor(model, face_model=face_model))
+                reconstructor = stack.enter_context(
+                    Reconstructor(model, face_model=face_model, detector=detector)
+                )
         except (ValueError, ConnectionError) as error:
             raise _CannotStart(" ".join(str(error).split())) from error
         yield reconstructor

@@ -126,10 +126,13 @@ class FaceDetector:
             key=lambda face: (-face.size_px, face.box),
         )
 
+    def smallest_face_px(self, image: np.ndarray) -> float:
+        """The width of the smallest face that is looked for in a photo [H, W, 3], px."""
+        return max(self._min_face_px, self._min_face_fraction * max(image.shape[:2]))
+
     def _search(self, image: np.ndarray) -> list[DetectedFace]:
         """Upright faces, and turned ones where none is certain; some may be found twice."""
-        smallest = max(self._min_face_px, self._min_face_fraction * max(image.shape[:2]))
-        faces = self._faces(image, smallest_face_px=smallest)
+        faces = self._faces(image, smallest_face_px=self.smallest_face_px(image))
         if self._try_rotated and max((face.score for face in faces), default=0.0) < SURE_SCORE:
             for quarter_turns in (1, 2, 3):
                 turned = np.ascontiguousarray(np.rot90(image, quarter_turns))

@@ -280,6 +280,26 @@ def test_command_is_repeatable_and_overwrites_only_when_told(run, tmp_path):
     assert {name: (out / name).read_bytes() for name in names(out)} == expected
 
 
+@pytest.mark.slow
+def test_a_small_face_is_found_when_it_is_asked_for(run, photo, tmp_path):
+    """A face of 27 px in a wide photo, in which faces from 45 px on are looked for."""
+    crowd = np.full((500, 1800, 3), 90, np.uint8)
+    crowd[200:328, 900:1028] = cv2.resize(photo, (128, 128), interpolation=cv2.INTER_AREA)
+    Image.fromarray(crowd).save(tmp_path / "crowd.png")
+    without = run(tmp_path / "crowd.png", "-o", tmp_path / "out", "--formats", "ply")
+    assert error_lines(without) == [
+        f"error: {tmp_path / 'crowd.png'}: no face found that is at least 45 px wide "
+        "(--min-face looks for smaller ones)"
+    ]
+    found = run(
+        tmp_path / "crowd.png", "-o", tmp_path / "out", "--formats", "ply", "--min-face", "24"
+    )
+    assert found.exit_code == 0, found.stderr
+    described = json.loads((tmp_path / "out" / "crowd_0.json").read_text())
+    assert 20 < described["quality"]["face_px"] < 35
+    assert "small_face" in described["quality"]["flags"]
+
+
 def test_command_never_replaces_a_photo_by_a_result(run, tmp_path):
     Image.open(DEMO).save(tmp_path / "anna.png")
     Image.new("RGB", (300, 200), "teal").save(tmp_path / "anna_0.png")
@@ -320,7 +340,7 @@ def test_command_works_on_after_bad_files(run, folder):
         "empty.jpg": "the file is empty",
         "huge.png": "144 megapixels",
         "one_pixel.png": "1 x 1 px is too small",
-        "teal.png": "no face found",
+        "teal.png": "no face found that is at least 24 px wide",
         "text.jpg": "not an image",
         "truncated.jpg": "damaged image",
         "missing.jpg": "No such file",
