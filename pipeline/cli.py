@@ -99,7 +99,10 @@ def one_line_errors(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def _fail(error: Exception) -> int:
     """Prints an error; returns the exit code."""
-    typer.echo(f"error: {' '.join(str(error).split())}", err=True)
+    text = " ".join(str(error).split())
+    if isinstance(error, MemoryError):
+        text = f"not enough memory for this ({text or 'MemoryError'})"
+    typer.echo(f"error: {text}", err=True)
     return int(getattr(error, "exit_code", 2))
 
 
@@ -177,7 +180,12 @@ def main() -> None:
         prepare_keras()
     except ValueError as error:
         sys.exit(_fail(error))
-    make_app()(obj=_set_notices)
+    try:
+        make_app()(obj=_set_notices)
+    except MemoryError as error:
+        _fail(error)
+        sys.stderr.flush()
+        os._exit(2)  # TensorFlow's threads, which had no memory, would be waited for without end
 
 
 if __name__ == "__main__":

@@ -239,3 +239,22 @@ def test_the_traceback_of_an_error_is_shown_on_request(tmp_path):
 def test_empty_words_are_refused(words, named):
     result = CliRunner().invoke(cli.make_app(), words)
     assert (result.exit_code, result.stderr) == (2, f"error: {named}: should not be empty\n")
+
+
+WITHOUT_MEMORY = """
+import atexit, time
+from pipeline import cli
+def run(obj):
+    atexit.register(time.sleep, 600)  # as native libraries do that had no memory
+    raise MemoryError("std::bad_alloc")
+cli.make_app = lambda: run
+cli.main()
+"""
+
+
+def test_a_command_without_memory_ends_with_one_line():
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_MEMORY], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 2
+    assert done.stderr == "error: not enough memory for this (std::bad_alloc)\n"
