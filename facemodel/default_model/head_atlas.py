@@ -199,10 +199,10 @@ def _kernel(edges: np.ndarray) -> np.ndarray:
 
 def _kind(labels: np.ndarray, positions: np.ndarray) -> str:
     """What an island is, from the regions [F] of its quads and its vertices [U, 3] mm."""
-    label = np.bincount(labels).argmax()
+    label = int(np.bincount(labels).argmax())
     if label in (regions.EYE_LEFT, regions.EYE_RIGHT):
         return "eye" if positions[:, 2].mean() > 0 else "back of eye"
-    return {regions.SKIN: "socket"}.get(label, regions.REGIONS[label])
+    return "socket" if label == regions.SKIN else regions.REGIONS[label]
 
 
 def _is_neck(labels: np.ndarray, positions: np.ndarray) -> bool:
