@@ -15,33 +15,36 @@ DECAY_MM = 60.0
 
 
 def membrane(
-    model: SkinModel, values: np.ndarray, seen: np.ndarray, guide: np.ndarray
+    model: SkinModel, values: np.ndarray, seen: np.ndarray, guide: np.ndarray, rest: np.ndarray
 ) -> np.ndarray:
     """Continues values from seen to hidden skin with the gradients of a guide.
 
-    Minimises sum over edges |difference - guide's difference|^2 + sum over vertices of
-    seen |value - given|^2 and a weak pull towards guide plus the mean offset from it.
+    Minimises, over skin, the sum over edges of |difference - guide's difference|^2, plus the sum
+    over vertices of seen^2 |value - given|^2 and of a weak pull towards guide plus the mean offset.
 
     Args:
       model: the mesh.
       values: [V, C] known where seen.
       seen: [V] in [0, 1].
-      guide: [V, C] whose gradients the hidden part takes over.
+      guide: [V, C] whose gradients the hidden part of the face takes over.
+      rest: [V, C] whose gradients the rest of the head takes over; it needs to be smooth across the
+        face's rim, where guide may have a step.
 
     Returns:
-      [V, C]; vertices that are no skin get the guide plus the mean offset.
+      [V, C]; vertices that are no skin get guide plus the mean over C of the mean offset.
 
     Source: Perez, Gangnet and Blake 2003, on the mesh instead of an image.
     """
     skin = np.flatnonzero(model.regions == SKIN)
-    gradient = model.gradients[:, skin]
-    offset = values - guide
-    trust = seen[skin]
-    level = (trust @ offset[skin]) / max(trust.sum(), 1e-6)
+    gradient, trust = model.gradients[:, skin], FIDELITY * seen[skin] ** 2
+    within = (model.skin_edges < model.face_count).all(1)[:, None]
+    wanted = np.where(within, model.gradients @ guide, model.gradients @ rest)
+    level = seen[skin] @ (values - guide)[skin] / max(seen[skin].sum(), 1e-6)
     pull = (model.spacing[skin] / DECAY_MM) ** 2
-    matrix = gradient.T @ gradient + sparse.diags(FIDELITY * trust**2 + pull)
-    right = (FIDELITY * trust**2)[:, None] * offset[skin] + pull[:, None] * level
+    matrix = model.skin_laplacian + sparse.diags(trust + pull)
+    right = gradient.T @ wanted + trust[:, None] * values[skin]
+    right += pull[:, None] * (guide[skin] + level)
     factor = splu(matrix.tocsc(), permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True})
-    result = guide + level
-    result[skin] = guide[skin] + factor.solve(right)
+    result = guide + level.mean()
+    result[skin] = factor.solve(right)
     return result

@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+from scipy import linalg
 
 from facemodel.texture import light as lights
-from facemodel.texture.skin_model import SkinModel
+from facemodel.texture.skin_model import SKIN, SkinModel
 
 NOISE = 0.05
 """Scale of what albedo and smooth light leave unexplained, sRGB."""
@@ -74,7 +75,8 @@ def _fit_albedo(colours, mean, basis, light, weights) -> np.ndarray:
     rest = (np.sqrt(weights)[:, None] * (colours - mean * light)).ravel().astype(np.float32)
     normal = (rows.T @ rows).astype(np.float64)
     normal[np.diag_indices_from(normal)] += 1.0
-    return np.linalg.solve(normal, (rows.T @ rest).astype(np.float64))
+    factor = linalg.cho_factor(normal, overwrite_a=True, check_finite=False)
+    return linalg.cho_solve(factor, (rows.T @ rest).astype(np.float64), check_finite=False)
 
 
 def _student(residual: np.ndarray) -> np.ndarray:
@@ -84,9 +86,12 @@ def _student(residual: np.ndarray) -> np.ndarray:
 
 
 def albedo_of(model: SkinModel, coefficients: np.ndarray) -> np.ndarray:
-    """[V, 3] sRGB of coefficients [A]; the mean outside the face model."""
+    """[V, 3] sRGB of coefficients [A]; outside the face model the mean in the face's tone."""
     own = model.albedo_mean.astype(np.float64, copy=True)
     count = model.face_count
-    offsets = coefficients @ model.albedo.reshape(len(model.albedo), -1)
-    own[:count] += offsets.reshape(count, 3)
+    weights = coefficients.astype(np.float32)
+    own[:count] += (weights @ model.albedo.reshape(len(weights), -1)).reshape(count, 3)
+    if count < len(own):
+        skin = model.regions[:count] == SKIN
+        own[count:] *= own[:count][skin].mean(0) / model.albedo_mean[:count][skin].mean(0)
     return np.clip(own, 0.02, 1.0)

@@ -6,7 +6,7 @@ import numpy as np
 
 DARK, BRIGHT = 0.02, 0.98
 """Below and above, a channel may have been clipped."""
-PRIOR_SD = np.array([0.6, 0.4, 0.4, 0.4, 0.15, 0.15, 0.15, 0.15, 0.15])
+PRIOR_SD = np.array([0.6, 0.4, 0.4, 0.4, 0.1, 0.1, 0.1, 0.1, 0.1])
 """Standard deviations of the coefficients relative to the first one's mean."""
 TINT_SD = 0.08
 """How much the light's colour differs from grey, relative to the light."""

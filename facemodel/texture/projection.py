@@ -20,6 +20,8 @@ EDGE_MM = (0.5, 2.5)
 """The same along edges where one part of the head stands before another."""
 EDGE_STEP_MM = 4.0
 """A step in depth between neighbouring pixels that makes such an edge."""
+_FAR_MM = 1e6
+_REMAP_LIMIT = 32_000
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -42,7 +44,8 @@ class View:
 
 
 def view_of(
-    photo: np.ndarray, vertices: np.ndarray, triangles: np.ndarray, pose, *, px_per_mm: float
+    photo: np.ndarray, vertices: np.ndarray, triangles: np.ndarray, pose, *, px_per_mm: float,
+    margin_mm: float = 1.0,
 ) -> View:
     """Cuts the part of a photo that a mesh covers, reduced to a resolution if it is finer.
 
@@ -52,12 +55,14 @@ def view_of(
       triangles: [T, 3].
       pose: has rotation [3, 3], scale px/mm and translation [2] px, as camera.Pose.
       px_per_mm: Largest resolution of the result.
+      margin_mm: What is kept around the mesh where the photo has it.
     """
     camera = vertices @ np.asarray(pose.rotation, np.float32).T
     pixels = camera[:, :2] * (pose.scale, -pose.scale) + pose.translation
     size = np.array(photo.shape[1::-1])
-    first = np.clip(np.floor(pixels.min(0)) - 2, 0, size - 1).astype(int)
-    last = np.clip(np.ceil(pixels.max(0)) + 2, first + 1, size).astype(int)
+    margin = margin_mm * float(pose.scale) + 1.0
+    first = np.clip(np.floor(pixels.min(0) - margin), 0, size - 1).astype(int)
+    last = np.clip(np.ceil(pixels.max(0) + margin), first + 1, size).astype(int)
     part = photo[first[1] : last[1], first[0] : last[0]]
     zoom = min(1.0, px_per_mm / float(pose.scale))
     wanted = np.maximum(1, np.round((last - first) * zoom)).astype(int)
@@ -116,8 +121,8 @@ def inside_edges(depth: np.ndarray, px_per_mm: float) -> np.ndarray:
     inside = np.isfinite(depth)
     padded = np.pad(inside.astype(np.uint8), 1)
     outline = cv2.distanceTransform(padded, cv2.DIST_L2, 5)[1:-1, 1:-1] / px_per_mm
-    lowest = np.where(inside, depth, np.inf).astype(np.float32)
-    highest = np.where(inside, depth, -np.inf).astype(np.float32)
+    lowest = np.where(inside, depth, _FAR_MM).astype(np.float32)
+    highest = np.where(inside, depth, -_FAR_MM).astype(np.float32)
     kernel = np.ones((3, 3), np.uint8)
     step = cv2.dilate(highest, kernel) - cv2.erode(lowest, kernel)
     smooth = (~(inside & (step > EDGE_STEP_MM + 2.0 / px_per_mm))).astype(np.uint8)
@@ -149,7 +154,6 @@ def sample(image: np.ndarray, pixels: np.ndarray, *, cubic: bool = False) -> np.
     return np.concatenate(found)
 
 
-_REMAP_LIMIT = 32_000
 
 
 def visible(view: View, seen: Footprint, points: tuple[np.ndarray, np.ndarray, np.ndarray]):

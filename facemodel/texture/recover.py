@@ -8,16 +8,17 @@ import numpy as np
 
 from facemodel.texture import light as lights
 from facemodel.texture import projection
-from facemodel.texture.atlas import Atlas
+from facemodel.texture.analysis import Analysis, analyse
 from facemodel.texture.blending import membrane
-from facemodel.texture.completion import SkinFit, albedo_of, fit_skin
+from facemodel.texture.completion import albedo_of
 from facemodel.texture.projection import View
-from facemodel.texture.rejection import skin_pixels
 from facemodel.texture.skin_model import SKIN, SkinModel
 
-ANALYSIS_PX_PER_MM = 1.0
-"""Resolution at which visibility, light and outliers are found."""
 TEXELS_PER_MM = 3.0
+"""A photo that is finer than this is reduced first."""
+GREY_LEVELS = 3
+"""Channels that differ by no more make a grey photo; JPEG rounds."""
+LITTLE_SKIN = 0.15
 _DARKEST = 0.01
 
 
@@ -27,10 +28,11 @@ class Texture:
 
     Attributes:
       image: uint8 [S, S, 3] sRGB.
-      from_photo: [S, S] in [0, 1], the photo's share of each texel.
-      coefficients: [A] of the albedo basis.
+      from_photo: float32 [S, S] in [0, 1], the photo's share of each texel.
+      coefficients: [A] of the albedo basis, standard deviations.
       light: [9, 3] spherical-harmonic coefficients of the photo's light, see light.harmonics.
-      flags: Some of "grey_photo", "little_skin".
+      flags: Some of "grey_photo" (no colour was invented), "little_skin" (nearly all comes from
+        the model).
     """
 
     image: np.ndarray
@@ -61,49 +63,59 @@ def recover_texture(
 
     Source: paper section 8.
     """
-    view = projection.view_of(
-        photo, vertices, model.triangles, pose, px_per_mm=ANALYSIS_PX_PER_MM
-    )
-    seen_map, fit = _analyse(model, view)
     fine = projection.view_of(photo, vertices, model.triangles, pose, px_per_mm=TEXELS_PER_MM)
-    return _compose(model, model.atlas(size), view, fine, seen_map, fit, albedo=albedo)
+    grey = is_grey(fine.image)
+    model = model.grey if grey else model
+    found = analyse(model, photo, vertices, pose)
+    colours, share = _texels(model, found, fine, size=size, albedo=albedo)
+    atlas = model.atlas(size)
+    core = model.core > 0.5
+    checks = {"grey_photo": grey, "little_skin": found.seen[core].mean() < LITTLE_SKIN}
+    return Texture(
+        image=atlas.spread(np.round(255.0 * np.clip(colours, 0.0, 1.0)).astype(np.uint8)),
+        from_photo=atlas.spread(share),
+        coefficients=found.fit.coefficients,
+        light=found.fit.light,
+        flags=tuple(name for name, holds in checks.items() if holds),
+    )
 
 
-def _analyse(model: SkinModel, view: View):
-    covered = projection.footprint(view, model.triangles)
-    edges = projection.inside_edges(covered.depth, view.px_per_mm)
-    facing = projection.visible(view, covered, (view.pixels, view.depth, view.normals[:, 2]))
-    observed = projection.sample(view.image, view.pixels)
-    trusted = edges
-    inside = np.isfinite(covered.depth)
-    for _ in range(2):
-        seen = facing * projection.sample(trusted.astype(np.float32), view.pixels)
-        fit = fit_skin(model, observed, view.normals, seen)
-        predicted = albedo_of(model, fit.coefficients) * lights.light_on(
-            lights.harmonics(view.normals), fit.light, np.ones(len(seen)))
-        maps = covered.image(np.concatenate([predicted, model.albedo_sd[:, None]], 1))
-        likely = skin_pixels(view.image, maps[..., :3], maps[..., 3], inside, px_per_mm=view.px_per_mm)
-        trusted = edges * likely
-    seen = facing * projection.sample(trusted.astype(np.float32), view.pixels)
-    return dict(covered=covered, seen=seen, trusted=trusted, observed=observed, maps=maps, likely=likely), fit
+def is_grey(image: np.ndarray) -> bool:
+    """Whether an image [h, w, 3] in [0, 1] has no colours but grey."""
+    spread = image.max(-1) - image.min(-1)
+    return bool(np.quantile(spread, 0.98) <= GREY_LEVELS / 255.0)
 
 
-def _compose(model, atlas: Atlas, view: View, fine: View, a, fit: SkinFit, *, albedo):
-    shapes = lights.harmonics(view.normals)
-    light = lights.light_on(shapes, fit.light, a["seen"])
-    own = albedo_of(model, fit.coefficients)
-    guide = np.log(own) + (0 if albedo else np.log(light))
-    values = np.log(np.maximum(a["observed"], _DARKEST)) - (np.log(light) if albedo else 0)
-    skin = model.regions == SKIN
-    filled = membrane(model, values, np.where(skin, a["seen"], 0), guide)
-    columns = [fine.pixels, view.pixels, view.depth[:, None], view.normals[:, 2:], filled, np.log(light), skin[:, None]]
-    at = atlas.from_vertices @ np.concatenate(columns, 1).astype(np.float32)
-    share = projection.visible(view, a["covered"], (at[:, 2:4], at[:, 4], at[:, 5]))
-    share = share * projection.sample(a["trusted"].astype(np.float32), at[:, 2:4]) * at[:, -1]
-    photo = np.clip(projection.sample(fine.image, at[:, :2], cubic=True), 0, 1)
+def _texels(
+    model: SkinModel, found: Analysis, fine: View, *, size: int, albedo: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Colours [N, 3] sRGB of the atlas's texels, and the photo's share [N] of each."""
+    light = lights.light_on(lights.harmonics(found.view.normals), found.fit.light, found.seen)
+    filled = _filled(model, found, light, albedo=albedo)
+    skin = (model.regions == SKIN).astype(np.float32)
+    columns = [
+        fine.pixels, found.view.pixels, found.view.depth[:, None], found.view.normals[:, 2:],
+        filled, np.log(light), skin[:, None],
+    ]  # fmt: skip
+    at = model.atlas(size).from_vertices @ np.concatenate(columns, 1).astype(np.float32)
+    share = projection.visible(found.view, found.covered, (at[:, 2:4], at[:, 4], at[:, 5]))
+    share = share * projection.sample(found.skin, at[:, 2:4]) * np.maximum(2.0 * at[:, -1] - 1, 0)
+    photo = np.clip(projection.sample(fine.image, at[:, :2], cubic=True), 0.0, 1.0)
     if albedo:
         photo = photo / np.exp(at[:, 9:12])
     colours = np.exp(at[:, 6:9])
     colours += share[:, None] * (photo - colours)
-    image = np.round(255 * np.clip(colours, 0, 1)).astype(np.uint8)
-    return Texture(atlas.spread(image), atlas.spread(share.astype(np.float32)), fit.coefficients, fit.light, ())
+    return colours, share.astype(np.float32)
+
+
+def _filled(model: SkinModel, found: Analysis, light: np.ndarray, *, albedo: bool) -> np.ndarray:
+    """[V, 3] logarithm of the completed colours at the vertices."""
+    skin = model.regions == SKIN
+    shade = np.log(light)
+    shade = np.where(skin[:, None], shade, shade.mean(-1, keepdims=True))
+    values = np.log(np.maximum(found.observed, _DARKEST)) - shade
+    guide = np.log(albedo_of(model, found.fit.coefficients))
+    rest = np.log(np.maximum(model.albedo_mean, _DARKEST))
+    if not albedo:
+        values, guide, rest = values + shade, guide + shade, rest + shade
+    return membrane(model, values, np.where(skin, found.seen, 0.0), guide, rest)

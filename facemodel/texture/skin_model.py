@@ -9,12 +9,13 @@ import numpy as np
 from scipy import sparse
 from scipy.spatial import cKDTree
 
+from facemodel.colour import LUMA
 from facemodel.morphable.model import MorphableModel
 from facemodel.texture.atlas import Atlas, make_atlas
 
 SKIN = 0
 """Number of that region in a face model; the others are eyes, teeth, tongue and mouth."""
-FIT_SPACING_MM = 4.0
+FIT_SPACING_MM = 6.0
 """Side of the cells of which each gives one vertex to the fits."""
 
 
@@ -106,6 +107,25 @@ class SkinModel:
         return np.concatenate([own, np.zeros(len(self.positions) - self.face_count)])
 
     @functools.cached_property
+    def core(self) -> np.ndarray:
+        """[V] in [0, 1], the middle of the face, which hair and background rarely cover."""
+        x, y, _ = self.positions.T
+        share = np.clip((1.05 - np.hypot(x / 62.0, (y + 33.0) / 72.0)) / 0.2, 0.0, 1.0)
+        inside = (np.arange(len(x)) < self.face_count) & (self.positions[:, 2] > -25.0)
+        result: np.ndarray = share * share * (3.0 - 2.0 * share) * inside
+        return result
+
+    @functools.cached_property
+    def skin_prior(self) -> np.ndarray:
+        """[V] how probable it is that a photo shows skin at a vertex, by its place alone."""
+        x, y, z = self.positions.T
+        face = np.arange(len(x)) < self.face_count
+        rim = np.where(y > 25.0, 0.45, 0.6)
+        rest = np.where(face, rim, np.where((y > 45.0) | (z < -70.0), 0.01, 0.25))
+        prior = self.core * 0.97 + (1.0 - self.core) * rest
+        return np.where(self.regions == SKIN, prior, 0.97)
+
+    @functools.cached_property
     def mirror(self) -> np.ndarray:
         """[V] the vertex of the same region nearest to the mirrored place on the mean shape."""
         partner = np.arange(len(self.positions))
@@ -161,3 +181,21 @@ class SkinModel:
         values = np.tile(np.array([-1.0, 1.0]), count)
         shape = (count, len(self.positions))
         return sparse.csr_matrix((values, (rows, self.skin_edges.ravel())), shape=shape)
+
+    @functools.cached_property
+    def skin_laplacian(self) -> sparse.csc_matrix:
+        """[K, K] of the K skin vertices: products of gradients."""
+        gradient = self.gradients[:, np.flatnonzero(self.regions == SKIN)]
+        return (gradient.T @ gradient).tocsc()
+
+    @functools.cached_property
+    def grey(self) -> SkinModel:
+        """The same mesh with the luma of all colours, for photos without any."""
+        def luma(colours: np.ndarray) -> np.ndarray:
+            return np.repeat((colours @ np.float32(LUMA))[..., None], 3, -1)
+
+        model = dataclasses.replace(
+            self, albedo_mean=luma(self.albedo_mean), albedo=luma(self.albedo)
+        )
+        vars(model)["_atlases"] = self._atlases
+        return model
