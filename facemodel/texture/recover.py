@@ -14,8 +14,8 @@ from facemodel.texture.completion import albedo_of
 from facemodel.texture.projection import View
 from facemodel.texture.skin_model import SKIN, SkinModel
 
-TEXELS_PER_MM = 3.0
-"""A photo that is finer than this is reduced first."""
+FINER = 1.15
+"""A photo with more than so many pixels for a texel is reduced first."""
 GREY_LEVELS = 3
 """Channels that differ by no more make a grey photo; JPEG rounds."""
 LITTLE_SKIN = 0.15
@@ -63,7 +63,8 @@ def recover_texture(
 
     Source: paper section 8.
     """
-    fine = projection.view_of(photo, vertices, model.triangles, pose, px_per_mm=TEXELS_PER_MM)
+    finest = FINER * model.texels_per_mm(size)
+    fine = projection.view_of(photo, vertices, model.triangles, pose, px_per_mm=finest)
     grey = is_grey(fine.image)
     model = model.grey if grey else model
     found = analyse(model, photo, vertices, pose)

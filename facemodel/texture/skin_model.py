@@ -95,6 +95,15 @@ class SkinModel:
             )  # fmt: skip
         return self._atlases[size]
 
+    def texels_per_mm(self, size: int) -> float:
+        """Resolution in the middle of the face of a texture of side `size` px."""
+        inner = self.core[self.triangles].min(1) > 0.9
+        at, to = self.uv[self.uv_triangles[inner]], self.positions[self.triangles[inner]]
+        texels, length = (
+            np.linalg.norm(corners[:, 0] - corners[:, 1], axis=-1).sum() for corners in (at, to)
+        )
+        return float(size * texels / max(length, 1e-6))
+
     @functools.cached_property
     def _atlases(self) -> dict[int, Atlas]:
         return {}
