@@ -89,8 +89,11 @@ def light_on(
     floor = np.maximum(grey, 0.25 * middle)
     share = np.clip(seen, 0.0, 1.0)
     target = share * floor + (1.0 - share) * kept
-    tint = np.clip(light / np.maximum(grey, 1e-3)[:, None], 0.7, 1.4)
-    return target[:, None] * np.where(grey[:, None] > 0.05 * middle, tint, 1.0)
+    tint = np.clip(light / np.maximum(grey, 0.1 * middle)[:, None], 0.8, 1.25)
+    whole = coefficients[0] / max(float(coefficients[0].mean()), 1e-3)
+    tint = share[:, None] * tint + (1.0 - share[:, None]) * np.clip(whole, 0.8, 1.25)
+    result: np.ndarray = target[:, None] * tint
+    return result
 
 
 def _softly_between(values: np.ndarray, low: float, high: float) -> np.ndarray:

@@ -81,12 +81,14 @@ class Footprint:
 
     Attributes:
       pixel: [P] into all h * w pixels: those that the mesh covers.
-      corners: [P, 3] vertices of the triangle seen there.
+      triangle: [P] the triangle seen there.
+      corners: [P, 3] its vertices.
       weights: [P, 3] barycentric.
       depth: float32 [h, w] mm to the viewer, -inf outside the mesh.
     """
 
     pixel: np.ndarray
+    triangle: np.ndarray
     corners: np.ndarray
     weights: np.ndarray
     depth: np.ndarray
@@ -110,7 +112,7 @@ def footprint(view: View, triangles: np.ndarray) -> Footprint:
     weights = barycentric(screen[corners, :2], points)
     depth = np.full(height * width, -np.inf, np.float32)
     depth[pixel] = (weights * screen[corners, 2]).sum(1)
-    return Footprint(pixel, corners, weights, depth.reshape(height, width))
+    return Footprint(pixel, triangle, corners, weights, depth.reshape(height, width))
 
 
 def inside_edges(depth: np.ndarray, px_per_mm: float) -> np.ndarray:

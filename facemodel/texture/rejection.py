@@ -18,6 +18,8 @@ _BINS = 32
 _NOWHERE = 0.02
 """Density of colours that neither skin nor what surrounds the head has."""
 _ODDS_LIMIT = 4.0
+_RIM_MM = (0.8, 3.2)
+"""Beside what is no skin nothing is taken up to the first distance, all from the other on."""
 _SMOOTH_MM, _SMOOTH_EDGE = 4.0, 0.08
 """Radius, and log luma step that smoothing keeps."""
 
@@ -52,7 +54,7 @@ def skin_pixels(
     odds = np.clip(odds, -_ODDS_LIMIT, _ODDS_LIMIT).astype(np.float32)
     smooth = guided(odds, logs.mean(-1).astype(np.float32), radius=_SMOOTH_MM * px_per_mm)
     likely = (prior > 0) / (1.0 + np.exp(-2.0 * smooth))
-    return _connected(likely, prior)
+    return _eroded(_connected(likely, prior), px_per_mm)
 
 
 def _skin_density(ratio: np.ndarray, relative: np.ndarray) -> np.ndarray:
@@ -91,6 +93,15 @@ def _connected(likely: np.ndarray, prior: np.ndarray) -> np.ndarray:
     kept = weight >= max(0.1 * weight.max(), 1.0)
     near = cv2.dilate(kept[labels].astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
     return likely * near
+
+
+def _eroded(likely: np.ndarray, px_per_mm: float) -> np.ndarray:
+    """Without a rim of some millimetres beside larger parts that are no skin."""
+    other = cv2.morphologyEx(
+        (likely < 0.5).astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)
+    )
+    away = cv2.distanceTransform(1 - other, cv2.DIST_L2, 5) / px_per_mm
+    return likely * np.clip((away - _RIM_MM[0]) / (_RIM_MM[1] - _RIM_MM[0]), 0.0, 1.0)
 
 
 def guided(values: np.ndarray, guide: np.ndarray, *, radius: float) -> np.ndarray:

@@ -130,7 +130,7 @@ class SkinModel:
         x, y, z = self.positions.T
         face = np.arange(len(x)) < self.face_count
         rim = np.where(y > 25.0, 0.45, 0.6)
-        rest = np.where(face, rim, np.where((y > 45.0) | (z < -70.0), 0.01, 0.25))
+        rest = np.where(face, rim, np.where((y > 45.0) | (z < -70.0), 0.01, 0.15))
         prior = self.core * 0.97 + (1.0 - self.core) * rest
         return np.where(self.regions == SKIN, prior, 0.97)
 
