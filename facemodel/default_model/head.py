@@ -123,7 +123,7 @@ def head_arrays(
     mean = np.concatenate([face["mean"], rest.mean])
     names = tuple(str(name) for name in face["expression_names"])
     expression = head_basis.rest_expressions(material.head, control, names, mean)
-    atlas = head_atlas.atlas(control.quads, control.corner_uvs, mean)
+    atlas = head_atlas.atlas(control.quads, control.corner_uvs, mean, control.regions)
     parts = head_mesh.face_parts(material.meshes, control)
     arrays = {
         "format": np.array(head_npz.FORMAT),
@@ -154,9 +154,7 @@ def _rest_albedo(
     quads = topology.refined_quads
     uv = np.zeros((quads.max() + 1, 2))
     uv[quads.ravel()] = subdivision.refine_corner_uvs(control.corner_uvs).reshape(-1, 2)
-    return head_albedo.rest_albedo(
-        material.textures, uv, quads, part.vertices, face["albedo_mean"]
-    )
+    return head_albedo.rest_albedo(material.textures, uv, quads, part.vertices, face["albedo_mean"])
 
 
 def _check_same_mesh(

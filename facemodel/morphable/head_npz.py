@@ -121,9 +121,7 @@ def _joined(face: np.ndarray, rest: np.ndarray) -> np.ndarray:
     return np.concatenate([face, rest], axis=-2, dtype=np.float32)
 
 
-def _face_level(
-    head: dict[str, np.ndarray], face: dict[str, np.ndarray], level: int
-) -> FaceLevel:
+def _face_level(head: dict[str, np.ndarray], face: dict[str, np.ndarray], level: int) -> FaceLevel:
     colours = face["albedo_mean"]
     if level == 2:
         colours = npz.read_operator(face, "level2_albedo_operator", len(colours)) @ colours
