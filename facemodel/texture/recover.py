@@ -11,6 +11,7 @@ from facemodel.texture import projection
 from facemodel.texture.analysis import Analysis, analyse
 from facemodel.texture.blending import membrane
 from facemodel.texture.completion import albedo_of
+from facemodel.texture.inner_parts import TexelColours, paint_inner_parts
 from facemodel.texture.projection import View
 from facemodel.texture.skin_model import SKIN, SkinModel
 
@@ -99,14 +100,15 @@ def _texels(
         filled, np.log(light), skin[:, None],
     ]  # fmt: skip
     at = model.atlas(size).from_vertices @ np.concatenate(columns, 1).astype(np.float32)
-    share = projection.visible(found.view, found.covered, (at[:, 2:4], at[:, 4], at[:, 5]))
-    share = share * projection.sample(found.skin, at[:, 2:4]) * np.maximum(2.0 * at[:, -1] - 1, 0)
+    visible = projection.visible(found.view, found.covered, (at[:, 2:4], at[:, 4], at[:, 5]))
+    share = visible * projection.sample(found.skin, at[:, 2:4]) * np.maximum(2.0 * at[:, -1] - 1, 0)
     photo = np.clip(projection.sample(fine.image, at[:, :2], cubic=True), 0.0, 1.0)
-    if albedo:
-        photo = photo / np.exp(at[:, 9:12])
+    own = photo / np.exp(at[:, 9:12]) if albedo else photo
     colours = np.exp(at[:, 6:9])
-    colours += share[:, None] * (photo - colours)
-    return colours, share.astype(np.float32)
+    colours += share[:, None] * (own - colours)
+    texels = TexelColours(colours, photo, at[:, 2:4], visible, share)
+    paint_inner_parts(model, found, texels, light.mean(-1), size=size, albedo=albedo)
+    return texels.colours, texels.share.astype(np.float32)
 
 
 def _filled(model: SkinModel, found: Analysis, light: np.ndarray, *, albedo: bool) -> np.ndarray:
