@@ -1,0 +1,83 @@
+"""What a photo says about the colours of a mesh: light, albedo, and which pixels show skin."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from facemodel.texture import light as lights
+from facemodel.texture import projection
+from facemodel.texture.completion import SkinFit, albedo_of, fit_skin
+from facemodel.texture.projection import Footprint, View
+from facemodel.texture.rejection import skin_pixels
+from facemodel.texture.skin_model import SkinModel
+
+PX_PER_MM = 1.0
+"""Resolution at which visibility, light and outliers are found: vertices lie 2.5 mm apart."""
+SURROUNDINGS_MM = 30.0
+"""So far around the mesh the photo shows what else could be mistaken for skin."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Analysis:
+    """What was found at low resolution.
+
+    Attributes:
+      view: the photo around the mesh.
+      covered: what its pixels see of the mesh.
+      skin: float32 [h, w] in [0, 1], where skin is surely seen.
+      observed: [V, 3] sRGB, the photo at the vertices, whether they are seen or not.
+      seen: [V] in [0, 1], how much of each vertex's colour the photo may give.
+      fit: light and albedo.
+    """
+
+    view: View
+    covered: Footprint
+    skin: np.ndarray
+    observed: np.ndarray
+    seen: np.ndarray
+    fit: SkinFit
+
+
+def analyse(model: SkinModel, photo: np.ndarray, vertices: np.ndarray, pose) -> Analysis:
+    """Fits light and albedo to the middle of the face, finds the skin, and fits again to all of it.
+
+    Arguments are those of recover.recover_texture.
+    """
+    view = projection.view_of(
+        photo, vertices, model.triangles, pose, px_per_mm=PX_PER_MM, margin_mm=SURROUNDINGS_MM
+    )
+    covered = projection.footprint(view, model.triangles)
+    facing = projection.visible(view, covered, (view.pixels, view.depth, view.normals[:, 2]))
+    edges = projection.inside_edges(covered.depth, view.px_per_mm).astype(np.float32)
+    observed = projection.sample(view.image, view.pixels)
+    first = facing * projection.sample(edges, view.pixels)
+    rough = fit_skin(model, observed, view.normals, first * model.core)
+    skin = edges * _skin(model, view, covered, rough, first * model.core)
+    seen = facing * projection.sample(skin, view.pixels)
+    fit = fit_skin(model, observed, view.normals, seen)
+    return Analysis(view, covered, skin, observed, seen, fit)
+
+
+def _skin(
+    model: SkinModel, view: View, covered: Footprint, fit: SkinFit, seen: np.ndarray
+) -> np.ndarray:
+    """float32 [h, w] how surely each pixel shows skin."""
+    predicted = predict(model, view.normals, fit, seen)
+    columns = [predicted, model.albedo_sd[:, None], model.skin_prior[:, None]]
+    maps = covered.image(np.concatenate(columns, 1))
+    middle = model.core > 0.5
+    maps[~np.isfinite(covered.depth), :3] = np.median(predicted[middle], 0)
+    found = skin_pixels(
+        view.image, maps[..., :3], maps[..., 3], maps[..., 4], px_per_mm=view.px_per_mm
+    )
+    return found.astype(np.float32)
+
+
+def predict(
+    model: SkinModel, normals: np.ndarray, fit: SkinFit, seen: np.ndarray
+) -> np.ndarray:
+    """[V, 3] sRGB, fitted albedo under the fitted light; see light.light_on for hidden vertices."""
+    light = lights.light_on(lights.harmonics(normals), fit.light, seen)
+    return albedo_of(model, fit.coefficients) * light

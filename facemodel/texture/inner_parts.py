@@ -1,0 +1,113 @@
+"""Eyes and teeth of a texture: clean, with the photo's colours where it shows them clearly."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import cv2
+import numpy as np
+
+from facemodel.texture import eyes
+from facemodel.texture.analysis import Analysis
+from facemodel.texture.projection import sample, smoothstep
+from facemodel.texture.skin_model import SkinModel
+
+LID_MM = (0.6, 1.8)
+"""From the edge of the lids inwards: lashes and their shadow, then the eye."""
+LEAST_PX_PER_MM = 1.0
+"""Coarser photos show no eye sharply."""
+_CLOSE, _FAR = 0.10, 0.22
+"""Difference of the photo from what is painted, sRGB, up to which, and from which not, it is
+taken: catch-lights, lashes and lids are far."""
+_WHITE_LOW, _WHITE_HIGH = 0.7, 1.15
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TexelColours:
+    """Colours of all texels of an atlas.
+
+    Attributes:
+      colours: [N, 3] sRGB, completed.
+      photo: [N, 3] sRGB of the photo there.
+      pixels: [N, 2] px of the analysis' view.
+      visible: [N] in [0, 1].
+      share: [N] in [0, 1], the photo's share so far.
+    """
+
+    colours: np.ndarray
+    photo: np.ndarray
+    pixels: np.ndarray
+    visible: np.ndarray
+    share: np.ndarray
+
+
+def region_depth(model: SkinModel, found: Analysis, names: tuple[str, ...]) -> np.ndarray:
+    """float32 [h, w] mm, how far inside the visible part of some regions each pixel lies."""
+    inside = np.zeros(found.covered.depth.size, np.uint8)
+    own = model.in_region(*names)
+    inside[found.covered.pixel] = own[found.covered.corners].all(1)
+    padded = np.pad(inside.reshape(found.covered.depth.shape), 1)
+    away = cv2.distanceTransform(padded, cv2.DIST_L2, 5)[1:-1, 1:-1] - 0.5
+    depth: np.ndarray = np.maximum(away, 0.0) / found.view.px_per_mm
+    return depth
+
+
+def paint_inner_parts(
+    model: SkinModel, found: Analysis, at: TexelColours, light: np.ndarray, *, size: int,
+    albedo: bool,
+) -> None:
+    """Paints eyes and puts the photo's teeth in, into at.colours and at.share.
+
+    Args:
+      model: the mesh.
+      found: the photo's analysis.
+      at: the texels; changed in place.
+      light: [V] grey light at the vertices.
+      size: Side of the texture, px.
+      albedo: whether colours are without light.
+    """
+    texels = eyes.eye_texels(model, size)
+    if len(texels.texel):
+        level = float(light[model.in_region("eye_l", "eye_r")].mean())
+        _paint_eyes(model, found, at, texels, level, size=size, albedo=albedo)
+    teeth = np.flatnonzero(model.atlas(size).from_vertices @ model.in_region("teeth") > 0.99)
+    if len(teeth) and found.view.px_per_mm >= 0.99 * LEAST_PX_PER_MM:
+        _photo_teeth(model, found, at, teeth, light, albedo=albedo)
+
+
+def _paint_eyes(model, found, at, texels, level, *, size, albedo) -> None:
+    own, photo = texels.texel, at.photo[texels.texel]
+    inside = sample(region_depth(model, found, ("eye_l", "eye_r")), at.pixels[own])
+    seen = at.visible[own] * smoothstep(inside, *LID_MM)
+    seen = seen * (found.view.px_per_mm >= 0.99 * LEAST_PX_PER_MM)
+    gaze = eyes.find_gaze(texels, photo.mean(-1), seen)
+    area = model.texels_per_mm(size) ** -2.0
+    iris, white = eyes.eye_colours(texels, photo, seen, gaze, area)
+    grey = np.ptp(model.albedo_mean, axis=-1).max() < 1e-4
+    whites, irises = eyes.WHITE * level, eyes.DARK_IRIS * level
+    if white is not None:
+        bright = np.clip(white.mean() / whites.mean(), _WHITE_LOW, _WHITE_HIGH)
+        whites = whites * bright
+    irises = irises if iris is None else np.minimum(iris, 0.75 * whites.mean())
+    if grey:
+        whites, irises = (np.full(3, colour.mean()) for colour in (whites, irises))
+    painted = eyes.paint_eyes(texels, gaze, irises, whites)
+    apart = np.abs(photo - painted).max(-1)
+    share = seen * (1.0 - smoothstep(apart, _CLOSE, _FAR))
+    painted += share[:, None] * (photo - painted)
+    at.colours[own] = painted / (level if albedo else 1.0)
+    at.share[own] = share
+
+
+def _photo_teeth(model, found, at, teeth, light, *, albedo) -> None:
+    """Teeth of the photo where it shows them well inside the lips and they look like teeth."""
+    level = float(light[model.in_region("teeth")].mean())
+    inside = sample(region_depth(model, found, ("teeth",)), at.pixels[teeth])
+    photo = at.photo[teeth] / (level if albedo else 1.0)
+    apart = np.abs(photo - at.colours[teeth])
+    chroma = np.ptp(photo, axis=-1) - np.ptp(at.colours[teeth], axis=-1)
+    share = at.visible[teeth] * smoothstep(inside, *LID_MM)
+    share *= 1.0 - smoothstep(apart.mean(-1), 0.25, 0.4)
+    share *= 1.0 - smoothstep(np.abs(chroma), 0.10, 0.2)
+    at.colours[teeth] += share[:, None] * (photo - at.colours[teeth])
+    at.share[teeth] = share

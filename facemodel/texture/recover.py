@@ -1,0 +1,124 @@
+"""The texture of a face from one photo, completed where the photo doesn't show it."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from facemodel.texture import light as lights
+from facemodel.texture import projection
+from facemodel.texture.analysis import Analysis, analyse
+from facemodel.texture.blending import membrane
+from facemodel.texture.completion import albedo_of
+from facemodel.texture.inner_parts import TexelColours, paint_inner_parts
+from facemodel.texture.projection import View
+from facemodel.texture.skin_model import SKIN, SkinModel
+
+FINER = 1.15
+"""A photo with more than so many pixels for a texel is reduced first."""
+GREY_LEVELS = 3
+"""Channels that differ by no more make a grey photo; JPEG rounds."""
+LITTLE_SKIN = 0.15
+_DARKEST = 0.01
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Texture:
+    """A face's texture.
+
+    Attributes:
+      image: uint8 [S, S, 3] sRGB.
+      from_photo: float32 [S, S] in [0, 1], the photo's share of each texel.
+      coefficients: [A] of the albedo basis, standard deviations.
+      light: [9, 3] spherical-harmonic coefficients of the photo's light, see light.harmonics.
+      flags: Some of "grey_photo" (no colour was invented), "little_skin" (nearly all comes from
+        the model).
+    """
+
+    image: np.ndarray
+    from_photo: np.ndarray
+    coefficients: np.ndarray
+    light: np.ndarray
+    flags: tuple[str, ...]
+
+
+def recover_texture(
+    photo: np.ndarray,
+    vertices: np.ndarray,
+    model: SkinModel,
+    pose,
+    *,
+    size: int = 1024,
+    albedo: bool = False,
+) -> Texture:
+    """Recovers the texture of a face.
+
+    Args:
+      photo: uint8 [H, W, 3] sRGB.
+      vertices: [V, 3] mm, model space, of model's mesh.
+      model: mesh and colour statistics.
+      pose: has rotation [3, 3], scale px/mm and translation [2] px of the photo.
+      size: S, side of the texture, px.
+      albedo: divide the light out; otherwise the photo's light stays in.
+
+    Source: paper section 8.
+    """
+    finest = FINER * model.texels_per_mm(size)
+    fine = projection.view_of(photo, vertices, model.triangles, pose, px_per_mm=finest)
+    grey = is_grey(fine.image)
+    model = model.grey if grey else model
+    found = analyse(model, photo, vertices, pose)
+    colours, share = _texels(model, found, fine, size=size, albedo=albedo)
+    atlas = model.atlas(size)
+    core = model.core > 0.5
+    checks = {"grey_photo": grey, "little_skin": found.seen[core].mean() < LITTLE_SKIN}
+    return Texture(
+        image=atlas.spread(np.round(255.0 * np.clip(colours, 0.0, 1.0)).astype(np.uint8)),
+        from_photo=atlas.spread(share),
+        coefficients=found.fit.coefficients,
+        light=found.fit.light,
+        flags=tuple(name for name, holds in checks.items() if holds),
+    )
+
+
+def is_grey(image: np.ndarray) -> bool:
+    """Whether an image [h, w, 3] in [0, 1] has no colours but grey."""
+    spread = image.max(-1) - image.min(-1)
+    return bool(np.quantile(spread, 0.98) <= GREY_LEVELS / 255.0)
+
+
+def _texels(
+    model: SkinModel, found: Analysis, fine: View, *, size: int, albedo: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Colours [N, 3] sRGB of the atlas's texels, and the photo's share [N] of each."""
+    light = lights.light_on(lights.harmonics(found.view.normals), found.fit.light, found.seen)
+    filled = _filled(model, found, light, albedo=albedo)
+    skin = (model.regions == SKIN).astype(np.float32)
+    columns = [
+        fine.pixels, found.view.pixels, found.view.depth[:, None], found.view.normals[:, 2:],
+        filled, np.log(light), skin[:, None],
+    ]  # fmt: skip
+    at = model.atlas(size).from_vertices @ np.concatenate(columns, 1).astype(np.float32)
+    visible = projection.visible(found.view, found.covered, (at[:, 2:4], at[:, 4], at[:, 5]))
+    share = visible * projection.sample(found.skin, at[:, 2:4]) * np.maximum(2.0 * at[:, -1] - 1, 0)
+    photo = np.clip(projection.sample(fine.image, at[:, :2], cubic=True), 0.0, 1.0)
+    own = photo / np.exp(at[:, 9:12]) if albedo else photo
+    colours = np.exp(at[:, 6:9])
+    colours += share[:, None] * (own - colours)
+    texels = TexelColours(colours, photo, at[:, 2:4], visible, share)
+    paint_inner_parts(model, found, texels, light.mean(-1), size=size, albedo=albedo)
+    return texels.colours, texels.share.astype(np.float32)
+
+
+def _filled(model: SkinModel, found: Analysis, light: np.ndarray, *, albedo: bool) -> np.ndarray:
+    """[V, 3] logarithm of the completed colours at the vertices."""
+    skin = model.regions == SKIN
+    shade = np.log(light)
+    shade = np.where(skin[:, None], shade, shade.mean(-1, keepdims=True))
+    values = np.log(np.maximum(found.observed, _DARKEST)) - shade
+    guide = np.log(albedo_of(model, found.fit.coefficients))
+    rest = np.log(np.maximum(model.albedo_mean, _DARKEST))
+    if not albedo:
+        values, guide, rest = values + shade, guide + shade, rest + shade
+    return membrane(model, values, np.where(skin, found.seen, 0.0), guide, rest)
