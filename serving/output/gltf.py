@@ -13,7 +13,6 @@ import pygltflib as gltf
 import facemodel
 from serving.output.gltf_buffers import Buffers
 from serving.output.image_files import VECTOR_QUALITY, encode_jpeg, encode_png
-from serving.output.tangents import corner_tangents
 from serving.output.textured_mesh import TexturedMesh
 from serving.output.turned_normals import turned_normals
 
@@ -66,7 +65,7 @@ def _mesh(mesh: TexturedMesh, buffers: Buffers) -> gltf.Mesh:
         TEXCOORD_0=buffers.add_attribute(uv * (1, -1) + (0, 1)),
     )
     if mesh.normal_map is not None:
-        attributes.TANGENT = buffers.add_attribute(corner_tangents(mesh))
+        attributes.TANGENT = buffers.add_attribute(mesh.tangents)
     primitive = gltf.Primitive(
         attributes=attributes,
         indices=buffers.add_indices(triangles, vertex_count=len(vertex)),

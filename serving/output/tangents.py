@@ -4,30 +4,32 @@ from __future__ import annotations
 
 import numpy as np
 
-from serving.output.textured_mesh import TexturedMesh
-
 _TINY = 1e-12
 
 
-def corner_tangents(mesh: TexturedMesh) -> np.ndarray:
-    """Computes the tangents that normal maps of a mesh refer to.
+def corner_tangents(
+    vertices: np.ndarray, normals: np.ndarray, uv: np.ndarray, triangles: np.ndarray
+) -> np.ndarray:
+    """Computes the tangents that the normal map of a mesh refers to.
 
-    The basis at a corner is (T, B, N) with the mesh's normal N, T the direction of growing u,
-    perpendicular to N, and B = w cross(N, T) along growing v; w is -1 where the texture lies
-    mirrored. At a seam each copy of a vertex has a tangent of its own.
+    The basis at a vertex is (T, B, N) with the normal N, T the direction of growing u perpendicular
+    to N, and B = w cross(N, T) along growing v; w is -1 where the texture lies mirrored.
 
     Args:
-      mesh: [V] vertices with texture coordinates.
+      vertices: [N, 3], one for each pair of place and texture coordinate, so that the copies of a
+        vertex at a seam have tangents of their own.
+      normals: [N, 3] unit.
+      uv: [N, 2] texture coordinates, v up.
+      triangles: [T, 3].
 
     Returns:
-      float32 [N, 4]: T (unit) and w, in the order of mesh.corners.
+      float32 [N, 4]: T (unit) and w.
 
     Source: glTF 2.0, 3.7.2.1; Lengyel, "Computing Tangent Space Basis Vectors for an Arbitrary
     Mesh", 2001.
     """
-    corners = mesh.corners
-    along_u, along_v = _sums(mesh.vertices[corners.vertex], corners.uv, corners.triangles)
-    normals = np.asarray(mesh.normals, np.float64)[corners.vertex]
+    along_u, along_v = _sums(np.asarray(vertices, np.float64), uv, triangles)
+    normals = np.asarray(normals, np.float64)
     tangent = along_u - normals * (along_u * normals).sum(1, keepdims=True)
     length = np.linalg.norm(tangent, axis=1, keepdims=True)
     # Without a texture direction any one will do.

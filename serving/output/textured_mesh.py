@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from facemodel.morphable.mesh import vertex_normals
+from serving.output.tangents import corner_tangents
 
 
 class MeshError(ValueError):
@@ -89,6 +90,12 @@ class TexturedMesh:
     def corners(self) -> Corners:
         """The mesh with one vertex for each pair of vertex and texture coordinate."""
         return _corners(self)
+
+    @functools.cached_property
+    def tangents(self) -> np.ndarray:
+        """[N, 4] of the corners; see corner_tangents."""
+        vertex, uv, triangles = self.corners
+        return corner_tangents(self.vertices[vertex], self.normals[vertex], uv, triangles)
 
     def moved(self, weights: Mapping[str, float]) -> np.ndarray:
         """The vertices [V, 3] mm under weights of the targets (1 = the full expression).
