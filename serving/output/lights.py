@@ -8,10 +8,10 @@ from typing import NamedTuple
 import numpy as np
 
 from facemodel.rendering.numpy_rasterizer import rasterize_numpy
+from serving.output.views import barycentric
 
 _MAP_PX = 320
-_BIAS_MM = 2.5
-"""What hides less than this is the surface itself."""
+_BIAS_MM = 1.5
 _PENUMBRA_PX = np.array([(x, y) for x in (-1.8, -0.6, 0.6, 1.8) for y in (-1.8, -0.6, 0.6, 1.8)])
 
 
@@ -46,12 +46,15 @@ def two_lights(azimuth_deg: float, elevation_deg: float = 22.0) -> tuple[Light, 
     return key, fill
 
 
-def light_reach(vertices: np.ndarray, triangles: np.ndarray, direction: np.ndarray) -> np.ndarray:
+def light_reach(
+    vertices: np.ndarray, triangles: np.ndarray, normals: np.ndarray, direction: np.ndarray
+) -> np.ndarray:
     """How much of a lamp each vertex sees past the rest of the mesh.
 
     Args:
       vertices: [V, 3] mm.
       triangles: [T, 3].
+      normals: [V, 3] unit.
       direction: [3] unit, towards the lamp, in the frame of the vertices.
 
     Returns:
@@ -61,12 +64,16 @@ def light_reach(vertices: np.ndarray, triangles: np.ndarray, direction: np.ndarr
     Source: Williams, "Casting curved shadows on curved surfaces", 1978; Reeves et al., "Rendering
     antialiased shadows with depth maps", 1987.
     """
-    place, depth = _seen_from(vertices, direction)
-    nearest = _depth_map(place, depth, triangles)
-    lit = np.zeros(len(vertices), np.float32)
+    count = len(vertices)
+    # A little above the surface, or it would shade itself where light grazes it.
+    above = vertices + _BIAS_MM * normals
+    places, depths = _seen_from(np.concatenate([vertices, above]), direction)
+    nearest = _depth_map(places[:count], depths[:count], triangles)
+    place, depth = places[count:], depths[count:]
+    lit = np.zeros(count, np.float32)
     for shift in _PENUMBRA_PX:
         column, row = np.clip((place + shift).astype(np.intp), 0, _MAP_PX - 1).T
-        lit += depth + _BIAS_MM >= nearest[row, column]
+        lit += depth >= nearest[row, column]
     return lit / np.float32(len(_PENUMBRA_PX))
 
 
@@ -84,9 +91,10 @@ def _seen_from(vertices, direction):
 
 
 def _depth_map(place, depth, triangles):
-    """[S, S] mean depth, mm, of the nearest triangle at each pixel; -inf where there is none."""
+    """[S, S] depth, mm, of the nearest triangle at each pixel; -inf where there is none."""
     screen = np.column_stack([place, depth])
     pixel, triangle = rasterize_numpy(screen, triangles, height=_MAP_PX, width=_MAP_PX)
+    weights = barycentric(screen, triangles, pixel, triangle, _MAP_PX)
     nearest = np.full(_MAP_PX * _MAP_PX, -np.inf, np.float32)
-    nearest[pixel] = depth[triangles[triangle]].mean(1)
+    nearest[pixel] = (depth[triangles[triangle]].T * weights).sum(0)
     return nearest.reshape(_MAP_PX, _MAP_PX)

@@ -113,7 +113,7 @@ def _reflections(view, mesh, rotation, lights, normals):
         direction = np.array(light.direction, np.float32)
         facing = np.maximum(direction @ normals, 0)
         if light.shadows:
-            reach = light_reach(mesh.vertices, mesh.triangles, rotation.T @ direction)
+            reach = _reach(mesh, rotation.T @ direction)
             facing *= view.interpolate(reach[:, None], mesh.triangles)[0]
         halfway = _unit(direction + _TO_VIEWER)
         highlight = strength * np.maximum(halfway @ normals, 0) ** sharpness
@@ -121,6 +121,10 @@ def _reflections(view, mesh, rotation, lights, normals):
         matte += colour * facing
         gloss += colour * (highlight * np.minimum(4 * facing, 1))
     return matte, gloss
+
+
+def _reach(mesh, direction):
+    return light_reach(mesh.vertices, mesh.triangles, mesh.normals, direction)
 
 
 def _gloss(view, mesh):

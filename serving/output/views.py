@@ -109,7 +109,7 @@ def look(
     screen = np.column_stack([places * samples, depth]).astype(np.float32)
     columns = width * samples
     pixel, triangle = rasterize_numpy(screen, triangles, height=height * samples, width=columns)
-    weights = _barycentric(screen, triangles, pixel, triangle, columns)
+    weights = barycentric(screen, triangles, pixel, triangle, columns)
     return View(height, width, samples, pixel, triangle, weights)
 
 
@@ -153,8 +153,25 @@ def look_centred(
     )
 
 
-def _barycentric(screen, triangles, pixel, triangle, columns) -> np.ndarray:
-    """Where the centres of pixels are in their triangles: float32 [3, P] that sum to 1."""
+def barycentric(
+    screen: np.ndarray,
+    triangles: np.ndarray,
+    pixel: np.ndarray,
+    triangle: np.ndarray,
+    columns: int,
+) -> np.ndarray:
+    """Where the centres of pixels are in the triangles that cover them.
+
+    Args:
+      screen: float32 [V, 2 or more] px.
+      triangles: [T, 3].
+      pixel: [P] row * columns + column, as of rasterize_numpy.
+      triangle: [P] which one.
+      columns: px, width of the image.
+
+    Returns:
+      float32 [3, P] weights of the corners, which sum to 1.
+    """
     row, column = np.divmod(pixel, columns)
     x, y = column.astype(np.float32) + 0.5, row.astype(np.float32) + 0.5
     corners = [triangles[:, k].take(triangle) for k in range(3)]
