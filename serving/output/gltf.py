@@ -17,10 +17,10 @@ from serving.output.textured_mesh import TexturedMesh
 from serving.output.turned_normals import turned_normals
 
 METRES_PER_MM = 0.001
-MOVE_TOLERANCE_MM = 0.02
+MOVE_TOLERANCE_MM = 0.05
 """Vertices that an expression moves less stay where they are in the file."""
-TURN_TOLERANCE = 0.035
-"""The same for normals, as the length of their change: 2 degrees."""
+TURN_TOLERANCE = 0.07
+"""The same for normals, as the length of their change: 4 degrees."""
 ROUGHNESS = (0.55, 0.35, 0.35, 0.2, 0.08, 0.08)
 """Of each region: skin, mouth, tongue, teeth and the two eyes."""
 _ROUGHNESS_SIZE = 512
@@ -65,6 +65,7 @@ def _mesh(mesh: TexturedMesh, buffers: Buffers) -> gltf.Mesh:
         TEXCOORD_0=buffers.add_attribute(uv * (1, -1) + (0, 1)),
     )
     if mesh.normal_map is not None:
+        # Viewers could compute them, but each in its own way.
         attributes.TANGENT = buffers.add_attribute(mesh.tangents)
     primitive = gltf.Primitive(
         attributes=attributes,

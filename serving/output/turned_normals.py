@@ -22,36 +22,39 @@ def turned_normals(
     Returns:
       For each move float32 [V, 3]: the unit normals after it minus those before.
     """
-    vertices = np.asarray(vertices, np.float32)
-    faces = _area_normals(vertices, triangles)
-    sums = _gather(faces, triangles, len(vertices))
+    places = np.ascontiguousarray(np.transpose(vertices), np.float32)
+    corners = np.ascontiguousarray(np.transpose(triangles), np.intp)
+    faces = _area_normals(places, corners)
+    sums = _gather(faces, corners, places.shape[1])
     neutral = _unit(sums)
     found = []
     for move in moves:
-        touched = np.flatnonzero(move.any(1)[triangles].any(1))
-        some = triangles[touched]
-        change = _area_normals(vertices + np.asarray(move, np.float32), some) - faces[touched]
-        turned = _unit(sums + _gather(change, some, len(vertices)))
-        found.append((turned - neutral).astype(np.float32))
+        moved = np.einsum("ij,ij->i", move, move) > 0
+        touched = np.flatnonzero(moved[corners[0]] | moved[corners[1]] | moved[corners[2]])
+        some = corners[:, touched]
+        change = _area_normals(places + move.T.astype(np.float32), some) - faces[:, touched]
+        near = np.flatnonzero(np.bincount(some.ravel(), minlength=places.shape[1]))
+        turned = sums[:, near] + _gather(change, some, places.shape[1])[:, near]
+        turns = np.zeros((places.shape[1], 3), np.float32)
+        turns[near] = (_unit(turned) - neutral[:, near]).T
+        found.append(turns)
     return found
 
 
-def _area_normals(vertices, triangles):
-    """Normals [T, 3] as long as twice the area of each triangle."""
-    x, y, z = (np.ascontiguousarray(axis) for axis in vertices.T)
-    first, second, third = np.ascontiguousarray(triangles.T)
-    a, b = ([axis[end] - axis[first] for axis in (x, y, z)] for end in (second, third))
+def _area_normals(places, corners):
+    """Normals [3, T] as long as twice the area, of vertices [3, V] and corners [3, T]."""
+    first = [axis.take(corners[0]) for axis in places]
+    a, b = ([axis.take(end) - x for axis, x in zip(places, first)] for end in corners[1:])
     pairs = ((1, 2), (2, 0), (0, 1))
-    return np.stack([a[i] * b[j] - a[j] * b[i] for i, j in pairs], axis=-1)
+    return np.stack([a[i] * b[j] - a[j] * b[i] for i, j in pairs])
 
 
-def _gather(faces, triangles, count):
-    corners = triangles.ravel()
-    return np.stack(
-        [np.bincount(corners, np.repeat(faces[:, k], 3), count) for k in range(3)], axis=-1
-    )
+def _gather(faces, corners, count):
+    """Sums [3, V] over the triangles around each vertex."""
+    ends = corners.ravel()
+    return np.stack([np.bincount(ends, np.tile(axis, 3), count) for axis in faces])
 
 
 def _unit(vectors):
-    lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
-    return vectors / np.maximum(lengths, 1e-12)[:, None]
+    squared = vectors[0] ** 2 + vectors[1] ** 2 + vectors[2] ** 2
+    return vectors / np.sqrt(np.maximum(squared, 1e-24))
