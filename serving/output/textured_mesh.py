@@ -111,9 +111,10 @@ class TexturedMesh:
 
     def with_vertices(self, vertices: np.ndarray) -> TexturedMesh:
         """The same mesh in another shape [V, 3] mm, with the normals of that shape."""
-        return dataclasses.replace(
-            self, vertices=vertices, normals=vertex_normals(vertices, self.triangles)
-        )
+        normals = vertex_normals(vertices, self.triangles)
+        moved = dataclasses.replace(self, vertices=vertices, normals=normals)
+        moved.__dict__["corners"] = self.corners  # the cached property, which is the same
+        return moved
 
 
 def _check_array(name: str, field: str, value: np.ndarray, shape: tuple[int, ...]) -> None:
