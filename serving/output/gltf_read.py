@@ -52,10 +52,8 @@ def _or_error(path, message: str, read: Callable[[], _Result]) -> _Result:
     """What read gives; whatever is wrong with the bytes becomes one error."""
     try:
         return read()
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError, OSError) as error:
-        raise MeshError(f"{path}: {message} ({' '.join(str(error).split())})") from error
-    except Exception as error:  # struct.error and those of dataclasses_json
-        raise MeshError(f"{path}: {message} ({type(error).__name__})") from error
+    except Exception as error:  # of struct, json, dataclasses_json, numpy and lists
+        raise MeshError(f"{path}: {message} ({type(error).__name__}: {error})") from error
 
 
 def _mesh(document: gltf.GLTF2) -> TexturedMesh:

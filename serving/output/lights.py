@@ -10,9 +10,11 @@ import numpy as np
 from facemodel.rendering.numpy_rasterizer import rasterize_numpy
 from serving.output.views import barycentric
 
-_MAP_PX = 320
-_BIAS_MM = 1.5
-_PENUMBRA_PX = np.array([(x, y) for x in (-1.8, -0.6, 0.6, 1.8) for y in (-1.8, -0.6, 0.6, 1.8)])
+_MAP_PX, _MARGIN_PX = 320, 8
+_BIAS_MM, _STEEPEST = 1.5, np.float32(0.25)
+_TAPS_PX = (-4.8, -2.4, 0.0, 2.4, 4.8)
+_PENUMBRA_PX = np.array([(x, y) for x in _TAPS_PX for y in _TAPS_PX])
+"""About as wide as triangles are, or shadows would end in their corners."""
 
 
 class Light(NamedTuple):
@@ -64,37 +66,46 @@ def light_reach(
     Source: Williams, "Casting curved shadows on curved surfaces", 1978; Reeves et al., "Rendering
     antialiased shadows with depth maps", 1987.
     """
-    count = len(vertices)
+    frame = _lamp_frame(direction)
     # A little above the surface, or it would shade itself where light grazes it.
     above = vertices + _BIAS_MM * normals
-    places, depths = _seen_from(np.concatenate([vertices, above]), direction)
-    nearest = _depth_map(places[:count], depths[:count], triangles)
-    place, depth = places[count:], depths[count:]
-    lit = np.zeros(count, np.float32)
-    for shift in _PENUMBRA_PX:
-        column, row = np.clip((place + shift).astype(np.intp), 0, _MAP_PX - 1).T
-        lit += depth >= nearest[row, column]
+    low, zoom = _fit(np.concatenate([vertices, above]) @ frame[:2].T)
+    to_map = np.diag([zoom, zoom, 1.0]) @ frame
+    shift = np.array([*(_MARGIN_PX - zoom * low), 0.0])
+    nearest = _depth_map(np.float32(vertices @ to_map.T + shift), triangles)
+    places = np.float32(above @ to_map.T + shift)
+    slopes = _slopes(normals @ frame.T) / np.float32(zoom)
+    lit = np.zeros(len(vertices), np.float32)
+    for tap in _PENUMBRA_PX:
+        column, row = np.clip((places[:, :2] + tap).astype(np.intp), 0, _MAP_PX - 1).T
+        lit += places[:, 2] + slopes @ tap >= nearest[row, column]
     return lit / np.float32(len(_PENUMBRA_PX))
 
 
-def _seen_from(vertices, direction):
-    """Vertices as the lamp sees them: [V, 2] px of its depth map, and [V] mm towards it."""
+def _lamp_frame(direction):
+    """[3, 3] rows: two directions across, and the one towards the lamp."""
     across = np.cross((0.0, 1.0, 0.0), direction)
     if np.linalg.norm(across) < 1e-6:
         across = np.array([1.0, 0.0, 0.0])
     across = across / np.linalg.norm(across)
-    frame = np.stack([across, -np.cross(direction, across), direction])
-    x, y, depth = (vertices @ frame.T).T.astype(np.float32)
-    place = np.column_stack([x, y])
-    low, size = place.min(0), np.ptp(place, axis=0).max()
-    return (place - low) * ((_MAP_PX - 8) / size) + 4, depth
+    # Turned so that triangles that face the lamp go round as the rasterizer expects, y down.
+    return np.stack([across, -np.cross(direction, across), direction])
 
 
-def _depth_map(place, depth, triangles):
+def _fit(places):
+    """The lowest of places [N, 2] mm, and px/mm at which all of them fit the map."""
+    return places.min(0), (_MAP_PX - 2 * _MARGIN_PX) / np.ptp(places, axis=0).max()
+
+
+def _slopes(normals):
+    """How depth changes across the surface, [V, 2], from normals in the lamp's frame."""
+    return -np.float32(normals[:, :2]) / np.maximum(np.float32(normals[:, 2:]), _STEEPEST)
+
+
+def _depth_map(screen, triangles):
     """[S, S] depth, mm, of the nearest triangle at each pixel; -inf where there is none."""
-    screen = np.column_stack([place, depth])
     pixel, triangle = rasterize_numpy(screen, triangles, height=_MAP_PX, width=_MAP_PX)
     weights = barycentric(screen, triangles, pixel, triangle, _MAP_PX)
     nearest = np.full(_MAP_PX * _MAP_PX, -np.inf, np.float32)
-    nearest[pixel] = (depth[triangles[triangle]].T * weights).sum(0)
+    nearest[pixel] = (screen[:, 2].take(triangles[triangle]).T * weights).sum(0)
     return nearest.reshape(_MAP_PX, _MAP_PX)

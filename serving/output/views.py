@@ -15,6 +15,8 @@ from facemodel.rendering.numpy_rasterizer import rasterize_numpy
 from serving.reconstructor import project
 
 SUPERSAMPLE = 2
+_STRIDE, _DENSE = 7, 4.0
+"""Samples that are looked at, and texels for each; more would flicker where the mesh turns."""
 _ROW = 1024
 """cv2.remap takes images of at most 32767 px a side, so lists of places are folded."""
 
@@ -222,8 +224,3 @@ def reduced(texture: np.ndarray, view: View, mesh) -> np.ndarray:
         texture = cv2.resize(texture, size, interpolation=cv2.INTER_AREA)
         density /= 4
     return texture
-
-
-_STRIDE = 7
-_DENSE = 2.5
-"""Texels for each sample; more would flicker where the mesh turns."""
