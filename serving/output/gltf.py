@@ -144,7 +144,7 @@ def _roughness_map(mesh: TexturedMesh) -> np.ndarray:
             inside = np.zeros_like(image)
             polygons = np.round(places[regions == region] * 16).astype(np.int32)
             for polygon in polygons:
-                cv2.fillConvexPoly(inside, polygon, 255, shift=4)
+                cv2.fillConvexPoly(inside, polygon, (255,), shift=4)
             # One texel more, as the texture is filtered across the borders of its parts.
             image[cv2.dilate(inside, np.ones((3, 3), np.uint8)) > 0] = _eight_bit(roughness)
     empty = np.zeros_like(image)

@@ -22,6 +22,7 @@ _NUMBERS = {
     gltf.UNSIGNED_INT: "<u4",
 }
 _WIDTHS = {gltf.SCALAR: 1, gltf.VEC2: 2, gltf.VEC3: 3, gltf.VEC4: 4}
+_HEADER = b"glTF\x02\0\0\0"
 _Result = TypeVar("_Result")
 
 
@@ -40,6 +41,8 @@ def read_glb(path: str | os.PathLike[str]) -> TexturedMesh:
       MeshError: if it is no .glb or holds no such head; the message begins with the path.
     """
     content = pathlib.Path(path).read_bytes()
+    if content[: len(_HEADER)] != _HEADER:
+        raise MeshError(f"{path}: is no .glb file of glTF 2")
     document = _or_error(path, "is no .glb file", lambda: gltf.GLTF2.load_from_bytes(content))
     if document is None or not document.meshes or not document.binary_blob():
         raise MeshError(f"{path}: holds no mesh")
@@ -65,7 +68,9 @@ def _mesh(document: gltf.GLTF2) -> TexturedMesh:
     count = facts.get("vertexCount", len(places))
     vertex = np.r_[np.arange(count), facts.get("seamVertices", [])].astype(np.int32)
     corners = _array(document, primitive.indices).reshape(-1, 3).astype(np.int32)
-    uv = _array(document, attributes.TEXCOORD_0) * np.float32([1, -1]) + np.float32([0, 1])
+    uv = _array(document, attributes.TEXCOORD_0) * np.array([1, -1], np.float32) + np.array(
+        [0, 1], np.float32
+    )
     images = _images(document)
     moves = [_array(document, target["POSITION"])[:count] for target in primitive.targets]
     return TexturedMesh(

@@ -12,8 +12,8 @@ from serving.output.views import barycentric
 
 _MAP_PX, _MARGIN_PX = 320, 8
 _BIAS_MM, _STEEPEST = 1.5, np.float32(0.25)
-_TAPS_PX = (-4.8, -2.4, 0.0, 2.4, 4.8)
-_PENUMBRA_PX = np.array([(x, y) for x in _TAPS_PX for y in _TAPS_PX])
+_TAPS_PX = (-4.2, -1.4, 1.4, 4.2)
+_PENUMBRA_PX = np.array([(x, y) for x in _TAPS_PX for y in _TAPS_PX], np.float32)
 """About as wide as triangles are, or shadows would end in their corners."""
 
 
@@ -76,9 +76,11 @@ def light_reach(
     places = np.float32(above @ to_map.T + shift)
     slopes = _slopes(normals @ frame.T) / np.float32(zoom)
     lit = np.zeros(len(vertices), np.float32)
-    for tap in _PENUMBRA_PX:
-        column, row = np.clip((places[:, :2] + tap).astype(np.intp), 0, _MAP_PX - 1).T
-        lit += places[:, 2] + slopes @ tap >= nearest[row, column]
+    x, y, depth = np.ascontiguousarray(places.T)
+    for right, down in _PENUMBRA_PX:
+        cell = (y + down).astype(np.intp) * _MAP_PX + (x + right).astype(np.intp)
+        expected = depth + right * slopes[:, 0] + down * slopes[:, 1]
+        lit += expected >= nearest.take(cell)
     return lit / np.float32(len(_PENUMBRA_PX))
 
 
@@ -103,9 +105,9 @@ def _slopes(normals):
 
 
 def _depth_map(screen, triangles):
-    """[S, S] depth, mm, of the nearest triangle at each pixel; -inf where there is none."""
+    """[S * S] depth, mm, of the nearest triangle at each pixel; -inf where there is none."""
     pixel, triangle = rasterize_numpy(screen, triangles, height=_MAP_PX, width=_MAP_PX)
     weights = barycentric(screen, triangles, pixel, triangle, _MAP_PX)
     nearest = np.full(_MAP_PX * _MAP_PX, -np.inf, np.float32)
     nearest[pixel] = (screen[:, 2].take(triangles[triangle]).T * weights).sum(0)
-    return nearest.reshape(_MAP_PX, _MAP_PX)
+    return nearest

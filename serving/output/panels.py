@@ -23,8 +23,9 @@ PANEL_WIDTH, PANEL_HEIGHT = 400, 480
 ACCENT = (228, 110, 56)
 FRONT = np.eye(3)
 LAMP_DEG = 58.0
-_BACKDROP_TOP, _BACKDROP_BOTTOM = (0.955, 0.950, 0.940), (0.825, 0.820, 0.815)
-_STRIPE_PX = 7
+_BACKDROP_TOP = np.array([0.955, 0.950, 0.940], np.float32)
+_BACKDROP_BOTTOM = np.array([0.825, 0.820, 0.815], np.float32)
+_STRIPE_PX, _EDGE_PX = 7, 0.6
 _MARGIN = 1.45
 """Of the mesh over the photo: how much wider than the mesh the panel looks."""
 
@@ -151,18 +152,18 @@ def texture_panel(mesh: TexturedMesh, from_photo: np.ndarray | None) -> np.ndarr
 
 
 def _atlas(mesh: TexturedMesh, side: int) -> np.ndarray:
-    """[side, side] in [0, 1]: which part of each pixel of the texture belongs to the mesh."""
-    fine = 2 * side
-    places = mesh.uv * (fine, -fine) + (0, fine)
+    """[side, side] in [0, 1]: about which part of each pixel of the texture the mesh uses."""
+    places = mesh.uv * (side, -side) + (0, side)
     screen = np.column_stack([places, np.zeros(len(places))]).astype(np.float32)
-    covered = np.zeros(fine * fine, np.float32)
+    covered = np.zeros(side * side, np.float32)
+    # The second way round is for parts of a texture that lie mirrored.
     for triangles in (mesh.uv_triangles, mesh.uv_triangles[:, ::-1]):
-        covered[rasterize_numpy(screen, triangles, height=fine, width=fine)[0]] = 1.0
-    return cv2.resize(covered.reshape(fine, fine), (side, side), interpolation=cv2.INTER_AREA)
+        covered[rasterize_numpy(screen, triangles, height=side, width=side)[0]] = 1.0
+    return cv2.GaussianBlur(covered.reshape(side, side), (3, 3), _EDGE_PX)
 
 
 def backdrop(height: int = PANEL_HEIGHT, width: int = PANEL_WIDTH) -> np.ndarray:
     """[height, width, 3] what is behind a head: light grey, darker below."""
     steps = np.linspace(0, 1, height, dtype=np.float32)[:, None, None]
-    rows = (1 - steps) * np.float32(_BACKDROP_TOP) + steps * np.float32(_BACKDROP_BOTTOM)
+    rows = (1 - steps) * _BACKDROP_TOP + steps * _BACKDROP_BOTTOM
     return np.broadcast_to(rows, (height, width, 3))

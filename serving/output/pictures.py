@@ -60,11 +60,11 @@ def headlight(normals: np.ndarray) -> np.ndarray:
 def clay(normals: np.ndarray) -> np.ndarray:
     """Plaster under a soft light from above: camera-frame normals [..., 3] -> rgb [..., 3]."""
     normals = _unit(normals)
-    key = np.clip(normals @ _unit(np.array([-0.45, 0.55, 0.75])), 0.0, 1.0)
-    fill = np.clip(normals @ _unit(np.array([0.8, 0.1, 0.5])), 0.0, 1.0)
+    key = np.clip(normals @ _unit(np.array([-0.45, 0.55, 0.75], np.float32)), 0.0, 1.0)
+    fill = np.clip(normals @ _unit(np.array([0.8, 0.1, 0.5], np.float32)), 0.0, 1.0)
     rim = np.clip(1.0 - normals[..., 2], 0.0, 1.0) ** 3
     light = 0.24 + 0.78 * key + 0.18 * fill + 0.10 * rim
-    return np.clip(light[..., None] * np.array(CLAY), 0.0, 1.0)
+    return np.clip(light[..., None] * np.array(CLAY, light.dtype), 0.0, 1.0)
 
 
 def camera_normals(vertices: np.ndarray, triangles: np.ndarray, rotation: np.ndarray) -> np.ndarray:

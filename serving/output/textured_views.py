@@ -104,8 +104,8 @@ def _texels(view, mesh, texture):
 
 
 def _reflections(view, mesh, rotation, lights, normals):
-    """Linear light [3, P] on a white matte surface, and what is mirrored."""
-    strength, sharpness = _gloss(view, mesh)
+    """Linear light [3, P] on a white matte surface, and what is mirrored of lamps with shadows."""
+    shine = _gloss(view, mesh)
     sky = np.float32(0.75) + np.float32(0.25) * normals[1]
     matte = np.array(AMBIENT, np.float32)[:, None] * sky
     gloss = np.zeros_like(matte)
@@ -115,12 +115,17 @@ def _reflections(view, mesh, rotation, lights, normals):
         if light.shadows:
             reach = _reach(mesh, rotation.T @ direction)
             facing *= view.interpolate(reach[:, None], mesh.triangles)[0]
-        halfway = _unit(direction + _TO_VIEWER)
-        highlight = strength * np.maximum(halfway @ normals, 0) ** sharpness
         colour = np.array(light.colour, np.float32)[:, None]
         matte += colour * facing
-        gloss += colour * (highlight * np.minimum(4 * facing, 1))
+        if light.shadows:
+            gloss += colour * _highlight(normals, direction, *shine) * np.minimum(4 * facing, 1)
     return matte, gloss
+
+
+def _highlight(normals, direction, strength, sharpness):
+    """[P] of what a surface mirrors of a lamp (Blinn)."""
+    halfway = _unit(direction + _TO_VIEWER)
+    return strength * np.exp(sharpness * np.log(np.maximum(halfway @ normals, np.float32(1e-3))))
 
 
 def _reach(mesh, direction):

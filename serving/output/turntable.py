@@ -116,7 +116,7 @@ def render_frame(mesh: TexturedMesh, shown: Moment, *, size: int) -> np.ndarray:
         frame=mesh.vertices,
     )
     colours, cover = relit(view, moved, rotation, two_lights(shown.lamp_deg))
-    return np.uint8(255 * over(backdrop(size, size), colours, cover) + 0.5)
+    return (255 * over(backdrop(size, size), colours, cover) + 0.5).astype(np.uint8)
 
 
 def render_frames(mesh: TexturedMesh, *, size: int, count: int) -> Iterator[np.ndarray]:

@@ -66,7 +66,7 @@ def encode_gif(
       ValueError: if there is no frame.
     """
     palette = Image.fromarray(np.concatenate(palette_from)).quantize(
-        _COLOURS, method=Image.Quantize.MEDIANCUT
+        _COLOURS, method=Image.Quantize.MEDIANCUT, kmeans=1
     )
     pictures = (
         Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG)

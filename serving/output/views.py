@@ -7,6 +7,7 @@ the samples that it covers.
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import cv2
 import numpy as np
@@ -66,22 +67,45 @@ class View:
           float32 [height, width, C], averaged over the part of the pixel that the mesh covers, and
           that part, [height, width] in [0, 1].
         """
-        size = (self.height * self.samples, self.width * self.samples)
-        sheet = np.zeros((size[0] * size[1], len(values) + 1), np.float32)
-        sheet[self.pixel, :-1] = values.T
-        sheet[self.pixel, -1] = 1.0
-        cells = [
-            cv2.resize(part, (self.width, self.height), interpolation=cv2.INTER_AREA)
-            for part in _parts(sheet.reshape(*size, -1))
-        ]
-        cells = np.concatenate([cell.reshape(self.height, self.width, -1) for cell in cells], -1)
-        cover = cells[..., -1]
-        return cells[..., :-1] / np.maximum(cover, 1e-6)[..., None], cover
+        top, bottom, left, right = self._box
+        image = np.zeros((self.height, self.width, len(values) + 1), np.float32)
+        if len(self.pixel):
+            samples = self.samples
+            sheet = np.zeros(
+                ((bottom - top) * samples, (right - left) * samples, len(values) + 1), np.float32
+            )
+            row, column = self._places
+            place = (row - top * samples) * sheet.shape[1] + column - left * samples
+            flat = sheet.reshape(-1, sheet.shape[-1])
+            flat[place, :-1] = values.T
+            flat[place, -1] = 1.0
+            image[top:bottom, left:right] = _averaged(sheet, samples)
+        cover = image[..., -1]
+        return image[..., :-1] / np.maximum(cover, np.float32(1e-6))[..., None], cover
+
+    @functools.cached_property
+    def _places(self) -> tuple[np.ndarray, np.ndarray]:
+        """Row and column of each sample."""
+        row, column = np.divmod(self.pixel, self.width * self.samples)
+        return row, column
+
+    @functools.cached_property
+    def _box(self) -> tuple[int, int, int, int]:
+        """Top, bottom, left and right px of the part of the picture that shows the mesh."""
+        if not len(self.pixel):
+            return 0, 0, 0, 0
+        row, column = (place // self.samples for place in self._places)
+        return int(row.min()), int(row.max()) + 1, int(column.min()), int(column.max()) + 1
 
 
-def _parts(image):
-    """An image [H, W, C] in parts of at most four channels, which cv2 can resize."""
-    return [image[..., k : k + 4] for k in range(0, image.shape[-1], 4)]
+def _averaged(sheet, samples):
+    """The mean over samples * samples values of [h, w, C], in parts that cv2 can resize."""
+    size = (sheet.shape[1] // samples, sheet.shape[0] // samples)
+    parts = [
+        cv2.resize(sheet[..., k : k + 4], size, interpolation=cv2.INTER_AREA)
+        for k in range(0, sheet.shape[-1], 4)
+    ]
+    return np.concatenate([part.reshape(size[1], size[0], -1) for part in parts], -1)
 
 
 def look(

@@ -171,8 +171,8 @@ def test_a_ball_throws_its_shadow_where_rays_say():
     reach = light_reach(mesh.vertices, mesh.triangles, mesh.normals, direction)[:count]
     to_ball = np.array([0, 0, 40]) - mesh.vertices[:count]
     distance = np.linalg.norm(np.cross(to_ball, direction), axis=1)
-    assert reach[distance < 10].max() < 0.05
-    assert reach[distance > 20].min() > 0.95
+    assert reach[distance < 7].max() < 0.01
+    assert reach[distance > 23].min() > 0.99
     assert 0.2 < reach[np.abs(distance - 15) < 1].mean() < 0.8
 
 
