@@ -17,7 +17,7 @@ from serving.output.textured_mesh import TexturedMesh
 from serving.output.turned_normals import turned_normals
 
 METRES_PER_MM = 0.001
-MOVE_TOLERANCE_MM = 0.05
+MOVE_TOLERANCE_MM = 0.08
 """Vertices that an expression moves less stay where they are in the file."""
 TURN_TOLERANCE = 0.07
 """The same for normals, as the length of their change: 4 degrees."""
