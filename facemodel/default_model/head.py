@@ -123,9 +123,9 @@ def head_arrays(
     mean = np.concatenate([face["mean"], rest.mean])
     names = tuple(str(name) for name in face["expression_names"])
     expression = head_basis.rest_expressions(material.head, control, names, mean)
-    atlas = head_atlas.atlas(control.quads, control.corner_uvs, mean)
+    atlas = head_atlas.atlas(control.quads, control.corner_uvs, mean, control.regions)
     parts = head_mesh.face_parts(material.meshes, control)
-    arrays = {
+    return {
         "format": np.array(head_npz.FORMAT),
         "face_digest": np.array(head_npz.geometry_digest(face)),
         "mean": rest.mean.astype(np.float32),
@@ -136,7 +136,12 @@ def head_arrays(
         "uv": atlas.uv.astype(np.float32),
         "uv_quads": atlas.quads.astype(np.uint16),
         "albedo": _rest_albedo(face, material, control, parts[0]).astype(np.float16),
+        **_part_arrays(parts),
     }
+
+
+def _part_arrays(parts: Sequence[head_mesh.FacePart]) -> dict[str, np.ndarray]:
+    arrays = {}
     for level, part in zip(head_npz.LEVELS, parts, strict=True):
         arrays[f"level{level}_face_vertices"] = part.vertices.astype(np.int32)
         arrays[f"level{level}_face_quads"] = part.quads.astype(np.int32)
@@ -154,9 +159,7 @@ def _rest_albedo(
     quads = topology.refined_quads
     uv = np.zeros((quads.max() + 1, 2))
     uv[quads.ravel()] = subdivision.refine_corner_uvs(control.corner_uvs).reshape(-1, 2)
-    return head_albedo.rest_albedo(
-        material.textures, uv, quads, part.vertices, face["albedo_mean"]
-    )
+    return head_albedo.rest_albedo(material.textures, uv, quads, part.vertices, face["albedo_mean"])
 
 
 def _check_same_mesh(

@@ -12,11 +12,16 @@ from scipy.sparse.linalg import splu
 from facemodel.default_model import colour, skins
 
 _DARKEST = 0.02
+_SMOOTHING_ROUNDS = 12
+"""Evens out the stubble that some skins have painted on; an ear's fine mesh keeps its shades."""
 
 
 def rest_albedo(
-    textures: Mapping[str, bytes], uv: np.ndarray, quads: np.ndarray, face: np.ndarray,
-    face_albedo: np.ndarray
+    textures: Mapping[str, bytes],
+    uv: np.ndarray,
+    quads: np.ndarray,
+    face: np.ndarray,
+    face_albedo: np.ndarray,
 ) -> np.ndarray:
     """Mean skin colour of the vertices outside the face.
 
@@ -40,6 +45,7 @@ def rest_albedo(
     logs = np.log(np.maximum(mean, _DARKEST))
     links = neighbours(quads, len(uv))
     logs[~_outer(links, rest, face)] = 0
+    logs = _smoothed(logs, links, rest)
     known = np.log(np.maximum(face_albedo, _DARKEST)) - logs[face]
     offset = harmonic(links, face, known)
     return np.clip(np.exp(logs[rest] + offset[rest]), 0, 1)
@@ -69,6 +75,16 @@ def harmonic(links: sparse.csr_matrix, known: np.ndarray, values: np.ndarray) ->
     result[known] = values
     result[unknown] = splu(laplacian[:, unknown].tocsc()).solve(-laplacian[:, known] @ values)
     return result
+
+
+def _smoothed(values: np.ndarray, links: sparse.csr_matrix, where: np.ndarray) -> np.ndarray:
+    """Values [V, D] of which those of some vertices were averaged with their neighbours'."""
+    average = sparse.diags(1 / np.asarray(links.sum(1)).ravel()) @ links
+    moved = np.zeros((len(values), 1))
+    moved[where] = 0.5
+    for _ in range(_SMOOTHING_ROUNDS):
+        values = values + moved * (average @ values - values)
+    return values
 
 
 def _outer(links: sparse.csr_matrix, rest: np.ndarray, face: np.ndarray) -> np.ndarray:

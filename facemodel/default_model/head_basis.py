@@ -109,14 +109,10 @@ def regress(scores: np.ndarray, rest: np.ndarray) -> RestBasis:
     centre, mean = scores.mean(0), rest.mean(0, dtype=np.float64)
     centred = scores - centre
     targets = (rest - mean).reshape(len(rest), -1)
-    vectors = scipy.linalg.solve(
-        centred.T @ centred, (centred.T @ targets), assume_a="pos"
-    )
+    vectors = scipy.linalg.solve(centred.T @ centred, (centred.T @ targets), assume_a="pos")
     residual = targets - centred @ vectors
     shape = (len(rest), *mean.shape)
-    rms = [
-        np.sqrt((values.reshape(shape) ** 2).sum(-1).mean(0)) for values in (residual, targets)
-    ]
+    rms = [np.sqrt((values.reshape(shape) ** 2).sum(-1).mean(0)) for values in (residual, targets)]
     return RestBasis(
         mean=mean - (centre @ vectors).reshape(mean.shape),
         identity=vectors.reshape(-1, *mean.shape),

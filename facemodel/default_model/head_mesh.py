@@ -7,7 +7,8 @@ gives the same vertices but at the rim where the face was cut.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from scipy import sparse
@@ -70,9 +71,7 @@ class FacePart:
     quads: np.ndarray
 
 
-def head_control(
-    head: makehuman.Head, face: regions.ControlMesh, used: np.ndarray
-) -> HeadControl:
+def head_control(head: makehuman.Head, face: regions.ControlMesh, used: np.ndarray) -> HeadControl:
     """Selects the head down to the neck, with eyeballs, teeth and tongue.
 
     Args:
@@ -126,7 +125,7 @@ def above_neck(quads: np.ndarray, positions: np.ndarray) -> np.ndarray:
     return part == part[positions[quads].mean(1)[:, 2].argmax()]
 
 
-def closed_loops(topology: subdivision.Topology, starts: Sequence[int]) -> list[list[int]]:
+def closed_loops(topology: subdivision.Topology, starts: Iterable[int]) -> list[list[int]]:
     """Edge loops that begin at given edges and come back: each a list of edges.
 
     A loop goes straight on at each vertex of four quads and four edges, and ends at any other.
@@ -162,7 +161,7 @@ def face_parts(meshes: Sequence[levels.LevelMesh], control: HeadControl) -> list
     vertex_map = control.columns(meshes[0].topology.vertex_count)
     topology = subdivision.Topology.of(len(control.source), control.quads)
     parts = []
-    for coarse, mesh in zip(meshes, meshes[1:]):
+    for coarse, mesh in itertools.pairwise(meshes):
         vertex_map = _refined_map(vertex_map, coarse.topology, topology)
         count = topology.vertex_count + len(topology.quads) + len(topology.edges)
         topology = subdivision.Topology.of(count, topology.refined_quads)

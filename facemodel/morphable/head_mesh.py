@@ -143,9 +143,7 @@ def _regions(surface: HeadSurface, quads: np.ndarray, level: int, count: int) ->
     return labels
 
 
-def _albedo(
-    surface: HeadSurface, topologies: list[subdivision.Topology], level: int
-) -> np.ndarray:
+def _albedo(surface: HeadSurface, topologies: list[subdivision.Topology], level: int) -> np.ndarray:
     """[V, 3] float32 colours of refined vertices; between those of level 1 by interpolation."""
     first = surface.face_levels[1]
     colours = np.empty((topologies[1].vertex_count, 3), np.float32)
