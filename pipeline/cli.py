@@ -22,6 +22,7 @@ from serving import quiet
 KERAS_BACKENDS = ("tensorflow", "jax")
 COMMANDS = {
     "reconstruct": "reconstruct",
+    "turntable": "turntable",
     "synthesize": "synthesize",
     "dataset": "dataset",
     "train": "train",

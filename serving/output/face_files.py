@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import io
 import json
 import pathlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from PIL import Image
 
 from facemodel.files import write_bytes
 from facemodel.texture.visible import photo_colours
 from serving.output.description import describe
+from serving.output.frontal_texture import frontal_texture
+from serving.output.image_files import encode_png
 from serving.output.mesh_io import FORMATS, FaceMesh, encode_mesh
 from serving.output.overview import render_overview
 from serving.reconstructor import Reconstruction
@@ -46,9 +46,8 @@ def encode_face(
     files = {file_format: encode_mesh(mesh, file_format) for file_format in formats}
     description = describe(face, photo_facts=photo_facts, photo_size=photo.shape[:2])
     files["json"] = (json.dumps(description, indent=1) + "\n").encode()
-    picture = io.BytesIO()
-    Image.fromarray(render_overview(photo, face, mesh)).save(picture, "PNG")
-    files["png"] = picture.getvalue()
+    textured = frontal_texture(mesh, regions=face.model.arrays["regions"])
+    files["png"] = encode_png(render_overview(photo, face, textured))
     return files
 
 

@@ -1,0 +1,78 @@
+"""Writes a textured head as .obj with its material and images."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from serving.output.image_files import VECTOR_QUALITY, encode_jpeg
+from serving.output.textured_mesh import TexturedMesh
+
+TEXTURE, NORMAL_MAP = "texture.jpg", "normals.jpg"
+"""Suffixes of the images, which the .mtl names."""
+
+
+def encode_obj(
+    mesh: TexturedMesh, *, stem: str | None = None, texture: bytes | None = None
+) -> dict[str, bytes]:
+    """Gives the contents of the files of an .obj; the same mesh always gives the same bytes.
+
+    Millimetres, y up, z to the viewer. Vertices are in the mesh's order. Expressions are left out,
+    as the format knows none.
+
+    Args:
+      mesh: the head; checked.
+      stem: What the files' names begin with, before a dot and their suffix: they name each other.
+        The mesh's name if None.
+      texture: The mesh's texture as JPEG, if it has been encoded already.
+
+    Returns:
+      Bytes by suffix: "obj", "mtl", TEXTURE and, if the mesh has one, NORMAL_MAP.
+
+    Raises:
+      MeshError: if the mesh's arrays do not fit together.
+    """
+    mesh.check()
+    stem = stem or mesh.name
+    files = {
+        "obj": _geometry(mesh, f"{stem}.mtl").encode(),
+        "mtl": _material(mesh, stem).encode(),
+        TEXTURE: texture or encode_jpeg(mesh.texture),
+    }
+    if mesh.normal_map is not None:
+        files[NORMAL_MAP] = encode_jpeg(mesh.normal_map, quality=VECTOR_QUALITY)
+    return files
+
+
+def _geometry(mesh: TexturedMesh, material_file: str) -> str:
+    corners = np.stack([mesh.triangles, mesh.uv_triangles, mesh.triangles], -1) + 1
+    return "".join(
+        [
+            f"# {mesh.name}, millimetres\nmtllib {material_file}\no {mesh.name}\n",
+            _lines("v %.5f %.5f %.5f\n", mesh.vertices),
+            _lines("vt %.6f %.6f\n", mesh.uv),
+            _lines("vn %.4f %.4f %.4f\n", mesh.normals),
+            "usemtl head\ns 1\n",
+            _lines("f %d/%d/%d %d/%d/%d %d/%d/%d\n", corners.reshape(len(corners), 9)),
+        ]
+    )
+
+
+def _lines(form: str, values: np.ndarray) -> str:
+    return (form * len(values)) % tuple(values.ravel().tolist())
+
+
+def _material(mesh: TexturedMesh, stem: str) -> str:
+    """A dull skin; norm is what readers of the PBR extension take for a normal map."""
+    lines = [
+        f"# {mesh.name}",
+        "newmtl head",
+        "Ka 1 1 1",
+        "Kd 1 1 1",
+        "Ks 0.04 0.04 0.04",
+        "Ns 20",
+        "illum 2",
+        f"map_Kd {stem}.{TEXTURE}",
+    ]
+    if mesh.normal_map is not None:
+        lines.append(f"norm {stem}.{NORMAL_MAP}")
+    return "\n".join([*lines, ""])
