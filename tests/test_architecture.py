@@ -29,7 +29,7 @@ FLOORS = (
     {"backend", "camera", "colour", "config", "files", "transforms"},
     {"morphable"},
     {"default_model", "evaluation", "fitting", "records", "rendering"},
-    {"synthesis", "texture"},
+    {"detail", "synthesis", "texture"},
     {"network"},
     {"saved_model"},
 )

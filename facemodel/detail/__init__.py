@@ -1,0 +1,1 @@
+"""Wrinkles and pores: from a photo and a coarse face to a relief, by shape from shading."""
