@@ -19,7 +19,7 @@ _LOG = logging.getLogger(__name__)
 SIZE_SPREAD = 0.03
 SIZE_LIMITS = (0.91, 1.09)
 _ALIGNMENT_ROUNDS = 2
-_MEASURED_REGIONS = (regions.SKIN, regions.EYE_LEFT, regions.EYE_RIGHT)
+MEASURED_REGIONS = (regions.SKIN, regions.EYE_LEFT, regions.EYE_RIGHT)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -65,7 +65,7 @@ def identity_basis(
     people = sample_people(head, used, control.origin, count=count, gain=gain, seed=seed)
     _LOG.info("drew %d people", count)
     people = align(people, mesh.operator[mesh.regions == regions.SKIN])
-    measured = mesh.operator[np.isin(mesh.regions, _MEASURED_REGIONS)]
+    measured = mesh.operator[np.isin(mesh.regions, MEASURED_REGIONS)]
     return principal_components(people, measured, vectors=vectors)
 
 

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import sparse
 
-from facemodel.default_model import regions, subdivision
+from facemodel.default_model import regions
+from facemodel.morphable import subdivision
 
 LEVELS = (0, 1, 2)
 _INNER_CENTRE_MM = np.array([0.0, -35.0, 30.0])

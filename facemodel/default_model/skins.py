@@ -92,11 +92,7 @@ def skin_maps(
       labels: [V] index into regions.REGIONS.
     """
     skin = labels == regions.SKIN
-    images = [
-        colour.read_image(textures[name], "RGB")
-        for name in sorted(textures)
-        if _SKIN_PATH.fullmatch(name)
-    ]
+    images = skin_images(textures)
     core = skin & (np.abs(positions[:, 0]) < _CORE_HALF_WIDTH_MM) & (positions[:, 1] < _CORE_TOP_MM)
     details, tones = zip(*(_detail(image, uv, core) for image in images), strict=True)
     strips = brow_strips(textures)
@@ -109,6 +105,15 @@ def skin_maps(
         lips=colour.sample(colour.read_image(lip_mask, "L"), uv)[:, 0] * skin,
         brows=np.stack(brows),
     )
+
+
+def skin_images(textures: Mapping[str, bytes]) -> list[np.ndarray]:
+    """The skins [H, W, 3] sRGB in [0, 1], in base.obj's texture space, by name."""
+    return [
+        colour.read_image(textures[name], "RGB")
+        for name in sorted(textures)
+        if _SKIN_PATH.fullmatch(name)
+    ]
 
 
 def brow_strips(textures: Mapping[str, bytes]) -> list[BrowStrip]:

@@ -53,7 +53,8 @@ def _check_format(path: pathlib.Path, archive) -> None:
         )
 
 
-def _operator(archive, name: str, columns: int) -> sparse.csr_matrix:
+def read_operator(archive, name: str, columns: int) -> sparse.csr_matrix:
+    """A sparse operator [N, columns] of an archive, stored as three arrays."""
     data, indices, indptr = (archive[f"{name}_{part}"] for part in ("data", "indices", "indptr"))
     return sparse.csr_matrix((data, indices, indptr), shape=(len(indptr) - 1, columns))
 
@@ -69,7 +70,7 @@ def _apply(operator: sparse.csr_matrix, values: np.ndarray) -> np.ndarray:
 
 def _coarse(archive, control: dict[str, np.ndarray]) -> CoarseMesh:
     """Evaluates mean and basis at level 0."""
-    points = _operator(archive, "level0_operator", len(control["mean"]))
+    points = read_operator(archive, "level0_operator", len(control["mean"]))
     mean, *bases = (_apply(points, control[name]) for name in _GEOMETRY)
     triangles = archive["level0_triangles"].astype(np.int32)
     return CoarseMesh(mean, np.concatenate(bases), triangles)
@@ -79,10 +80,10 @@ def _at_level(archive, level: int) -> dict:
     """Evaluates the control-mesh bases at one subdivision level."""
     prefix = f"level{level}_"
     control = {name: archive[name] for name in _GEOMETRY}  # each access unpacks
-    geometry = _operator(archive, prefix + "operator", len(control["mean"]))
+    geometry = read_operator(archive, prefix + "operator", len(control["mean"]))
     albedo_mean, albedo = archive["albedo_mean"], archive["albedo"]
     if prefix + "albedo_operator_data" in archive:
-        colours = _operator(archive, prefix + "albedo_operator", len(albedo_mean))
+        colours = read_operator(archive, prefix + "albedo_operator", len(albedo_mean))
         albedo_mean, albedo = _apply(colours, albedo_mean), _apply(colours, albedo)
     return {
         "name": str(archive["name"]),

@@ -12,9 +12,9 @@ from facemodel.default_model import (
     levels,
     portrait,
     regions,
-    subdivision,
     zbuffer,
 )
+from facemodel.morphable import subdivision
 from facemodel.morphable.landmarks import MEDIAPIPE_COUNT
 
 CUBE = np.array(
