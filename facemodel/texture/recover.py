@@ -21,6 +21,9 @@ GREY_LEVELS = 3
 """Channels that differ by no more make a grey photo; JPEG rounds."""
 LITTLE_SKIN = 0.15
 _DARKEST = 0.01
+LIT_DECAY_MM, ALBEDO_DECAY_MM = 60.0, 5.0
+"""How far what the model doesn't explain is continued: shadows and tints go on, but under divided
+light most of it is an error of the light."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -119,6 +122,7 @@ def _filled(model: SkinModel, found: Analysis, light: np.ndarray, *, albedo: boo
     values = np.log(np.maximum(found.observed, _DARKEST)) - shade
     guide = np.log(albedo_of(model, found.fit.coefficients))
     rest = np.log(np.maximum(model.albedo_mean, _DARKEST))
+    decay = ALBEDO_DECAY_MM if albedo else LIT_DECAY_MM
     if not albedo:
         values, guide, rest = values + shade, guide + shade, rest + shade
-    return membrane(model, values, np.where(skin, found.seen, 0.0), guide, rest)
+    return membrane(model, values, np.where(skin, found.seen, 0.0), guide, rest, decay_mm=decay)
