@@ -10,12 +10,16 @@ from facemodel.texture.skin_model import SKIN, SkinModel
 
 FIDELITY = 30.0
 """How strongly a fully seen vertex keeps its value, in units of one edge."""
-DECAY_MM = 60.0
-"""Over this distance what is not seen returns to the level of all that is."""
 
 
 def membrane(
-    model: SkinModel, values: np.ndarray, seen: np.ndarray, guide: np.ndarray, rest: np.ndarray
+    model: SkinModel,
+    values: np.ndarray,
+    seen: np.ndarray,
+    guide: np.ndarray,
+    rest: np.ndarray,
+    *,
+    decay_mm: float,
 ) -> np.ndarray:
     """Continues values from seen to hidden skin with the gradients of a guide.
 
@@ -29,6 +33,7 @@ def membrane(
       guide: [V, C] whose gradients the hidden part of the face takes over.
       rest: [V, C] whose gradients the rest of the head takes over; it needs to be smooth across the
         face's rim, where guide may have a step.
+      decay_mm: Over this distance what is not seen returns to guide plus the mean offset.
 
     Returns:
       [V, C]; vertices that are no skin get guide plus the mean over C of the mean offset.
@@ -40,7 +45,7 @@ def membrane(
     within = (model.skin_edges < model.face_count).all(1)[:, None]
     wanted = np.where(within, model.gradients @ guide, model.gradients @ rest)
     level = seen[skin] @ (values - guide)[skin] / max(seen[skin].sum(), 1e-6)
-    pull = (model.spacing[skin] / DECAY_MM) ** 2
+    pull = (model.spacing[skin] / decay_mm) ** 2
     matrix = model.skin_laplacian + sparse.diags(trust + pull)
     right = gradient.T @ wanted + trust[:, None] * values[skin]
     right += pull[:, None] * (guide[skin] + level)

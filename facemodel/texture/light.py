@@ -10,7 +10,7 @@ PRIOR_SD = np.array([0.6, 0.4, 0.4, 0.4, 0.1, 0.1, 0.1, 0.1, 0.1])
 """Standard deviations of the coefficients relative to the first one's mean."""
 TINT_SD = 0.08
 """How much the light's colour differs from grey, relative to the light."""
-_HIDDEN_LOW, _HIDDEN_HIGH = 0.15, 0.95
+_HIDDEN_LOW, _HIDDEN_HIGH = 0.02, 0.95
 """Quantiles of the seen light between which light on hidden parts is kept."""
 
 

@@ -20,7 +20,12 @@ FINER = 1.15
 GREY_LEVELS = 3
 """Channels that differ by no more make a grey photo; JPEG rounds."""
 LITTLE_SKIN = 0.15
+UNUSUAL = 0.4
+"""Natural logarithm of a colour over its prediction that is no longer continued."""
 _DARKEST = 0.01
+LIT_DECAY_MM, ALBEDO_DECAY_MM = 60.0, 5.0
+"""How far what the model doesn't explain is continued: shadows and tints go on, but under divided
+light most of it is an error of the light."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -119,6 +124,18 @@ def _filled(model: SkinModel, found: Analysis, light: np.ndarray, *, albedo: boo
     values = np.log(np.maximum(found.observed, _DARKEST)) - shade
     guide = np.log(albedo_of(model, found.fit.coefficients))
     rest = np.log(np.maximum(model.albedo_mean, _DARKEST))
+    decay = ALBEDO_DECAY_MM if albedo else LIT_DECAY_MM
     if not albedo:
         values, guide, rest = values + shade, guide + shade, rest + shade
-    return membrane(model, values, np.where(skin, found.seen, 0.0), guide, rest)
+    trust = np.where(skin, found.seen, 0.0) * _usual(values - guide, found.seen)
+    return membrane(model, values, trust, guide, rest, decay_mm=decay)
+
+
+def _usual(offset: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """[V] in [0, 1], low where log colour over prediction [V, 3] is far from that of most skin.
+
+    Left hair and deep shadow then stay where they are and do not run into what is hidden.
+    """
+    middle = np.median(offset[seen > 0.5], axis=0) if (seen > 0.5).any() else 0.0
+    usual: np.ndarray = 1.0 / (1.0 + ((offset - middle).mean(-1) / UNUSUAL) ** 4)
+    return usual

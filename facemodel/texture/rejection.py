@@ -18,7 +18,9 @@ _BINS = 32
 _NOWHERE = 0.02
 """Density of colours that neither skin nor what surrounds the head has."""
 _ODDS_LIMIT = 4.0
-_RIM_MM = (0.8, 3.2)
+_HOLE_MM2 = 350.0
+"""Larger holes in skin, such as sunglasses, stay."""
+_RIM_MM = (1.2, 4.5)
 """Beside what is no skin nothing is taken up to the first distance, all from the other on."""
 _SMOOTH_MM, _SMOOTH_EDGE = 4.0, 0.08
 """Radius, and log luma step that smoothing keeps."""
@@ -54,7 +56,8 @@ def skin_pixels(
     odds = np.clip(odds, -_ODDS_LIMIT, _ODDS_LIMIT).astype(np.float32)
     smooth = guided(odds, logs.mean(-1).astype(np.float32), radius=_SMOOTH_MM * px_per_mm)
     likely = (prior > 0) / (1.0 + np.exp(-2.0 * smooth))
-    return _eroded(_connected(likely, prior), px_per_mm)
+    whole = _filled(_connected(likely, prior), _HOLE_MM2 * px_per_mm**2)
+    return _eroded(whole, px_per_mm)
 
 
 def _skin_density(ratio: np.ndarray, relative: np.ndarray) -> np.ndarray:
@@ -93,6 +96,17 @@ def _connected(likely: np.ndarray, prior: np.ndarray) -> np.ndarray:
     kept = weight >= max(0.1 * weight.max(), 1.0)
     near = cv2.dilate(kept[labels].astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
     return likely * near
+
+
+def _filled(likely: np.ndarray, largest: float) -> np.ndarray:
+    """With small holes in skin closed: moles, highlights, nostrils, stubble. Areas in px."""
+    _, labels, found, _ = cv2.connectedComponentsWithStats(
+        (likely < 0.5).astype(np.uint8), connectivity=8
+    )
+    small = found[:, cv2.CC_STAT_AREA] <= largest
+    small[0] = False
+    small[np.unique(np.r_[labels[0], labels[-1], labels[:, 0], labels[:, -1]])] = False
+    return np.where(small[labels], 0.9, likely)
 
 
 def _eroded(likely: np.ndarray, px_per_mm: float) -> np.ndarray:

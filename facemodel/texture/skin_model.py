@@ -131,7 +131,8 @@ class SkinModel:
         face = np.arange(len(x)) < self.face_count
         rim = np.where(y > 25.0, 0.45, 0.6)
         rest = np.where(face, rim, np.where((y > 45.0) | (z < -70.0), 0.01, 0.15))
-        prior = self.core * 0.97 + (1.0 - self.core) * rest
+        middle = self.core * np.clip((38.0 - y) / 20.0, 0.0, 1.0)  # a fringe reaches the brows
+        prior = middle * 0.97 + (1.0 - middle) * rest
         return np.where(self.regions == SKIN, prior, 0.97)
 
     @functools.cached_property
