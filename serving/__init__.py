@@ -6,6 +6,9 @@ from serving import Reconstructor, read_photo
 import importlib
 
 _MODULES = {
+    "Head": "serving.heads",
+    "HeadMaker": "serving.heads",
+    "HeadOptions": "serving.head_options",
     "Reconstruction": "serving.reconstructor",
     "Reconstructor": "serving.reconstructor",
     "RemoteModel": "serving.client",

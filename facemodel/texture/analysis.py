@@ -75,9 +75,7 @@ def _skin(
     return found.astype(np.float32)
 
 
-def predict(
-    model: SkinModel, normals: np.ndarray, fit: SkinFit, seen: np.ndarray
-) -> np.ndarray:
+def predict(model: SkinModel, normals: np.ndarray, fit: SkinFit, seen: np.ndarray) -> np.ndarray:
     """[V, 3] sRGB, fitted albedo under the fitted light; see light.light_on for hidden vertices."""
     light = lights.light_on(lights.harmonics(normals), fit.light, seen)
     return albedo_of(model, fit.coefficients) * light

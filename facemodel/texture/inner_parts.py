@@ -53,7 +53,12 @@ def region_depth(model: SkinModel, found: Analysis, names: tuple[str, ...]) -> n
 
 
 def paint_inner_parts(
-    model: SkinModel, found: Analysis, at: TexelColours, light: np.ndarray, *, size: int,
+    model: SkinModel,
+    found: Analysis,
+    at: TexelColours,
+    light: np.ndarray,
+    *,
+    size: int,
     albedo: bool,
 ) -> None:
     """Paints eyes and puts the photo's teeth in, into at.colours and at.share.

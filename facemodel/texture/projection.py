@@ -44,7 +44,12 @@ class View:
 
 
 def view_of(
-    photo: np.ndarray, vertices: np.ndarray, triangles: np.ndarray, pose, *, px_per_mm: float,
+    photo: np.ndarray,
+    vertices: np.ndarray,
+    triangles: np.ndarray,
+    pose,
+    *,
+    px_per_mm: float,
     margin_mm: float = 1.0,
 ) -> View:
     """Cuts the part of a photo that a mesh covers, reduced to a resolution if it is finer.
@@ -154,8 +159,6 @@ def sample(image: np.ndarray, pixels: np.ndarray, *, cubic: bool = False) -> np.
             )[:, 0]
         )
     return np.concatenate(found)
-
-
 
 
 def visible(view: View, seen: Footprint, points: tuple[np.ndarray, np.ndarray, np.ndarray]):

@@ -201,6 +201,7 @@ class SkinModel:
     @functools.cached_property
     def grey(self) -> SkinModel:
         """The same mesh with the luma of all colours, for photos without any."""
+
         def luma(colours: np.ndarray) -> np.ndarray:
             return np.repeat((colours @ np.float32(LUMA))[..., None], 3, -1)
 

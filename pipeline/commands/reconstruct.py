@@ -52,16 +52,35 @@ def command(
     formats: Annotated[
         str, typer.Option(metavar="LIST", help="Mesh files to write, separated by commas.")
     ] = "obj,ply,glb",
+    detail: Annotated[
+        bool | None,
+        typer.Option(
+            "--detail/--no-detail",
+            help="Wrinkles as geometry, in a mesh of four times as many triangles, or none; as a "
+            "normal map if not given.",
+            show_default=False,
+        ),
+    ] = None,
+    texture: Annotated[
+        bool, typer.Option("--texture/--no-texture", help="Colours of the photo, or plain clay.")
+    ] = True,
+    albedo: Annotated[
+        bool, typer.Option("--albedo", help="Divide the photo's light out of the texture.")
+    ] = False,
 ) -> None:
-    """Turn the faces in photos into coloured 3D meshes.
+    """Turn the faces in photos into textured 3D heads.
 
-    For face K of NAME.jpg (0 is the largest) OUT gets NAME_K.obj, .ply, .glb, .json (pose,
-    coefficients, landmarks, quality) and .png (overview). Photos that cannot be used are named on
-    standard error, the others are still done; the exit code is 2 if there were any.
+    For face K of NAME.jpg (0 is the largest) OUT gets NAME_K.glb (with ARKit's 52 expressions),
+    .obj with .mtl and images, .ply (coloured vertices), .json (pose, coefficients, landmarks,
+    quality) and .png (overview). Photos that cannot be used are named on standard error, the others
+    are still done; the exit code is 2 if there were any.
 
     Example: facerelief reconstruct holiday/ portrait.jpg -o out
     """
     from pipeline.inference import photos
+    from serving.head_options import HeadOptions
+
+    kind = {True: "geometry", False: "none", None: "map"}[detail]
 
     failed = photos.run(
         inputs,
@@ -73,6 +92,7 @@ def command(
         max_faces=max_faces,
         min_face_px=min_face,
         formats=[part.strip().lower() for part in formats.split(",") if part.strip()],
+        options=HeadOptions(texture=texture, albedo=albedo, detail=kind),
     )
     if failed:
         raise typer.Exit(2)

@@ -10,7 +10,6 @@ import numpy as np
 from keras import ops
 from scipy.spatial import cKDTree
 
-from facemodel.camera import Pose
 from facemodel.morphable.head import HeadModel
 from facemodel.morphable.mesh import vertex_normals
 from facemodel.morphable.model import MorphableModel
@@ -238,7 +237,9 @@ def sample_detail(places: np.ndarray, skin: SkinModel, rng: np.random.Generator)
       [N, 3].
     """
     brown, red = np.array([0.5, 1.0, 1.3]), np.array([0.2, 1.0, 0.9])
-    vertices = np.flatnonzero((skin.regions == SKIN) & (np.arange(len(skin.regions)) < skin.face_count))
+    vertices = np.flatnonzero(
+        (skin.regions == SKIN) & (np.arange(len(skin.regions)) < skin.face_count)
+    )
     tree = cKDTree(places)
     logs = np.zeros((len(places), 3))
 
@@ -254,7 +255,11 @@ def sample_detail(places: np.ndarray, skin: SkinModel, rng: np.random.Generator)
     spots(rng.integers(1, 3), (6.0, 14.0), (-0.1, 0.2), red)
     if rng.random() < 0.4:
         spots(rng.integers(60, 250), (0.7, 1.5), (0.1, 0.35), brown)
-    for wavelength, size, tint in ((25.0, 0.05, np.ones(3)), (9.0, 0.03, red), (4.0, 0.03, np.ones(3))):
+    for wavelength, size, tint in (
+        (25.0, 0.05, np.ones(3)),
+        (9.0, 0.03, red),
+        (4.0, 0.03, np.ones(3)),
+    ):
         directions = rng.normal(size=(30, 3)) / wavelength
         waves = np.cos(places @ directions.T.astype(np.float32) + rng.uniform(0, 2 * np.pi, 30))
         logs += (size * np.sqrt(2 / 30) * waves.sum(1))[:, None] * tint

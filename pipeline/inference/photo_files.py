@@ -70,6 +70,10 @@ class Photo(NamedTuple):
     place: pathlib.PurePath
 
 
+PICTURES = (".png", ".texture.jpg", ".normals.jpg")
+"""How results end that are pictures; a description lies beside each."""
+
+
 def find_photos(
     inputs: Iterable[str | os.PathLike[str]], *, leave_out: pathlib.Path | None = None
 ) -> list[Photo]:
@@ -141,4 +145,5 @@ def _photos_in(folder: pathlib.Path, left_out: pathlib.Path | None) -> list[path
 def _is_photo(path: pathlib.Path) -> bool:
     if path.suffix.lower() not in SUFFIXES or path.name.startswith("."):
         return False
-    return not (path.suffix == ".png" and describes_face(path.with_suffix(".json")))
+    results = (path.name.removesuffix(end) for end in PICTURES if path.name.endswith(end))
+    return not any(describes_face(path.with_name(f"{name}.json")) for name in results)

@@ -17,7 +17,8 @@ from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
 
 from pipeline.inference.photo_files import Photo, find_photos, passed_over
-from pipeline.inference.results import Claim, claim_name
+from pipeline.inference.results import Claim, claim_name, suffixes
+from serving.head_options import HeadOptions
 from serving.images import ImageError, check_file, read_photo
 from serving.output.description import describes_face, model_facts
 from serving.quiet import without_notices
@@ -44,6 +45,7 @@ def run(
     max_faces: int | None = None,
     min_face_px: float | None = None,
     formats: Sequence[str] = MESH_FORMATS,
+    options: HeadOptions | None = None,
 ) -> int:
     """Reconstructs all faces of all photos and writes their files.
 
@@ -57,6 +59,7 @@ def run(
       max_faces: Number of faces of each photo, the largest; None for all.
       min_face_px: Width of the smallest face that is looked for; the detector's own if None.
       formats: File formats of the meshes.
+      options: What heads get.
 
     Returns:
       How many inputs failed; each has had its line on standard error.
@@ -75,7 +78,9 @@ def run(
     for line in map(_passed_over, filter(os.path.isdir, inputs)):
         console.print(line, end="", markup=False)
     facts = functools.cache(lambda: None if server else _local_facts(model))
-    job = _Job(output, overwrite, max_faces, tuple(formats), console, facts)
+    job = _Job(
+        output, overwrite, max_faces, tuple(formats), options or HeadOptions(), console, facts
+    )
     failed = job.run(photos, lambda: _start(model, server, server_model, min_face_px))
     _remove_empty(made)
     return len(missing) + failed
@@ -145,10 +150,10 @@ def _remove_empty(folders: Iterable[pathlib.Path]) -> None:
 class _Job:
     """One run of the command over a list of photos."""
 
-    def __init__(self, output, overwrite, max_faces, formats, console, model):
+    def __init__(self, output, overwrite, max_faces, formats, options, console, model):
         self._output, self._overwrite, self._max_faces = output, overwrite, max_faces
-        self._formats, self._console, self._model = formats, console, model
-        self._suffixes = (*formats, "json", "png")
+        self._formats, self._options = formats, options
+        self._console, self._model = console, model
 
     def run(self, photos: list[Photo], start: Callable) -> int:
         """Works through the photos; returns how many failed."""
@@ -185,7 +190,8 @@ class _Job:
         with claim_name(
             self._output,
             photo,
-            suffixes=self._suffixes,
+            formats=self._formats,
+            options=dataclasses.asdict(self._options),
             max_faces=self._max_faces,
             overwrite=self._overwrite,
             model=self._model,
@@ -194,7 +200,7 @@ class _Job:
                 tally.finished += 1
                 return
             image = read_photo(photo.path)
-            reconstructor = started()
+            reconstructor, make_head = started()
             found = reconstructor.reconstruct(image, max_faces=self._max_faces)
             if not found:
                 width = reconstructor.detector.smallest_face_px(image)
@@ -202,10 +208,12 @@ class _Job:
                     f"{photo.path}: no face found that is at least {width:.0f} px wide "
                     "(--min-face looks for smaller ones)"
                 )
-            self._write(photo, claim, image, found)
+            self._write(photo, claim, image, found, make_head)
             tally.photos, tally.faces = tally.photos + 1, tally.faces + len(found)
 
-    def _write(self, photo: Photo, claim: Claim, image: np.ndarray, found: list) -> None:
+    def _write(
+        self, photo: Photo, claim: Claim, image: np.ndarray, found: list, make_head: Callable
+    ) -> None:
         from serving.output.face_files import encode_face, write_face
 
         facts = {
@@ -214,11 +222,14 @@ class _Job:
             "faces": len(found),
             "max_faces": self._max_faces,
         }
-        names = [f"{claim.name}_{k}" for k in range(len(found))]
-        made = {
-            name: encode_face(image, face, name=name, photo_facts=facts, formats=self._formats)
-            for name, face in zip(names, found, strict=True)
-        }
+        made = {}
+        for k, face in enumerate(found):
+            name = f"{claim.name}_{k}"
+            head = make_head(image, face, name=name, options=self._options)
+            made[name] = encode_face(
+                image, face, name=name, photo_facts=facts, head=head, options=self._options,
+                formats=self._formats,
+            )  # fmt: skip
         self._spare_inputs(photo.path, made)
         for name, files in made.items():
             new = {end: data for end, data in files.items() if f"{name}.{end}" not in claim.kept}
@@ -232,9 +243,7 @@ class _Job:
             description = self._output / f"{name}_{k}.json"
             if not describes_face(description):
                 return
-            for file in (
-                description.with_suffix(f".{end}") for end in (*MESH_FORMATS, "json", "png")
-            ):
+            for file in (description.with_suffix(f".{end}") for end in suffixes(MESH_FORMATS)):
                 if os.path.realpath(file) not in self._inputs:
                     file.unlink(missing_ok=True)
 
@@ -270,7 +279,19 @@ def _start(
                 )
         except (ValueError, ConnectionError) as error:
             raise _CannotStart(" ".join(str(error).split())) from error
-        yield reconstructor
+        yield reconstructor, _head_maker()
+
+
+def _head_maker() -> Callable:
+    """A function as HeadMaker.make, which gives None for faces of a model without a head."""
+    from serving.heads import HeadMaker
+
+    maker = HeadMaker.load()
+
+    def make(photo, face, **options):
+        return maker.make(photo, face, **options) if maker.fits(face) else None
+
+    return make
 
 
 def _line(photo: pathlib.Path, error: Exception) -> str:

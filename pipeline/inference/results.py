@@ -21,6 +21,18 @@ LONGEST_NAME = 150
 """Bytes; names of files may have 255, with what is added to these. Longer ones become a digest."""
 
 
+PARTS = {"obj": ("obj", "mtl", "texture.jpg"), "ply": ("ply",), "glb": ("glb",)}
+"""Suffixes of the files of each mesh format."""
+ALWAYS = ("json", "png")
+IF_DETAILED = ("normals.jpg",)
+"""Suffixes of what only some faces have."""
+
+
+def suffixes(formats: Sequence[str]) -> tuple[str, ...]:
+    """Of all files that a face can have in these mesh formats."""
+    return (*(end for name in formats for end in PARTS[name]), *ALWAYS, *IF_DETAILED)
+
+
 class ResultError(ValueError):
     """A photo whose results cannot be written; one line that begins with its path."""
 
@@ -47,7 +59,8 @@ def claim_name(
     folder: pathlib.Path,
     photo: Photo,
     *,
-    suffixes: Sequence[str],
+    formats: Sequence[str],
+    options: Mapping[str, object],
     max_faces: int | None,
     overwrite: bool,
     model: Callable[[], Mapping[str, object] | None],
@@ -60,7 +73,8 @@ def claim_name(
     Args:
       folder: Folder of results.
       photo: Photo to work on.
-      suffixes: Of the files that are wanted for each face.
+      formats: Mesh formats that are wanted.
+      options: What descriptions say about how heads are made.
       max_faces: How many faces were asked for; None for all.
       overwrite: Whether files that exist may be replaced.
       model: Returns what descriptions say about the model in use; None if that is not known.
@@ -79,12 +93,13 @@ def claim_name(
                 continue
             if holder:
                 raise ResultError(f"{photo.path}: another run is making {folder / name}_*")
-            existing = _existing(folder, name, suffixes)
+            existing = _existing(folder, name, suffixes(formats))
             if existing and not overwrite:
-                _check_same(photo, folder / min(existing), source, description, model)
+                _check_same(photo, folder / min(existing), source, description, options, model)
             kept = frozenset() if overwrite else frozenset(existing)
             faces = owner["faces"] if kept and owner["max_faces"] == max_faces else 0
-            wanted = {f"{name}_{k}.{end}" for k in range(faces) for end in suffixes}
+            ends = set(suffixes(formats)) - {*IF_DETAILED}
+            wanted = {f"{name}_{k}.{end}" for k in range(faces) for end in ends}
             finished = faces if wanted <= kept else 0
             kept = frozenset(file for file in kept if not file.endswith(".json"))
             yield Claim(name, source, finished, kept)
@@ -96,13 +111,16 @@ def _check_same(
     file: pathlib.Path,
     source: Mapping[str, str],
     description: Mapping | None,
+    options: Mapping[str, object],
     model: Callable[[], Mapping[str, object] | None],
 ) -> None:
-    """Raises ResultError unless files that exist were made of this photo by this model."""
+    """Raises ResultError unless files that exist were made so of this photo by this model."""
     if not description or description["photo"].get("sha256") != source["sha256"]:
         reason = "of another photo or of this one before it changed"
     elif (known := model()) and known != description["model"]:
         reason = "made by another model"
+    elif description.get("options") != options:
+        reason = "made with other options"
     else:
         return
     raise ResultError(
@@ -146,5 +164,6 @@ def _try_lock(file: IO[str]) -> bool:
 
 def _existing(folder: pathlib.Path, name: str, suffixes: Sequence[str]) -> set[str]:
     """The files of any face of a name."""
-    pattern = re.compile(rf"{re.escape(name)}_\d+\.({'|'.join(suffixes)})")
+    ends = "|".join(map(re.escape, suffixes))
+    pattern = re.compile(rf"{re.escape(name)}_\d+\.({ends})")
     return {entry.name for entry in folder.iterdir() if pattern.fullmatch(entry.name)}

@@ -13,6 +13,7 @@ import facemodel
 from facemodel.morphable.landmarks import IBUG_68
 
 if TYPE_CHECKING:
+    from serving.output.textured_mesh import TexturedMesh
     from serving.reconstructor import Reconstruction
 
 FORMAT_NAME = "facerelief-face/1"
@@ -47,7 +48,12 @@ def model_facts(facts: Mapping[str, object]) -> dict[str, object]:
 
 
 def describe(
-    face: Reconstruction, *, photo_facts: Mapping[str, object], photo_size: tuple[int, ...]
+    face: Reconstruction,
+    *,
+    photo_facts: Mapping[str, object],
+    photo_size: tuple[int, ...],
+    mesh: TexturedMesh,
+    options: Mapping[str, object],
 ) -> dict:
     """What the .json file says; docs/conventions.md explains frames, units and pose."""
     facts, quality = face.model.facts, face.quality
@@ -62,6 +68,15 @@ def describe(
             "vertices": "mm of an average head: one photo does not show absolute size",
             "files": {"obj": "mm", "ply": "mm", "glb": "m"},
             "image": "px, origin at the top-left corner, y down, pixel centres at +0.5",
+        },
+        "options": dict(options),
+        "mesh": {
+            "vertices": len(mesh.vertices),
+            "face_vertices": len(face.vertices),
+            "triangles": len(mesh.triangles),
+            "texture_px": len(mesh.texture),
+            "normal_map": mesh.normal_map is not None,
+            "morph_targets": list(mesh.targets),
         },
         "pose": {
             "formula": "x_px = scale * diag(1, -1) * rotation[:2] * X_mm + translation",

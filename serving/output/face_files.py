@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from facemodel.files import write_bytes
 from facemodel.texture.visible import photo_colours
+from serving.head_options import HeadOptions
+from serving.heads import Head
+from serving.output import wavefront
 from serving.output.description import describe
 from serving.output.frontal_texture import frontal_texture
-from serving.output.image_files import encode_png
-from serving.output.mesh_io import FORMATS, FaceMesh, encode_mesh
+from serving.output.gltf import encode_glb
+from serving.output.image_files import encode_jpeg, encode_png
 from serving.output.overview import render_overview
+from serving.output.ply import FaceMesh, encode_ply
+from serving.output.textured_mesh import TexturedMesh
+from serving.output.vertex_colours import coloured_by_vertex
 from serving.reconstructor import Reconstruction
 
-SUFFIXES = (*FORMATS, "json", "png")
-"""What is written for each face: meshes, description, overview picture."""
+FORMATS = ("obj", "ply", "glb")
 
 
 def encode_face(
@@ -27,6 +33,8 @@ def encode_face(
     *,
     name: str,
     photo_facts: Mapping[str, object],
+    head: Head | None = None,
+    options: HeadOptions | None = None,
     formats: Sequence[str] = FORMATS,
 ) -> dict[str, bytes]:
     """Gives the contents of all files of one face.
@@ -36,19 +44,55 @@ def encode_face(
       face: reconstructed from it.
       name: Name of the face, in titles and inside the mesh files.
       photo_facts: What the description says about the photo besides its size: its name at least.
-      formats: Mesh formats, from mesh_io.FORMATS.
+      head: made for the face; None for the face alone, with colours as seen from in front.
+      options: With which the head was made, for the description.
+      formats: Mesh formats, from FORMATS.
 
     Returns:
-      Bytes by suffix (without dot): the formats, "json" and "png". Equal inputs, equal bytes.
+      Bytes by suffix (without dot): those of the formats, "json" and "png" (the overview). Equal
+      inputs, equal bytes.
     """
+    mesh = head.mesh if head else face_alone(photo, face, name)
+    if head:
+        flags = (*face.flags, *head.flags)
+        face = dataclasses.replace(face, quality=dataclasses.replace(face.quality, flags=flags))
+    files = _meshes(mesh, formats)
+    description = describe(
+        face,
+        photo_facts=photo_facts,
+        photo_size=photo.shape[:2],
+        mesh=mesh,
+        options=dataclasses.asdict(options or HeadOptions()),
+    )
+    files["json"] = (json.dumps(description, indent=1) + "\n").encode()
+    files["png"] = encode_png(_overview(photo, face, mesh, head))
+    return files
+
+
+def face_alone(photo: np.ndarray, face: Reconstruction, name: str) -> TexturedMesh:
+    """The face without a head around it, for face models that have none."""
     colours, _ = photo_colours(photo, face)
     mesh = FaceMesh(face.vertices, face.triangles, colours, name)
-    files = {file_format: encode_mesh(mesh, file_format) for file_format in formats}
-    description = describe(face, photo_facts=photo_facts, photo_size=photo.shape[:2])
-    files["json"] = (json.dumps(description, indent=1) + "\n").encode()
-    textured = frontal_texture(mesh, regions=face.model.arrays["regions"])
-    files["png"] = encode_png(render_overview(photo, face, textured))
-    return files
+    return frontal_texture(mesh, regions=face.model.arrays["regions"])
+
+
+def _meshes(mesh: TexturedMesh, formats: Sequence[str]) -> dict[str, bytes]:
+    texture = encode_jpeg(mesh.texture)
+    encoders: dict[str, Callable[[], dict[str, bytes]]] = {
+        "obj": lambda: wavefront.encode_obj(mesh, texture=texture),
+        "ply": lambda: {"ply": encode_ply(coloured_by_vertex(mesh))},
+        "glb": lambda: {"glb": encode_glb(mesh, texture=texture)},
+    }
+    return {end: data for form in formats for end, data in encoders[form]().items()}
+
+
+def _overview(photo, face, mesh: TexturedMesh, head: Head | None) -> np.ndarray:
+    if head is None:
+        return render_overview(photo, face, mesh)
+    from_photo = None if head.texture is None else head.texture.from_photo
+    detailed = None if mesh.normal_map is not None or mesh is head.coarse else mesh
+    coarse = mesh if detailed is None else head.coarse
+    return render_overview(photo, face, coarse, detailed=detailed, from_photo=from_photo)
 
 
 def write_face(folder: pathlib.Path, name: str, files: dict[str, bytes]) -> None:

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from facemodel.morphable.mesh import vertex_normals
-from serving.output.mesh_io import FaceMesh
+from serving.output.ply import FaceMesh
 from serving.output.textured_mesh import TexturedMesh
 from serving.output.views import look_centred
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from serving.output.mesh_io import FaceMesh
+from serving.output.ply import FaceMesh
 from serving.output.textured_mesh import TexturedMesh
 from serving.output.views import fetch
 

@@ -9,7 +9,7 @@ from textured_meshes import tiny_head
 from facemodel.morphable.model import MorphableModel
 from serving.output import overview, panels
 from serving.output.frontal_texture import frontal_texture
-from serving.output.mesh_io import FaceMesh
+from serving.output.ply import FaceMesh
 from serving.output.views import fetch
 from serving.reconstructor import project
 

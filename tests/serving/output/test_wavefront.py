@@ -6,7 +6,7 @@ import numpy as np
 import trimesh
 from textured_meshes import tiny_head
 
-from serving.output.mesh_io import encode_mesh
+from serving.output.ply import encode_ply
 from serving.output.vertex_colours import coloured_by_vertex
 from serving.output.wavefront import NORMAL_MAP, TEXTURE, encode_obj
 
@@ -47,7 +47,7 @@ def test_trimesh_opens_it_with_its_texture(tmp_path):
 
 def test_a_ply_has_the_textures_colours():
     mesh = tiny_head()
-    content = encode_mesh(coloured_by_vertex(mesh), "ply")
+    content = encode_ply(coloured_by_vertex(mesh))
     loaded = trimesh.load(io.BytesIO(content), file_type="ply", process=False)
     np.testing.assert_allclose(loaded.vertices, mesh.vertices, atol=1e-4)
     places = mesh.corners.uv[: len(mesh.vertices)]

@@ -1,0 +1,177 @@
+"""From a reconstructed face to a whole head with texture and fine detail, in this process.
+
+with Reconstructor() as reconstructor:
+    (face,) = reconstructor.reconstruct(photo)
+    head = HeadMaker.load().make(photo, face)
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+
+import numpy as np
+
+from facemodel.detail.relief import Relief, recover_relief
+from facemodel.detail.surface import CameraPose, CoarseSurface, SkinStatistics, skin_statistics
+from facemodel.morphable.head import HeadModel
+from facemodel.morphable.mesh import vertex_normals
+from facemodel.morphable.model import MorphableModel
+from facemodel.texture.recover import Texture, recover_texture
+from facemodel.texture.skin_model import SkinModel
+from serving.head_options import HeadOptions
+from serving.output.normal_map import bake_normal_map
+from serving.output.textured_mesh import TexturedMesh
+from serving.reconstructor import Reconstruction
+
+TEXTURE_PX = 1024
+CLAY = np.full((8, 8, 3), 200, np.uint8)
+"""The texture of a head without one."""
+COARSE_LEVEL, FINE_LEVEL = 1, 2
+SAME_FACE_MM = 0.01
+"""Median distance up to which the face of a head is the one that a SavedModel gave."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Head:
+    """A whole head.
+
+    Attributes:
+      mesh: At level 1, with the detail as a normal map; or, with detail as geometry, at level 2.
+      coarse: At level 1 without detail.
+      texture: What was recovered; None if it was not asked for.
+      relief: The fine detail; None if it was not asked for.
+    """
+
+    mesh: TexturedMesh
+    coarse: TexturedMesh
+    texture: Texture | None
+    relief: Relief | None
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """What makes texture and detail less trustworthy; see their own descriptions."""
+        parts = (self.texture, self.relief)
+        return tuple(flag for part in parts if part is not None for flag in part.flags)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class HeadMaker:
+    """Makes heads for faces of one face model; keeps what is the same for all of them.
+
+    Attributes:
+      head: Model of the heads.
+    """
+
+    head: HeadModel
+
+    @classmethod
+    def load(cls) -> HeadMaker:
+        """For the default face model."""
+        return cls(HeadModel.load())
+
+    @functools.cached_property
+    def skin(self) -> SkinModel:
+        """Mesh and colour statistics of heads."""
+        mesh = self.head.mesh(COARSE_LEVEL)
+        return SkinModel.from_head(mesh, mesh.operator @ self.head.mean, self._face_model)
+
+    @functools.cached_property
+    def statistics(self) -> SkinStatistics:
+        """Colour statistics of the face, for the detail."""
+        return skin_statistics(self._face_model)
+
+    @functools.cached_property
+    def _face_model(self) -> MorphableModel:
+        return MorphableModel.load(level=COARSE_LEVEL)
+
+    @functools.cached_property
+    def _kept_targets(self) -> dict[int, Mapping[str, np.ndarray]]:
+        return {}
+
+    def fits(self, face: Reconstruction) -> bool:
+        """Whether a face is one of the face model that this head goes with."""
+        if face.coefficients.shape != (self.head.coefficient_count,):
+            return False
+        count = self.head.mesh(COARSE_LEVEL).face_count
+        if face.vertices.shape != (count, 3):
+            return False
+        own = self.head.vertices(face.coefficients, COARSE_LEVEL)[:count]
+        distance = np.linalg.norm(own - face.vertices, axis=1)
+        return bool(np.median(distance) < SAME_FACE_MM)
+
+    def make(
+        self,
+        photo: np.ndarray,
+        face: Reconstruction,
+        *,
+        name: str = "face",
+        options: HeadOptions | None = None,
+    ) -> Head:
+        """Makes the head of a face.
+
+        Args:
+          photo: uint8 [H, W, 3] sRGB.
+          face: reconstructed from it; fits() it.
+          name: Name of the head in files and titles.
+          options: What it gets.
+        """
+        options = options or HeadOptions()
+        vertices = self.head.vertices(face.coefficients, COARSE_LEVEL)
+        pose = CameraPose(face.rotation, face.scale, face.translation)
+        texture = relief = None
+        if options.texture:
+            texture = recover_texture(
+                photo, vertices, self.skin, pose, size=TEXTURE_PX, albedo=options.albedo
+            )
+        if options.detail != "none":
+            relief = recover_relief(photo, self._surface(face), pose)
+        image = CLAY if texture is None else texture.image
+        mesh = coarse = self._mesh(name, vertices, COARSE_LEVEL, image)
+        if relief is not None and relief.displacement.any():
+            add = self._displaced if options.detail == "geometry" else self._with_normal_map
+            mesh = add(coarse, face, relief)
+        return Head(mesh, coarse, texture, relief)
+
+    def _surface(self, face: Reconstruction) -> CoarseSurface:
+        regions = self.head.mesh(COARSE_LEVEL).regions[: len(face.vertices)]
+        return CoarseSurface(face.vertices, face.triangles, regions, self.statistics)
+
+    def _with_normal_map(
+        self, coarse: TexturedMesh, face: Reconstruction, relief: Relief
+    ) -> TexturedMesh:
+        normal_map = bake_normal_map(coarse, self.skin.atlas(TEXTURE_PX), relief, face.rotation)
+        return dataclasses.replace(coarse, normal_map=normal_map)
+
+    def _displaced(
+        self, coarse: TexturedMesh, face: Reconstruction, relief: Relief
+    ) -> TexturedMesh:
+        vertices = self.head.vertices(face.coefficients, FINE_LEVEL)
+        normals = vertex_normals(vertices, self.head.mesh(FINE_LEVEL).triangles)
+        height = relief.on_vertices(vertices, normals)
+        moved = (vertices + height[:, None] * normals).astype(np.float32)
+        return self._mesh(coarse.name, moved, FINE_LEVEL, coarse.texture)
+
+    def _mesh(self, name: str, vertices: np.ndarray, level: int, image) -> TexturedMesh:
+        mesh = self.head.mesh(level)
+        return TexturedMesh(
+            name=name,
+            vertices=vertices,
+            triangles=mesh.triangles,
+            normals=vertex_normals(vertices, mesh.triangles).astype(np.float32),
+            uv=mesh.uv,
+            uv_triangles=mesh.uv_triangles,
+            regions=mesh.regions,
+            texture=image,
+            targets=self._targets(level),
+        )
+
+    def _targets(self, level: int) -> Mapping[str, np.ndarray]:
+        """ARKit's expressions: they are linear, so the same for each face."""
+        if level not in self._kept_targets:
+            names, moves = self.head.arkit_targets()
+            operator = self.head.mesh(level).operator
+            moved = [np.asarray(operator @ move, np.float32) for move in moves]
+            self._kept_targets[level] = dict(zip(names, moved, strict=True))
+        return self._kept_targets[level]
