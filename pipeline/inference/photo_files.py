@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from serving.output.description import describes_face
+from serving.output.file_names import PICTURES
 
 SUFFIXES = frozenset(
     [
@@ -68,10 +69,6 @@ class Photo(NamedTuple):
 
     path: pathlib.Path
     place: pathlib.PurePath
-
-
-PICTURES = (".png", ".texture.jpg", ".normals.jpg")
-"""How results end that are pictures; a description lies beside each."""
 
 
 def find_photos(
@@ -145,5 +142,5 @@ def _photos_in(folder: pathlib.Path, left_out: pathlib.Path | None) -> list[path
 def _is_photo(path: pathlib.Path) -> bool:
     if path.suffix.lower() not in SUFFIXES or path.name.startswith("."):
         return False
-    results = (path.name.removesuffix(end) for end in PICTURES if path.name.endswith(end))
-    return not any(describes_face(path.with_name(f"{name}.json")) for name in results)
+    names = (path.name.removesuffix(end) for end in PICTURES if path.name.endswith(f".{end}"))
+    return not any(describes_face(path.with_name(f"{name}json")) for name in names)

@@ -17,13 +17,12 @@ from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
 
 from pipeline.inference.photo_files import Photo, find_photos, passed_over
-from pipeline.inference.results import Claim, claim_name, suffixes
+from pipeline.inference.results import Claim, claim_name
 from serving.head_options import HeadOptions
 from serving.images import ImageError, check_file, read_photo
 from serving.output.description import describes_face, model_facts
+from serving.output.file_names import FORMATS, ONLY_WITH_DETAIL, suffixes
 from serving.quiet import without_notices
-
-MESH_FORMATS = ("obj", "ply", "glb")
 
 
 class ReconstructionError(ValueError):
@@ -44,7 +43,7 @@ def run(
     overwrite: bool = False,
     max_faces: int | None = None,
     min_face_px: float | None = None,
-    formats: Sequence[str] = MESH_FORMATS,
+    formats: Sequence[str] = FORMATS,
     options: HeadOptions | None = None,
 ) -> int:
     """Reconstructs all faces of all photos and writes their files.
@@ -109,10 +108,10 @@ def _local_facts(model: pathlib.Path | None) -> dict[str, object]:
 
 
 def _check_formats(formats: Sequence[str]) -> None:
-    known = f"known are {', '.join(MESH_FORMATS)}"
+    known = f"known are {', '.join(FORMATS)}"
     if not formats:
         raise ReconstructionError(f"--formats: names no format; {known}")
-    unknown = [name for name in formats if name not in MESH_FORMATS]
+    unknown = [name for name in formats if name not in FORMATS]
     if unknown:
         raise ReconstructionError(f"--formats: unknown format {unknown[0]!r}; {known}")
 
@@ -243,7 +242,9 @@ class _Job:
             description = self._output / f"{name}_{k}.json"
             if not describes_face(description):
                 return
-            for file in (description.with_suffix(f".{end}") for end in suffixes(MESH_FORMATS)):
+            for file in (
+                description.with_suffix(f".{end}") for end in (*suffixes(), *ONLY_WITH_DETAIL)
+            ):
                 if os.path.realpath(file) not in self._inputs:
                     file.unlink(missing_ok=True)
 

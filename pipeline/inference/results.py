@@ -16,21 +16,10 @@ from facemodel.files import file_digest
 from pipeline.inference.photo_files import Photo
 from pipeline.runs.places import try_to_hold
 from serving.output.description import read_description
+from serving.output.file_names import ONLY_WITH_DETAIL, suffixes
 
 LONGEST_NAME = 150
 """Bytes; names of files may have 255, with what is added to these. Longer ones become a digest."""
-
-
-PARTS = {"obj": ("obj", "mtl", "texture.jpg"), "ply": ("ply",), "glb": ("glb",)}
-"""Suffixes of the files of each mesh format."""
-ALWAYS = ("json", "png")
-IF_DETAILED = ("normals.jpg",)
-"""Suffixes of what only some faces have."""
-
-
-def suffixes(formats: Sequence[str]) -> tuple[str, ...]:
-    """Of all files that a face can have in these mesh formats."""
-    return (*(end for name in formats for end in PARTS[name]), *ALWAYS, *IF_DETAILED)
 
 
 class ResultError(ValueError):
@@ -93,13 +82,12 @@ def claim_name(
                 continue
             if holder:
                 raise ResultError(f"{photo.path}: another run is making {folder / name}_*")
-            existing = _existing(folder, name, suffixes(formats))
+            existing = _existing(folder, name, (*suffixes(formats), *ONLY_WITH_DETAIL))
             if existing and not overwrite:
                 _check_same(photo, folder / min(existing), source, description, options, model)
             kept = frozenset() if overwrite else frozenset(existing)
             faces = owner["faces"] if kept and owner["max_faces"] == max_faces else 0
-            ends = set(suffixes(formats)) - {*IF_DETAILED}
-            wanted = {f"{name}_{k}.{end}" for k in range(faces) for end in ends}
+            wanted = {f"{name}_{k}.{end}" for k in range(faces) for end in suffixes(formats)}
             finished = faces if wanted <= kept else 0
             kept = frozenset(file for file in kept if not file.endswith(".json"))
             yield Claim(name, source, finished, kept)
@@ -162,8 +150,8 @@ def _try_lock(file: IO[str]) -> bool:
     return try_to_hold(file) and os.fstat(file.fileno()).st_nlink > 0
 
 
-def _existing(folder: pathlib.Path, name: str, suffixes: Sequence[str]) -> set[str]:
+def _existing(folder: pathlib.Path, name: str, endings: Sequence[str]) -> set[str]:
     """The files of any face of a name."""
-    ends = "|".join(map(re.escape, suffixes))
+    ends = "|".join(map(re.escape, endings))
     pattern = re.compile(rf"{re.escape(name)}_\d+\.({ends})")
     return {entry.name for entry in folder.iterdir() if pattern.fullmatch(entry.name)}

@@ -15,6 +15,7 @@ from serving.head_options import HeadOptions
 from serving.heads import Head
 from serving.output import wavefront
 from serving.output.description import describe
+from serving.output.file_names import FORMATS
 from serving.output.frontal_texture import frontal_texture
 from serving.output.gltf import encode_glb
 from serving.output.image_files import encode_jpeg, encode_png
@@ -23,8 +24,6 @@ from serving.output.ply import FaceMesh, encode_ply
 from serving.output.textured_mesh import TexturedMesh
 from serving.output.vertex_colours import coloured_by_vertex
 from serving.reconstructor import Reconstruction
-
-FORMATS = ("obj", "ply", "glb")
 
 
 def encode_face(

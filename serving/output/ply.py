@@ -26,7 +26,7 @@ class FaceMesh:
 
 
 def encode_ply(mesh: FaceMesh) -> bytes:
-    """Gives a binary .ply: millimetres, normals, sRGB; the same mesh always gives the same bytes."""
+    """A binary .ply: millimetres, normals, sRGB. The same mesh always gives the same bytes."""
     opaque = np.concatenate([mesh.colours, np.full((len(mesh.colours), 1), 255, np.uint8)], 1)
     surface = trimesh.Trimesh(mesh.vertices, mesh.triangles, vertex_colors=opaque, process=False)
     return surface.export(file_type="ply", vertex_normal=True)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from serving.output.file_names import NORMAL_MAP, TEXTURE
 from serving.output.image_files import VECTOR_QUALITY, encode_jpeg
 from serving.output.textured_mesh import TexturedMesh
-
-TEXTURE, NORMAL_MAP = "texture.jpg", "normals.jpg"
-"""Suffixes of the images, which the .mtl names."""
 
 
 def encode_obj(

@@ -28,10 +28,11 @@ from serving import model_store, quality
 from serving.detection.window import cut_window
 from serving.images import read_photo
 from serving.output.description import describe
+from serving.output.face_files import face_alone
 from serving.reconstructor import Reconstructor, project
 
 DEMO = pathlib.Path("docs/images/demo.jpg")
-SUFFIXES = ("obj", "ply", "glb", "json", "png")
+SUFFIXES = ("obj", "mtl", "texture.jpg", "ply", "glb", "json", "png")
 
 
 @pytest.fixture(scope="module")
@@ -203,8 +204,12 @@ def test_vertices_behind_others_are_hidden(face):
     assert (behind > 0).mean() < 0.02
 
 
-def test_the_description_says_everything(face):
-    described = describe(face, photo_facts={"name": "demo.jpg"}, photo_size=(512, 512))
+def test_the_description_says_everything(face, photo):
+    surface = face_alone(photo, face, "demo_0")
+    described = describe(
+        face, photo_facts={"name": "demo.jpg"}, photo_size=(512, 512), mesh=surface,
+        options={"detail": "none"},
+    )  # fmt: skip
     described = json.loads(json.dumps(described))
     assert described["model"]["model_name"] == face.model.facts["model_name"]
     assert list(described["coefficients"]) == list(face.coefficient_names)
@@ -217,6 +222,8 @@ def test_the_description_says_everything(face):
     detected = np.array(described["detected_landmarks_68_px"])
     np.testing.assert_allclose(detected, face.detection.landmarks[list(IBUG_68)], rtol=1e-6)
     assert described["quality"]["flags"] == []
+    assert described["options"] == {"detail": "none"}
+    assert described["mesh"]["vertices"] == described["mesh"]["face_vertices"] == len(face.vertices)
 
 
 @pytest.fixture
@@ -263,7 +270,7 @@ def test_command_is_repeatable_and_overwrites_only_when_told(run, tmp_path):
     out = tmp_path / "out"
     assert run(DEMO, "-o", out, "--formats", "obj,glb").exit_code == 0
     first = {name: (out / name).read_bytes() for name in names(out)}
-    assert set(first) == {"demo_0.obj", "demo_0.glb", "demo_0.json", "demo_0.png"}
+    assert set(first) == {f"demo_0.{suffix}" for suffix in SUFFIXES} - {"demo_0.ply"}
     (out / "demo_0.obj").write_bytes(b"mine")
     again = run(DEMO, "-o", out, "--formats", "obj,glb")
     assert again.exit_code == 0

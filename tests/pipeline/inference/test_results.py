@@ -9,7 +9,7 @@ from facemodel.files import file_digest
 from pipeline.inference.photo_files import Photo
 from pipeline.inference.results import ResultError, claim_name
 
-SUFFIXES = ("ply", "json", "png")
+OPTIONS = {"texture": True, "detail": "map"}
 
 
 @pytest.fixture
@@ -34,25 +34,29 @@ def photo(tmp_path):
 MODEL = {"model_name": "tiny"}
 
 
-def claim(out, photo, *, overwrite=False, max_faces=None, suffixes=SUFFIXES, model=MODEL):
+def claim(
+    out, photo, *, overwrite=False, max_faces=None, formats=("ply",), options=OPTIONS, model=MODEL
+):
     return claim_name(
         out,
         photo,
-        suffixes=suffixes,
+        formats=formats,
+        options=options,
         max_faces=max_faces,
         overwrite=overwrite,
         model=lambda: model,
     )
 
 
-def finish(out, photo, *, faces=1, suffixes=SUFFIXES):
+def finish(out, photo, *, faces=1):
     """Writes results as the command does; returns their name."""
-    with claim(out, photo, suffixes=suffixes) as claimed:
+    with claim(out, photo) as claimed:
         facts = {"name": photo.path.name, **claimed.source, "faces": faces, "max_faces": None}
-        description = json.dumps({"format": "facerelief-face/1", "photo": facts, "model": MODEL})
+        description = {"format": "facerelief-face/1", "photo": facts, "model": MODEL}
         for k in range(faces):
-            for suffix in suffixes:
-                text = description if suffix == "json" else f"face {k}"
+            for suffix in ("ply", "json", "png"):
+                told = json.dumps(description | {"options": OPTIONS})
+                text = told if suffix == "json" else f"face {k}"
                 (out / f"{claimed.name}_{k}.{suffix}").write_text(text)
         return claimed.name
 
@@ -101,10 +105,32 @@ def test_what_is_missing_is_made_again_and_the_rest_is_kept(out, photo, lost):
 
 def test_other_formats_or_faces_are_not_finished(out, photo):
     finish(out, photo("a.jpg"))
-    with claim(out, photo("a.jpg"), suffixes=("glb", "json", "png")) as claimed:
+    with claim(out, photo("a.jpg"), formats=("glb",)) as claimed:
         assert (claimed.finished, claimed.kept) == (0, {"a_0.png"})
     with claim(out, photo("a.jpg"), max_faces=1) as claimed:
         assert claimed.finished == 0
+
+
+def test_a_normal_map_is_no_reason_to_begin_again_and_none_is_lost(out, photo):
+    finish(out, photo("a.jpg"))
+    (out / "a_0.normals.jpg").write_text("detail")
+    with claim(out, photo("a.jpg")) as claimed:
+        assert claimed.finished == 1
+    (out / "a_0.ply").unlink()
+    with claim(out, photo("a.jpg")) as claimed:
+        assert claimed.kept == {"a_0.png", "a_0.normals.jpg"}
+
+
+def test_other_options_are_refused_unless_overwritten(out, photo):
+    finish(out, photo("a.jpg"))
+    others = {"texture": False, "detail": "map"}
+    with (
+        pytest.raises(ResultError, match=r"made with other options; --overwrite"),
+        claim(out, photo("a.jpg"), options=others),
+    ):
+        pass
+    with claim(out, photo("a.jpg"), options=others, overwrite=True) as claimed:
+        assert (claimed.name, claimed.finished) == ("a", 0)
 
 
 def test_a_changed_photo_is_refused_unless_overwritten(out, photo):
