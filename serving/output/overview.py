@@ -23,12 +23,15 @@ PAPER, INK, FAINT = (250, 249, 247), (38, 38, 42), (125, 124, 122)
 COARSE, FINE = "shading without detail", "shading with detail"
 TURNED = {side: f"turned {TURN_DEG:.0f}° {side}" for side in ("left", "right")}
 LIT = {side: f"lit from the {side}" for side in ("left", "right")}
+PHOTO, OVERLAY = "photo and crop", "mesh over the photo"
+TEXTURE, COMPLETED = "texture", "texture; striped: not from the photo"
 CAPTIONS = (
-    "photo and crop",
-    "mesh over the photo",
+    PHOTO,
+    OVERLAY,
     COARSE,
     FINE,
-    "texture",
+    TEXTURE,
+    COMPLETED,
     TURNED["left"],
     "textured",
     TURNED["right"],
@@ -64,13 +67,14 @@ def render_overview(
 
     Source: what figures 2, 7, 8 and 9 of the paper show.
     """
+    map_caption = TEXTURE if from_photo is None else COMPLETED
     tasks: tuple[Callable[[], dict[str, np.ndarray]], ...] = (
         lambda: _front(mesh, detailed, albedo),
-        lambda: {CAPTIONS[1]: panels.overlay_panel(photo, face, mesh)},
+        lambda: {OVERLAY: panels.overlay_panel(photo, face, mesh)},
         lambda: _turned(mesh, "left"),
         lambda: _turned(mesh, "right"),
-        lambda: {CAPTIONS[0]: panels.photo_panel(photo, face)},
-        lambda: {CAPTIONS[4]: panels.texture_panel(mesh, from_photo)},
+        lambda: {PHOTO: panels.photo_panel(photo, face)},
+        lambda: {map_caption: panels.texture_panel(mesh, from_photo)},
     )
     with ThreadPoolExecutor(2) as pool:
         found = {

@@ -19,7 +19,7 @@ from serving.output.textured_views import photographed, relit, surface_normals
 from serving.output.views import View, look, look_centred
 from serving.reconstructor import Reconstruction
 
-PANEL_WIDTH, PANEL_HEIGHT = 400, 480
+PANEL_WIDTH, PANEL_HEIGHT = 360, 432
 ACCENT = (228, 110, 56)
 FRONT = np.eye(3)
 LAMP_DEG = 58.0

@@ -31,7 +31,7 @@ class View:
       width: px of the picture.
       samples: along each side of a pixel.
       pixel: [P] int64, in order, the samples that the mesh covers, of height * width * samples².
-      triangle: [P] the triangle that is seen there.
+      triangle: [P] int64, the triangle that is seen there.
       weights: float32 [3, P] where in the triangle; they sum to 1.
     """
 
@@ -52,12 +52,12 @@ class View:
         Returns:
           float32 [C, P].
         """
-        corners = [column.take(self.triangle) for column in triangles.T]
+        corners = _corners_at(triangles, self.triangle)
         found = np.empty((attributes.shape[1], len(self.pixel)), np.float32)
         for k, values in enumerate(np.ascontiguousarray(attributes.T, np.float32)):
-            found[k] = self.weights[0] * values.take(corners[0])
-            found[k] += self.weights[1] * values.take(corners[1])
-            found[k] += self.weights[2] * values.take(corners[2])
+            found[k] = self.weights[0] * _take(values, corners[0])
+            found[k] += self.weights[1] * _take(values, corners[1])
+            found[k] += self.weights[2] * _take(values, corners[2])
         return found
 
     def picture(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -98,6 +98,16 @@ class View:
         return int(row.min()), int(row.max()) + 1, int(column.min()), int(column.max()) + 1
 
 
+def _take(values, indices):
+    return values.take(indices, mode="clip")  # faster than to check every index
+
+
+def _corners_at(triangles, triangle):
+    """The three corners, [P] each, of the triangles at samples."""
+    columns = np.ascontiguousarray(triangles.T, np.intp)
+    return [_take(column, triangle) for column in columns]
+
+
 def _averaged(sheet, samples):
     """The mean over samples * samples values of [h, w, C], in parts that cv2 can resize."""
     size = (sheet.shape[1] // samples, sheet.shape[0] // samples)
@@ -136,7 +146,7 @@ def look(
     columns = width * samples
     pixel, triangle = rasterize_numpy(screen, triangles, height=height * samples, width=columns)
     weights = barycentric(screen, triangles, pixel, triangle, columns)
-    return View(height, width, samples, pixel, triangle, weights)
+    return View(height, width, samples, pixel, triangle.astype(np.intp), weights)
 
 
 def look_centred(
@@ -200,9 +210,10 @@ def barycentric(
     """
     row, column = np.divmod(pixel, columns)
     x, y = column.astype(np.float32) + 0.5, row.astype(np.float32) + 0.5
-    corners = [triangles[:, k].take(triangle) for k in range(3)]
-    across = [screen[:, 0].take(corner) - x for corner in corners]
-    down = [screen[:, 1].take(corner) - y for corner in corners]
+    corners = _corners_at(triangles, triangle)
+    places = np.ascontiguousarray(screen[:, :2].T)
+    across = [_take(places[0], corner) - x for corner in corners]
+    down = [_take(places[1], corner) - y for corner in corners]
     areas = [across[i] * down[j] - down[i] * across[j] for i, j in ((1, 2), (2, 0), (0, 1))]
     return np.stack(areas) / (areas[0] + areas[1] + areas[2])
 

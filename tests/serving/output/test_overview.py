@@ -14,6 +14,7 @@ from serving.output.views import fetch
 from serving.reconstructor import project
 
 ROTATION = np.eye(3)
+SHAPE = (panels.PANEL_HEIGHT, panels.PANEL_WIDTH, 3)
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +60,7 @@ def test_all_panels_and_those_without_detail(photo, face, whole):
     plain = overview.render_overview(photo, face, tiny_head())
     np.testing.assert_array_equal(panel(plain, 2), coarse)
     np.testing.assert_array_equal(panel(plain, 3), panel(whole, 4))
-    np.testing.assert_array_equal(panel(plain, 9), np.broadcast_to(overview.PAPER, (480, 400, 3)))
+    np.testing.assert_array_equal(panel(plain, 9), np.broadcast_to(overview.PAPER, SHAPE))
 
 
 def test_a_detailed_mesh_is_shown_in_its_panel_only_and_the_rest_is_the_same(photo, face, whole):
