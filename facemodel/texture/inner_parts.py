@@ -53,7 +53,12 @@ def region_depth(model: SkinModel, found: Analysis, names: tuple[str, ...]) -> n
 
 
 def paint_inner_parts(
-    model: SkinModel, found: Analysis, at: TexelColours, light: np.ndarray, *, size: int,
+    model: SkinModel,
+    found: Analysis,
+    at: TexelColours,
+    light: np.ndarray,
+    *,
+    size: int,
     albedo: bool,
 ) -> None:
     """Paints eyes and puts the photo's teeth in, into at.colours and at.share.
@@ -79,18 +84,16 @@ def _paint_eyes(model, found, at, texels, level, *, size, albedo) -> None:
     own, photo = texels.texel, at.photo[texels.texel]
     inside = sample(region_depth(model, found, ("eye_l", "eye_r")), at.pixels[own])
     seen = at.visible[own] * smoothstep(inside, *LID_MM)
-    seen = seen * (found.view.px_per_mm >= 0.99 * LEAST_PX_PER_MM)
+    sharp = found.view.px_per_mm >= 0.99 * LEAST_PX_PER_MM
+    seen = seen * (sharp and not found.dark_glasses)
     gaze = eyes.find_gaze(texels, photo.mean(-1), seen)
     area = model.texels_per_mm(size) ** -2.0
     iris, white = eyes.eye_colours(texels, photo, seen, gaze, area)
-    grey = np.ptp(model.albedo_mean, axis=-1).max() < 1e-4
     whites, irises = eyes.WHITE * level, eyes.DARK_IRIS * level
     if white is not None:
         bright = np.clip(white.mean() / whites.mean(), _WHITE_LOW, _WHITE_HIGH)
         whites = whites * bright
     irises = irises if iris is None else np.minimum(iris, 0.75 * whites.mean())
-    if grey:
-        whites, irises = (np.full(3, colour.mean()) for colour in (whites, irises))
     painted = eyes.paint_eyes(texels, gaze, irises, whites)
     apart = np.abs(photo - painted).max(-1)
     share = seen * (1.0 - smoothstep(apart, _CLOSE, _FAR))

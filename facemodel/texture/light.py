@@ -62,9 +62,7 @@ def unclipped(observed: np.ndarray) -> np.ndarray:
     return np.where(((observed < DARK) | (observed > BRIGHT)).any(-1), 0.1, 1.0)
 
 
-def light_on(
-    shapes: np.ndarray, coefficients: np.ndarray, seen: np.ndarray
-) -> np.ndarray:
+def light_on(shapes: np.ndarray, coefficients: np.ndarray, seen: np.ndarray) -> np.ndarray:
     """Light on a surface; on hidden parts it stays in the range that was seen.
 
     Second-order light is unbounded by what was observed: on a hidden side it would go on falling

@@ -44,7 +44,12 @@ class View:
 
 
 def view_of(
-    photo: np.ndarray, vertices: np.ndarray, triangles: np.ndarray, pose, *, px_per_mm: float,
+    photo: np.ndarray,
+    vertices: np.ndarray,
+    triangles: np.ndarray,
+    pose,
+    *,
+    px_per_mm: float,
     margin_mm: float = 1.0,
 ) -> View:
     """Cuts the part of a photo that a mesh covers, reduced to a resolution if it is finer.
@@ -128,7 +133,8 @@ def inside_edges(depth: np.ndarray, px_per_mm: float) -> np.ndarray:
     kernel = np.ones((3, 3), np.uint8)
     step = cv2.dilate(highest, kernel) - cv2.erode(lowest, kernel)
     smooth = (~(inside & (step > EDGE_STEP_MM + 2.0 / px_per_mm))).astype(np.uint8)
-    edge = cv2.distanceTransform(smooth, cv2.DIST_L2, 5) / px_per_mm
+    # Without any edge OpenCV returns the largest float.
+    edge = np.minimum(cv2.distanceTransform(smooth, cv2.DIST_L2, 5), 1e4) / px_per_mm
     return smoothstep(outline, *OUTLINE_MM) * smoothstep(edge, *EDGE_MM) * inside
 
 
@@ -154,8 +160,6 @@ def sample(image: np.ndarray, pixels: np.ndarray, *, cubic: bool = False) -> np.
             )[:, 0]
         )
     return np.concatenate(found)
-
-
 
 
 def visible(view: View, seen: Footprint, points: tuple[np.ndarray, np.ndarray, np.ndarray]):

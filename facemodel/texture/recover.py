@@ -37,8 +37,8 @@ class Texture:
       from_photo: float32 [S, S] in [0, 1], the photo's share of each texel.
       coefficients: [A] of the albedo basis, standard deviations.
       light: [9, 3] spherical-harmonic coefficients of the photo's light, see light.harmonics.
-      flags: Some of "grey_photo" (no colour was invented), "little_skin" (nearly all comes from
-        the model).
+      flags: Some of "grey_photo" (no colour was invented), "dark_glasses" (what is behind them
+        comes from the model), "little_skin" (nearly all does).
     """
 
     image: np.ndarray
@@ -75,9 +75,15 @@ def recover_texture(
     model = model.grey if grey else model
     found = analyse(model, photo, vertices, pose)
     colours, share = _texels(model, found, fine, size=size, albedo=albedo)
+    if grey:
+        colours = np.repeat(colours.mean(-1, keepdims=True), 3, -1)
     atlas = model.atlas(size)
     core = model.core > 0.5
-    checks = {"grey_photo": grey, "little_skin": found.seen[core].mean() < LITTLE_SKIN}
+    checks = {
+        "grey_photo": grey,
+        "dark_glasses": found.dark_glasses,
+        "little_skin": found.seen[core].mean() < LITTLE_SKIN,
+    }
     return Texture(
         image=atlas.spread(np.round(255.0 * np.clip(colours, 0.0, 1.0)).astype(np.uint8)),
         from_photo=atlas.spread(share),

@@ -10,8 +10,9 @@ import numpy as np
 from keras import ops
 from scipy.spatial import cKDTree
 
-from facemodel.camera import Pose
+from facemodel import camera
 from facemodel.morphable.head import HeadModel
+from facemodel.morphable.landmarks import IRISES
 from facemodel.morphable.mesh import vertex_normals
 from facemodel.morphable.model import MorphableModel
 from facemodel.rendering.lighting import irradiance, light_visibility
@@ -154,10 +155,10 @@ class TruthRenderer:
     def _photo(self, scene: Scene, vertices, pose, albedo, light) -> np.ndarray:
         """uint8 [S, S, 3] the head with its texture, photographed with the recipe's effects."""
         large = SUPERSAMPLE * SIDE
-        camera = vertices @ pose.rotation.T
-        pixels = camera[:, :2] * (pose.scale, -pose.scale) + pose.translation
-        screen = np.concatenate([SUPERSAMPLE * pixels, camera[:, 2:]], 1).astype(np.float32)
-        normals = vertex_normals(camera, self.skin.triangles)
+        turned = vertices @ pose.rotation.T
+        pixels = turned[:, :2] * (pose.scale, -pose.scale) + pose.translation
+        screen = np.concatenate([SUPERSAMPLE * pixels, turned[:, 2:]], 1).astype(np.float32)
+        normals = vertex_normals(turned, self.skin.triangles)
         view = projection.View(
             np.zeros((large, large, 3), np.float32), screen[:, :2], screen[:, 2], normals,
             SUPERSAMPLE * float(pose.scale),
@@ -188,9 +189,6 @@ class TruthRenderer:
             self._scenes, self._model.vertices(scene.coefficients), scene.pose,
             scene.inverse_distance,
         )  # fmt: skip
-        from facemodel import camera
-        from facemodel.morphable.landmarks import IRISES
-
         centre = ops.reshape(self._scenes.geometry.centre, (1, 1, 3))
         middle = camera.project(centre, scene.pose)[:, 0, :2]
         eyes = ops.take(landmarks, np.asarray(IRISES), axis=1)
@@ -238,7 +236,9 @@ def sample_detail(places: np.ndarray, skin: SkinModel, rng: np.random.Generator)
       [N, 3].
     """
     brown, red = np.array([0.5, 1.0, 1.3]), np.array([0.2, 1.0, 0.9])
-    vertices = np.flatnonzero((skin.regions == SKIN) & (np.arange(len(skin.regions)) < skin.face_count))
+    vertices = np.flatnonzero(
+        (skin.regions == SKIN) & (np.arange(len(skin.regions)) < skin.face_count)
+    )
     tree = cKDTree(places)
     logs = np.zeros((len(places), 3))
 
@@ -254,7 +254,11 @@ def sample_detail(places: np.ndarray, skin: SkinModel, rng: np.random.Generator)
     spots(rng.integers(1, 3), (6.0, 14.0), (-0.1, 0.2), red)
     if rng.random() < 0.4:
         spots(rng.integers(60, 250), (0.7, 1.5), (0.1, 0.35), brown)
-    for wavelength, size, tint in ((25.0, 0.05, np.ones(3)), (9.0, 0.03, red), (4.0, 0.03, np.ones(3))):
+    for wavelength, size, tint in (
+        (25.0, 0.05, np.ones(3)),
+        (9.0, 0.03, red),
+        (4.0, 0.03, np.ones(3)),
+    ):
         directions = rng.normal(size=(30, 3)) / wavelength
         waves = np.cos(places @ directions.T.astype(np.float32) + rng.uniform(0, 2 * np.pi, 30))
         logs += (size * np.sqrt(2 / 30) * waves.sum(1))[:, None] * tint

@@ -27,7 +27,7 @@ from serving import model_store, quality
 from serving.detection.window import cut_window
 from serving.images import read_photo
 from serving.output.description import describe
-from serving.reconstructor import Reconstructor, project
+from serving.reconstructor import Reconstructor
 
 DEMO = pathlib.Path("docs/images/demo.jpg")
 SUFFIXES = ("obj", "ply", "glb", "json", "png")
@@ -178,18 +178,6 @@ def test_colours_come_from_where_the_photo_shows_the_vertex(face):
     assert (np.abs(result[right].astype(int) - (0, 0, 200)) < 25).all()
     normals = mesh.vertex_normals(face.vertices, face.triangles) @ face.rotation.T
     assert (seen[normals[:, 2] < 0] == 0).all()
-
-
-def test_vertices_behind_others_are_hidden(face):
-    far = face.vertices - (0, 0, 50)
-    both = np.concatenate([face.vertices, far])
-    triangles = np.concatenate([face.triangles, face.triangles + len(far)])
-    normals = np.tile(mesh.vertex_normals(face.vertices, face.triangles), (2, 1))
-    pixels, depth = project(both, np.eye(3), 1.0, np.array([150.0, 150.0]))
-    seen = visible.visibility(pixels, depth, normals, triangles, size=(300, 300))
-    front, behind = np.split(seen, 2)
-    assert (front > 0).mean() > 0.5
-    assert (behind > 0).mean() < 0.02
 
 
 def test_the_description_says_everything(face):
