@@ -10,11 +10,15 @@ from facemodel.texture import light as lights
 from facemodel.texture import projection
 from facemodel.texture.completion import SkinFit, albedo_of, fit_skin
 from facemodel.texture.projection import Footprint, View
-from facemodel.texture.rejection import skin_pixels
+from facemodel.texture.rejection import OFFSET, skin_pixels
 from facemodel.texture.skin_model import SkinModel
 
 PX_PER_MM = 1.0
 """Resolution at which visibility, light and outliers are found: vertices lie 2.5 mm apart."""
+DARK_GLASSES = -0.5
+"""Natural logarithm of skin over its prediction, below the eyes less that of the cheeks."""
+_CHEEKS_MM = -45.0
+_LEAST_VERTICES = 20
 SURROUNDINGS_MM = 30.0
 """So far around the mesh the photo shows what else could be mistaken for skin."""
 
@@ -30,6 +34,7 @@ class Analysis:
       observed: [V, 3] sRGB, the photo at the vertices, whether they are seen or not.
       seen: [V] in [0, 1], how much of each vertex's colour the photo may give.
       fit: light and albedo.
+      dark_glasses: whether the eyes are behind something dark.
     """
 
     view: View
@@ -38,6 +43,7 @@ class Analysis:
     observed: np.ndarray
     seen: np.ndarray
     fit: SkinFit
+    dark_glasses: bool
 
 
 def analyse(model: SkinModel, photo: np.ndarray, vertices: np.ndarray, pose) -> Analysis:
@@ -54,18 +60,32 @@ def analyse(model: SkinModel, photo: np.ndarray, vertices: np.ndarray, pose) -> 
     observed = projection.sample(view.image, view.pixels)
     first = facing * projection.sample(edges, view.pixels)
     rough = fit_skin(model, observed, view.normals, first * model.core)
-    skin = edges * _skin(model, view, covered, rough, first * model.core)
+    predicted = predict(model, view.normals, rough, first * model.core)
+    glasses = _dark_glasses(model, observed, predicted, first)
+    prior = np.where(model.behind_glasses, 0.0, model.skin_prior) if glasses else model.skin_prior
+    skin = edges * _skin(model, view, covered, predicted, prior)
     seen = facing * projection.sample(skin, view.pixels)
     fit = fit_skin(model, observed, view.normals, seen)
-    return Analysis(view, covered, skin, observed, seen, fit)
+    return Analysis(view, covered, skin, observed, seen, fit, glasses)
+
+
+def _dark_glasses(
+    model: SkinModel, observed: np.ndarray, predicted: np.ndarray, seen: np.ndarray
+) -> bool:
+    """Whether the skin below the eyes is far darker, of what is predicted, than the cheeks."""
+    ratio = np.log((observed + OFFSET) / (predicted + OFFSET)).mean(-1)
+    below = model.below_eyes & (seen > 0.5)
+    cheeks = (model.core > 0.5) & (model.positions[:, 1] < _CHEEKS_MM) & (seen > 0.5)
+    if min(below.sum(), cheeks.sum()) < _LEAST_VERTICES:
+        return False
+    return bool(np.median(ratio[below]) - np.median(ratio[cheeks]) < DARK_GLASSES)
 
 
 def _skin(
-    model: SkinModel, view: View, covered: Footprint, fit: SkinFit, seen: np.ndarray
+    model: SkinModel, view: View, covered: Footprint, predicted: np.ndarray, prior: np.ndarray
 ) -> np.ndarray:
     """float32 [h, w] how surely each pixel shows skin."""
-    predicted = predict(model, view.normals, fit, seen)
-    columns = [predicted, model.albedo_sd[:, None], model.skin_prior[:, None]]
+    columns = [predicted, model.albedo_sd[:, None], prior[:, None]]
     maps = covered.image(np.concatenate(columns, 1))
     middle = model.core > 0.5
     maps[~np.isfinite(covered.depth), :3] = np.median(predicted[middle], 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import numpy as np
 
@@ -35,8 +36,9 @@ class EyeTexels:
     front: np.ndarray
 
 
+@functools.lru_cache(maxsize=4)
 def eye_texels(model: SkinModel, size: int) -> EyeTexels:
-    """Finds the texels of the eyes in the atlas of side `size` px."""
+    """Finds the texels of the eyes in the atlas of side `size` px; kept for the next photo."""
     atlas = model.atlas(size)
     texels, places, fronts = [], [], []
     for name in ("eye_l", "eye_r"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import cv2
 import numpy as np
@@ -28,17 +29,27 @@ class TexelColours:
 
     Attributes:
       colours: [N, 3] sRGB, completed.
-      photo: [N, 3] sRGB of the photo there.
       pixels: [N, 2] px of the analysis' view.
+      shown: [M] in order, into the N texels: those that the photo shows at all.
+      photo: [M, 3] sRGB of the photo there.
       visible: [N] in [0, 1].
       share: [N] in [0, 1], the photo's share so far.
     """
 
     colours: np.ndarray
-    photo: np.ndarray
     pixels: np.ndarray
+    shown: np.ndarray
+    photo: np.ndarray
     visible: np.ndarray
     share: np.ndarray
+
+    def photo_at(self, texels: np.ndarray) -> np.ndarray:
+        """The photo at some of the texels [K], [K, 3] sRGB; grey where it shows nothing."""
+        if not len(self.shown):
+            return np.full((len(texels), 3), 0.5, np.float32)
+        place = np.minimum(np.searchsorted(self.shown, texels), len(self.shown) - 1)
+        known = self.shown[place] == texels
+        return np.where(known[:, None], self.photo[place], np.float32(0.5))
 
 
 def region_depth(model: SkinModel, found: Analysis, names: tuple[str, ...]) -> np.ndarray:
@@ -75,27 +86,31 @@ def paint_inner_parts(
     if len(texels.texel):
         level = float(light[model.in_region("eye_l", "eye_r")].mean())
         _paint_eyes(model, found, at, texels, level, size=size, albedo=albedo)
-    teeth = np.flatnonzero(model.atlas(size).from_vertices @ model.in_region("teeth") > 0.99)
+    teeth = _teeth_texels(model, size)
     if len(teeth) and found.view.px_per_mm >= 0.99 * LEAST_PX_PER_MM:
         _photo_teeth(model, found, at, teeth, light, albedo=albedo)
 
 
+@functools.lru_cache(maxsize=4)
+def _teeth_texels(model: SkinModel, size: int) -> np.ndarray:
+    own = model.in_region("teeth").astype(np.float32)
+    return np.flatnonzero(model.atlas(size).from_vertices @ own > 0.99)
+
+
 def _paint_eyes(model, found, at, texels, level, *, size, albedo) -> None:
-    own, photo = texels.texel, at.photo[texels.texel]
+    own, photo = texels.texel, at.photo_at(texels.texel)
     inside = sample(region_depth(model, found, ("eye_l", "eye_r")), at.pixels[own])
     seen = at.visible[own] * smoothstep(inside, *LID_MM)
-    seen = seen * (found.view.px_per_mm >= 0.99 * LEAST_PX_PER_MM)
+    sharp = found.view.px_per_mm >= 0.99 * LEAST_PX_PER_MM
+    seen = seen * (sharp and not found.dark_glasses)
     gaze = eyes.find_gaze(texels, photo.mean(-1), seen)
     area = model.texels_per_mm(size) ** -2.0
     iris, white = eyes.eye_colours(texels, photo, seen, gaze, area)
-    grey = np.ptp(model.albedo_mean, axis=-1).max() < 1e-4
     whites, irises = eyes.WHITE * level, eyes.DARK_IRIS * level
     if white is not None:
         bright = np.clip(white.mean() / whites.mean(), _WHITE_LOW, _WHITE_HIGH)
         whites = whites * bright
     irises = irises if iris is None else np.minimum(iris, 0.75 * whites.mean())
-    if grey:
-        whites, irises = (np.full(3, colour.mean()) for colour in (whites, irises))
     painted = eyes.paint_eyes(texels, gaze, irises, whites)
     apart = np.abs(photo - painted).max(-1)
     share = seen * (1.0 - smoothstep(apart, _CLOSE, _FAR))
@@ -108,7 +123,7 @@ def _photo_teeth(model, found, at, teeth, light, *, albedo) -> None:
     """Teeth of the photo where it shows them well inside the lips and they look like teeth."""
     level = float(light[model.in_region("teeth")].mean())
     inside = sample(region_depth(model, found, ("teeth",)), at.pixels[teeth])
-    photo = at.photo[teeth] / (level if albedo else 1.0)
+    photo = at.photo_at(teeth) / (level if albedo else 1.0)
     apart = np.abs(photo - at.colours[teeth])
     chroma = np.ptp(photo, axis=-1) - np.ptp(at.colours[teeth], axis=-1)
     share = at.visible[teeth] * smoothstep(inside, *LID_MM)

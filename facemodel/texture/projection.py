@@ -34,6 +34,8 @@ class View:
       depth: [V] mm to the viewer.
       normals: [V, 3] unit, camera frame.
       px_per_mm: of image.
+      corner: [2] px of the photo, top left of that part.
+      zoom: [2] pixels of image for a pixel of the photo.
     """
 
     image: np.ndarray
@@ -41,6 +43,14 @@ class View:
     depth: np.ndarray
     normals: np.ndarray
     px_per_mm: float
+    corner: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(2))
+    zoom: np.ndarray = dataclasses.field(default_factory=lambda: np.ones(2))
+
+    def to(self, other: View, pixels: np.ndarray) -> np.ndarray:
+        """Pixels [N, 2] of this view in another view of the same photo, float32."""
+        scale = other.zoom / self.zoom
+        offset = (self.corner - other.corner) * other.zoom
+        return pixels * scale.astype(np.float32) + offset.astype(np.float32)
 
 
 def view_of(
@@ -77,7 +87,9 @@ def view_of(
     normals = vertex_normals(camera, triangles)
     image = part.astype(np.float32) * np.float32(1 / 255.0)
     reduced = ((pixels - first) * zooms).astype(np.float32)
-    return View(image, reduced, camera[:, 2], normals, float(pose.scale) * float(zooms.mean()))
+    return View(
+        image, reduced, camera[:, 2], normals, float(pose.scale) * float(zooms.mean()), first, zooms
+    )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -133,7 +145,8 @@ def inside_edges(depth: np.ndarray, px_per_mm: float) -> np.ndarray:
     kernel = np.ones((3, 3), np.uint8)
     step = cv2.dilate(highest, kernel) - cv2.erode(lowest, kernel)
     smooth = (~(inside & (step > EDGE_STEP_MM + 2.0 / px_per_mm))).astype(np.uint8)
-    edge = cv2.distanceTransform(smooth, cv2.DIST_L2, 5) / px_per_mm
+    # Without any edge OpenCV returns the largest float.
+    edge = np.minimum(cv2.distanceTransform(smooth, cv2.DIST_L2, 5), 1e4) / px_per_mm
     return smoothstep(outline, *OUTLINE_MM) * smoothstep(edge, *EDGE_MM) * inside
 
 
@@ -158,7 +171,8 @@ def sample(image: np.ndarray, pixels: np.ndarray, *, cubic: bool = False) -> np.
                 image, place[:, None, 0], place[:, None, 1], way, borderMode=cv2.BORDER_REPLICATE
             )[:, 0]
         )
-    return np.concatenate(found)
+    empty = np.zeros((0, *image.shape[2:]), image.dtype)
+    return np.concatenate(found) if found else empty
 
 
 def visible(view: View, seen: Footprint, points: tuple[np.ndarray, np.ndarray, np.ndarray]):
@@ -171,7 +185,11 @@ def visible(view: View, seen: Footprint, points: tuple[np.ndarray, np.ndarray, n
     """
     pixels, depth, cosine = points
     height, width = view.image.shape[:2]
-    inside = ((pixels >= 0.5) & (pixels <= np.array([width, height]) - 0.5)).all(-1)
-    column, row = np.clip(pixels.T, 0, np.array([[width], [height]]) - 1).astype(np.intp)
-    in_front = depth >= seen.depth[row, column] - DEPTH_TOLERANCE_MM
-    return smoothstep(cosine, GRAZING, FACING) * (inside & in_front)
+    shown = np.zeros(len(pixels), np.float32)
+    x, y = pixels[:, 0], pixels[:, 1]
+    inside = (x >= 0.5) & (x <= width - 0.5) & (y >= 0.5) & (y <= height - 0.5)
+    near = np.flatnonzero(inside & (cosine > GRAZING))
+    nearest = seen.depth[y[near].astype(np.intp), x[near].astype(np.intp)]
+    near = near[depth[near] >= nearest - DEPTH_TOLERANCE_MM]
+    shown[near] = smoothstep(cosine[near], GRAZING, FACING)
+    return shown

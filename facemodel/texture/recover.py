@@ -37,8 +37,8 @@ class Texture:
       from_photo: float32 [S, S] in [0, 1], the photo's share of each texel.
       coefficients: [A] of the albedo basis, standard deviations.
       light: [9, 3] spherical-harmonic coefficients of the photo's light, see light.harmonics.
-      flags: Some of "grey_photo" (no colour was invented), "little_skin" (nearly all comes from
-        the model).
+      flags: Some of "grey_photo" (no colour was invented), "dark_glasses" (what is behind them
+        comes from the model), "little_skin" (nearly all does).
     """
 
     image: np.ndarray
@@ -75,9 +75,15 @@ def recover_texture(
     model = model.grey if grey else model
     found = analyse(model, photo, vertices, pose)
     colours, share = _texels(model, found, fine, size=size, albedo=albedo)
+    if grey:
+        colours = np.repeat(colours.mean(-1, keepdims=True), 3, -1)
     atlas = model.atlas(size)
     core = model.core > 0.5
-    checks = {"grey_photo": grey, "little_skin": found.seen[core].mean() < LITTLE_SKIN}
+    checks = {
+        "grey_photo": grey,
+        "dark_glasses": found.dark_glasses,
+        "little_skin": found.seen[core].mean() < LITTLE_SKIN,
+    }
     return Texture(
         image=atlas.spread(np.round(255.0 * np.clip(colours, 0.0, 1.0)).astype(np.uint8)),
         from_photo=atlas.spread(share),
@@ -89,7 +95,8 @@ def recover_texture(
 
 def is_grey(image: np.ndarray) -> bool:
     """Whether an image [h, w, 3] in [0, 1] has no colours but grey."""
-    spread = image.max(-1) - image.min(-1)
+    few = image[::3, ::3]
+    spread = np.ptp(few, axis=-1)
     return bool(np.quantile(spread, 0.98) <= GREY_LEVELS / 255.0)
 
 
@@ -98,22 +105,27 @@ def _texels(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Colours [N, 3] sRGB of the atlas's texels, and the photo's share [N] of each."""
     light = lights.light_on(lights.harmonics(found.view.normals), found.fit.light, found.seen)
-    filled = _filled(model, found, light, albedo=albedo)
     skin = (model.regions == SKIN).astype(np.float32)
     columns = [
-        fine.pixels, found.view.pixels, found.view.depth[:, None], found.view.normals[:, 2:],
-        filled, np.log(light), skin[:, None],
+        found.view.pixels, found.view.depth[:, None], found.view.normals[:, 2:],
+        _filled(model, found, light, albedo=albedo), skin[:, None],
     ]  # fmt: skip
-    at = model.atlas(size).from_vertices @ np.concatenate(columns, 1).astype(np.float32)
-    visible = projection.visible(found.view, found.covered, (at[:, 2:4], at[:, 4], at[:, 5]))
-    share = visible * projection.sample(found.skin, at[:, 2:4]) * np.maximum(2.0 * at[:, -1] - 1, 0)
-    photo = np.clip(projection.sample(fine.image, at[:, :2], cubic=True), 0.0, 1.0)
-    own = photo / np.exp(at[:, 9:12]) if albedo else photo
-    colours = np.exp(at[:, 6:9])
-    colours += share[:, None] * (own - colours)
-    texels = TexelColours(colours, photo, at[:, 2:4], visible, share)
+    if albedo:
+        columns.append(np.log(light))
+    at = model.atlas(size).from_vertices @ np.concatenate(columns, 1, dtype=np.float32)
+    pixels, colours = at[:, :2], np.exp(at[:, 4:7])
+    visible = projection.visible(found.view, found.covered, (pixels, at[:, 2], at[:, 3]))
+    shown = np.flatnonzero(visible)
+    place = found.view.to(fine, pixels[shown])
+    photo = np.clip(projection.sample(fine.image, place, cubic=True), 0.0, 1.0)
+    share = visible[shown] * projection.sample(found.skin, pixels[shown])
+    share *= np.maximum(2.0 * at[shown, 7] - 1.0, 0.0)
+    own = photo / np.exp(at[shown, 8:]) if albedo else photo
+    colours[shown] += share[:, None] * (own - colours[shown])
+    texels = TexelColours(colours, pixels, shown, photo, visible, np.zeros_like(visible))
+    texels.share[shown] = share
     paint_inner_parts(model, found, texels, light.mean(-1), size=size, albedo=albedo)
-    return texels.colours, texels.share.astype(np.float32)
+    return texels.colours, texels.share
 
 
 def _filled(model: SkinModel, found: Analysis, light: np.ndarray, *, albedo: bool) -> np.ndarray:

@@ -18,7 +18,7 @@ _BINS = 32
 _NOWHERE = 0.02
 """Density of colours that neither skin nor what surrounds the head has."""
 _ODDS_LIMIT = 4.0
-_HOLE_MM2 = 350.0
+_HOLE_MM2 = 450.0
 """Larger holes in skin, such as sunglasses, stay."""
 _RIM_MM = (1.2, 4.5)
 """Beside what is no skin nothing is taken up to the first distance, all from the other on."""

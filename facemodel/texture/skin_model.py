@@ -125,6 +125,23 @@ class SkinModel:
         return result
 
     @functools.cached_property
+    def below_eyes(self) -> np.ndarray:
+        """[V] bool, skin below and beside the eyes, which glasses cover and brows do not."""
+        x, y, z = self.positions.T
+        ring = np.abs(np.hypot(np.abs(x) - 32.0, y + 12.0) - 15.0) < 6.0
+        result: np.ndarray = ring & (y < -14.0) & (z > 0.0) & (self.regions == SKIN)
+        return result
+
+    @functools.cached_property
+    def behind_glasses(self) -> np.ndarray:
+        """[V] bool, what large glasses cover, the eyes with it."""
+        x, y, z = self.positions.T
+        result: np.ndarray = (np.hypot((np.abs(x) - 33.0) / 42.0, (y + 8.0) / 33.0) < 1.0) & (
+            z > -40.0
+        )
+        return result
+
+    @functools.cached_property
     def skin_prior(self) -> np.ndarray:
         """[V] how probable it is that a photo shows skin at a vertex, by its place alone."""
         x, y, z = self.positions.T
@@ -203,7 +220,7 @@ class SkinModel:
         """The same mesh with the luma of all colours, for photos without any."""
 
         def luma(colours: np.ndarray) -> np.ndarray:
-            return np.repeat((colours @ np.float32(LUMA))[..., None], 3, -1)
+            return np.repeat((colours @ np.array(LUMA, np.float32))[..., None], 3, -1)
 
         model = dataclasses.replace(
             self, albedo_mean=luma(self.albedo_mean), albedo=luma(self.albedo)

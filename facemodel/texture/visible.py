@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
-from scipy import ndimage, sparse
+from scipy import sparse
 
-from facemodel.morphable.mesh import vertex_normals
-from facemodel.rendering import rasterizer
+from facemodel.texture import projection
+from facemodel.texture.projection import View
+from facemodel.texture.skin_model import SKIN
 
 SAMPLE_PX_PER_MM = 1.0
 """The photo is reduced to this before it is sampled: vertices lie 1 to 3 mm apart."""
-GRAZING, FACING = 0.15, 0.45
-"""Cosines of normal and view: below the first a vertex is hidden, above the other seen."""
-DEPTH_TOLERANCE_MM = 3.0
 SMOOTHING_STEPS = 3
-SKIN = 0
-"""Number of that region in a face model; the others are eyes, teeth, tongue and mouth."""
 
 
 def photo_colours(photo: np.ndarray, face) -> tuple[np.ndarray, np.ndarray]:
@@ -35,62 +30,26 @@ def photo_colours(photo: np.ndarray, face) -> tuple[np.ndarray, np.ndarray]:
     """
     arrays = face.model.arrays
     albedo, skin = arrays["albedo_mean"], arrays["regions"] == SKIN
-    part, pixels, depth = _at_sampling_scale(photo, face)
-    normals = vertex_normals(face.vertices, face.triangles) @ face.rotation.T
-    seen = visibility(pixels, depth, normals, face.triangles, size=part.shape[:2])
+    view = projection.view_of(
+        photo, face.vertices, face.triangles, face, px_per_mm=SAMPLE_PX_PER_MM
+    )
+    seen = visibility(view, face.triangles)
     seen = np.where(skin, _smoothed(seen, face.triangles), seen)
-    sampled = _bilinear(part, pixels)
+    sampled = projection.sample(view.image, view.pixels)
     gain = _gain(sampled[skin], albedo[skin], seen[skin])
     hidden = np.clip(albedo * np.where(skin[:, None], gain, gain.mean()), 0.0, 1.0)
     colours = sampled * seen[:, None] + hidden * (1.0 - seen[:, None])
     return np.round(255.0 * colours).astype(np.uint8), seen
 
 
-def _at_sampling_scale(photo: np.ndarray, face):
-    """The part of the photo under the mesh, reduced, as float [h, w, 3]; vertices in its pixels."""
-    pixels, depth = face.to_photo(face.vertices)
-    size = np.array(photo.shape[1::-1])
-    first = np.clip(np.floor(pixels.min(0)) - 2, 0, size - 1).astype(int)
-    last = np.clip(np.ceil(pixels.max(0)) + 2, first + 1, size).astype(int)
-    part = photo[first[1] : last[1], first[0] : last[0]]
-    zoom = min(1.0, SAMPLE_PX_PER_MM / face.scale)
-    wanted = np.maximum(1, np.round((last - first) * zoom)).astype(int)
-    if zoom < 1.0:
-        part = cv2.resize(part, tuple(wanted.tolist()), interpolation=cv2.INTER_AREA)
-    return part / 255.0, (pixels - first) * (wanted / (last - first)), depth
-
-
-def visibility(
-    pixels: np.ndarray,
-    depth: np.ndarray,
-    normals: np.ndarray,
-    triangles: np.ndarray,
-    *,
-    size: tuple[int, int],
-) -> np.ndarray:
-    """How well an image shows each vertex.
-
-    Args:
-      pixels: [V, 2] px.
-      depth: [V] mm towards the viewer.
-      normals: [V, 3] unit, camera frame.
-      triangles: [T, 3].
-      size: (height, width) px of the image.
+def visibility(view: View, triangles: np.ndarray) -> np.ndarray:
+    """How well a view shows each vertex of its mesh.
 
     Returns:
       [V] in [0, 1]; 0 for vertices behind others, turned away, or outside the image.
     """
-    height, width = size
-    screen = np.concatenate([pixels, depth[:, None]], 1).astype(np.float32)[None]
-    identity = rasterizer.rasterize(screen, triangles, height=height, width=width)
-    weights = rasterizer.barycentric(screen, triangles, identity)
-    depths = np.asarray(rasterizer.interpolate(screen[..., 2:], triangles, identity, weights))
-    nearest: np.ndarray = np.where(np.asarray(identity)[0] >= 0, depths[0, ..., 0], -np.inf)
-    inside = ((pixels >= 0.5) & (pixels <= np.array([width, height]) - 0.5)).all(-1)
-    column, row = np.clip(np.floor(pixels), 0, np.array([width, height]) - 1).astype(int).T
-    in_front = depth >= nearest[row, column] - DEPTH_TOLERANCE_MM
-    facing = np.clip((normals[:, 2] - GRAZING) / (FACING - GRAZING), 0.0, 1.0)
-    return facing * facing * (3.0 - 2.0 * facing) * (inside & in_front)
+    covered = projection.footprint(view, triangles)
+    return projection.visible(view, covered, (view.pixels, view.depth, view.normals[:, 2]))
 
 
 def _smoothed(values: np.ndarray, triangles: np.ndarray) -> np.ndarray:
@@ -103,16 +62,6 @@ def _smoothed(values: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     for _ in range(SMOOTHING_STEPS):
         values = np.minimum(values, neighbours @ values / count)
     return values
-
-
-def _bilinear(image: np.ndarray, pixels: np.ndarray) -> np.ndarray:
-    """Samples [H, W, 3] at pixels [N, 2]; the border goes on outside."""
-    place = pixels.T[::-1] - 0.5  # cv2.remap would round it to 1/32 px
-    channels = [
-        ndimage.map_coordinates(channel, place, order=1, mode="nearest")
-        for channel in np.moveaxis(image, -1, 0)
-    ]
-    return np.stack(channels, -1)
 
 
 def _gain(sampled: np.ndarray, albedo: np.ndarray, seen: np.ndarray) -> np.ndarray:

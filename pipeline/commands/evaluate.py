@@ -19,6 +19,9 @@ def command(
     ] = "paper",
     seed: Annotated[int | None, typer.Option(help="Draws other faces than the usual ones.")] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Faces at a time.")] = 8,
+    texture: Annotated[
+        bool, typer.Option(help="Completed textures instead; -n faces at each of four yaws.")
+    ] = False,
     json_file: Annotated[
         pathlib.Path | None, typer.Option("--json", help="Also write the table to this file.")
     ] = None,
@@ -26,6 +29,7 @@ def command(
     """Print the mean error in mm of mean face, landmark fit and network on held-out faces.
 
     Distances are between corresponding vertices of the inner face after similarity alignment.
+    With --texture: errors of completed textures where the photo doesn't show the face.
 
     Example: facerelief evaluate -n 200 --json errors.json
     """
@@ -36,14 +40,22 @@ def command(
 
     with without_notices():
         from pipeline.evaluation import error_table, held_out
+        from pipeline.evaluation import texture as textures
 
     check_folder(json_file)
+    seed = held_out.HELD_OUT_SEED if seed is None else seed
+    if texture:
+        completed = textures.run(count=count, seed=seed, model_path=model)
+        Console().print(textures.as_table(completed))
+        if json_file:
+            completed.write_json(json_file)
+        return
     result = held_out.run(
         count=count,
         weights=weights,
         model_path=model,
         recipe=recipe,
-        seed=held_out.HELD_OUT_SEED if seed is None else seed,
+        seed=seed,
         batch_size=batch_size,
     )
     Console().print(error_table.as_table(result))

@@ -8,9 +8,10 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 from keras import ops
-from scipy.spatial import cKDTree
 
+from facemodel import camera
 from facemodel.morphable.head import HeadModel
+from facemodel.morphable.landmarks import IRISES
 from facemodel.morphable.mesh import vertex_normals
 from facemodel.morphable.model import MorphableModel
 from facemodel.rendering.lighting import irradiance, light_visibility
@@ -23,6 +24,7 @@ from facemodel.synthesis.scenes import Scene, SceneModel, sample_scene, scene_la
 from facemodel.synthesis.streams import PhiloxStreams
 from facemodel.texture import projection
 from facemodel.texture.skin_model import SKIN, SkinModel
+from pipeline.evaluation.texture_detail import sample_detail
 
 SIDE = 448
 """Side of the photos, px."""
@@ -153,10 +155,10 @@ class TruthRenderer:
     def _photo(self, scene: Scene, vertices, pose, albedo, light) -> np.ndarray:
         """uint8 [S, S, 3] the head with its texture, photographed with the recipe's effects."""
         large = SUPERSAMPLE * SIDE
-        camera = vertices @ pose.rotation.T
-        pixels = camera[:, :2] * (pose.scale, -pose.scale) + pose.translation
-        screen = np.concatenate([SUPERSAMPLE * pixels, camera[:, 2:]], 1).astype(np.float32)
-        normals = vertex_normals(camera, self.skin.triangles)
+        turned = vertices @ pose.rotation.T
+        pixels = turned[:, :2] * (pose.scale, -pose.scale) + pose.translation
+        screen = np.concatenate([SUPERSAMPLE * pixels, turned[:, 2:]], 1).astype(np.float32)
+        normals = vertex_normals(turned, self.skin.triangles)
         view = projection.View(
             np.zeros((large, large, 3), np.float32), screen[:, :2], screen[:, 2], normals,
             SUPERSAMPLE * float(pose.scale),
@@ -187,9 +189,6 @@ class TruthRenderer:
             self._scenes, self._model.vertices(scene.coefficients), scene.pose,
             scene.inverse_distance,
         )  # fmt: skip
-        from facemodel import camera
-        from facemodel.morphable.landmarks import IRISES
-
         centre = ops.reshape(self._scenes.geometry.centre, (1, 1, 3))
         middle = camera.project(centre, scene.pose)[:, 0, :2]
         eyes = ops.take(landmarks, np.asarray(IRISES), axis=1)
@@ -221,46 +220,3 @@ def expose(colours: np.ndarray, sensor: Sensor) -> np.ndarray:
         colours = colours * float(sensor.gain[0]) + float(sensor.offset[0])
     result: np.ndarray = np.clip(colours, 0.0, 1.0)
     return result
-
-
-def sample_detail(places: np.ndarray, skin: SkinModel, rng: np.random.Generator) -> np.ndarray:
-    """Samples what the albedo basis cannot express, as natural logarithms of colour factors.
-
-    Moles, freckles, a birthmark and blotches, none of them alike on both sides.
-
-    Args:
-      places: [N, 3] mm, texels on the mean shape.
-      skin: the mesh.
-      rng: Source of random numbers.
-
-    Returns:
-      [N, 3].
-    """
-    brown, red = np.array([0.5, 1.0, 1.3]), np.array([0.2, 1.0, 0.9])
-    vertices = np.flatnonzero(
-        (skin.regions == SKIN) & (np.arange(len(skin.regions)) < skin.face_count)
-    )
-    tree = cKDTree(places)
-    logs = np.zeros((len(places), 3))
-
-    def spots(count, radius_mm, depth, tint):
-        for vertex in rng.choice(vertices, count):
-            radius = rng.uniform(*radius_mm)
-            near = tree.query_ball_point(skin.positions[vertex], 1.5 * radius)
-            away = np.linalg.norm(places[near] - skin.positions[vertex], axis=1) / radius
-            edge = np.clip((1.2 - away) / 0.4, 0.0, 1.0)
-            logs[near] -= rng.uniform(*depth) * edge[:, None] * tint
-
-    spots(rng.integers(3, 13), (1.0, 2.5), (0.3, 0.9), brown)
-    spots(rng.integers(1, 3), (6.0, 14.0), (-0.1, 0.2), red)
-    if rng.random() < 0.4:
-        spots(rng.integers(60, 250), (0.7, 1.5), (0.1, 0.35), brown)
-    for wavelength, size, tint in (
-        (25.0, 0.05, np.ones(3)),
-        (9.0, 0.03, red),
-        (4.0, 0.03, np.ones(3)),
-    ):
-        directions = rng.normal(size=(30, 3)) / wavelength
-        waves = np.cos(places @ directions.T.astype(np.float32) + rng.uniform(0, 2 * np.pi, 30))
-        logs += (size * np.sqrt(2 / 30) * waves.sum(1))[:, None] * tint
-    return logs

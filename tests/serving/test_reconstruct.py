@@ -29,7 +29,7 @@ from serving.detection.window import cut_window
 from serving.images import read_photo
 from serving.output.description import describe
 from serving.output.face_files import face_alone
-from serving.reconstructor import Reconstructor, project
+from serving.reconstructor import Reconstructor
 
 DEMO = pathlib.Path("docs/images/demo.jpg")
 SUFFIXES = ("obj", "mtl", "texture.jpg", "ply", "glb", "json", "png")
@@ -192,24 +192,8 @@ def test_colours_come_from_where_the_photo_shows_the_vertex(face):
     assert (seen[normals[:, 2] < 0] == 0).all()
 
 
-def test_vertices_behind_others_are_hidden(face):
-    far = face.vertices - (0, 0, 50)
-    both = np.concatenate([face.vertices, far])
-    triangles = np.concatenate([face.triangles, face.triangles + len(far)])
-    normals = np.tile(mesh.vertex_normals(face.vertices, face.triangles), (2, 1))
-    pixels, depth = project(both, np.eye(3), 1.0, np.array([150.0, 150.0]))
-    seen = visible.visibility(pixels, depth, normals, triangles, size=(300, 300))
-    front, behind = np.split(seen, 2)
-    assert (front > 0).mean() > 0.5
-    assert (behind > 0).mean() < 0.02
-
-
-def test_the_description_says_everything(face, photo):
-    surface = face_alone(photo, face, "demo_0")
-    described = describe(
-        face, photo_facts={"name": "demo.jpg"}, photo_size=(512, 512), mesh=surface,
-        options={"detail": "none"},
-    )  # fmt: skip
+from serving.output.face_files import face_alone
+from serving.reconstructor import Reconstructor
     described = json.loads(json.dumps(described))
     assert described["model"]["model_name"] == face.model.facts["model_name"]
     assert list(described["coefficients"]) == list(face.coefficient_names)
