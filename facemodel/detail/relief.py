@@ -100,15 +100,30 @@ def _explain(crop: Crop, buffers: Buffers, fade, settings: Settings):
     shading, slope = light.log_shading(buffers.normals)
     slope = slope - buffers.normals * (slope * buffers.normals).sum(-1, keepdims=True)
     sensitivity = np.sqrt((slope * slope).sum(-1))
+    low_px = settings.low_mm * crop.pose.scale
     residual = np.where(buffers.mask[..., None], ratio - shading[..., None], 0)
-    fine, plain = high_pass(residual, seen, settings.low_mm * crop.pose.scale, robust=0.1)
+    fine, plain = high_pass(residual, seen, low_px, robust=0.1)
+    doubt = _doubt(crop, buffers, shading, seen, settings)
     found = separate(
-        fine, plain, buffers.covariance, sensitivity, crop.pose.scale, settings, grey=crop.grey
+        fine, plain, doubt, sensitivity, crop.pose.scale, settings, grey=crop.grey
     )
     displacement, strength = solve_relief(
         light, buffers.normals, found, seen, crop.pose.scale, settings
     )
     return light, displacement, strength
+
+
+def _doubt(crop: Crop, buffers: Buffers, shading, seen, settings: Settings) -> np.ndarray:
+    """[H, W] variance of log shading that noise, albedo and the coarse shape may cause.
+
+    The coarse face's own creases and edges never lie exactly where the photo has them, so what
+    they change at fine scale is as large as the error that they can make.
+    """
+    known = np.stack([shading, buffers.albedo[..., 1]], -1) * buffers.mask[..., None]
+    own, _ = high_pass(known, seen, settings.low_mm * crop.pose.scale, robust=10.0)
+    around = cv2.GaussianBlur(own * own, (0, 0), settings.odd_mm * crop.pose.scale)
+    albedo = settings.albedo_gain * (buffers.covariance[..., 3] + around[..., 1])
+    return crop.noise**2 + albedo + settings.shape_gain * around[..., 0]
 
 
 def _finished(crop: Crop, buffers: Buffers, fade, light, displacement, strength) -> Relief:

@@ -6,6 +6,8 @@ skin varies much. The estimate is that of linear Gaussian models with heavy tail
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import cv2
 import numpy as np
 
@@ -43,36 +45,43 @@ def high_pass(residual: np.ndarray, weights: np.ndarray, sigma_px: float, *, rob
     return residual - low_pass(residual, trusted, sigma_px), trusted
 
 
+class Shading(NamedTuple):
+    """Estimated log shading that the coarse surface does not explain.
+
+    Attributes:
+      value: [H, W] natural logarithm.
+      precision: [H, W] one over the variance of its error.
+    """
+
+    value: np.ndarray
+    precision: np.ndarray
+
+
 def separate(
-    fine: np.ndarray, weights: np.ndarray, covariance: np.ndarray, sensitivity: np.ndarray,
+    fine: np.ndarray, weights: np.ndarray, doubt: np.ndarray, sensitivity: np.ndarray,
     px_per_mm: float, settings: Settings, *, grey: bool,
-) -> np.ndarray:  # fmt: skip
+) -> Shading:  # fmt: skip
     """Estimates the part of fine structure that is shading.
 
     Args:
       fine: [H, W, 3] log of linear RGB, high-pass.
       weights: [H, W] of pixels that are no outliers.
-      covariance: [H, W, 6] of the albedo's log, entries as in surface.COVARIANCE.
+      doubt: [H, W] variance of log shading by what is known before: noise, albedo, coarse shape.
       sensitivity: [H, W] how much log shading changes when the normal tilts by one radian.
       px_per_mm: Scale of the crop.
       settings: what relief and albedo are expected.
       grey: the photo has no colour, so that channels say nothing about pigments.
-
-    Returns:
-      [H, W] log shading, brought nearer to 0 where something else explains the structure too.
     """
-    found = np.zeros_like(weights)
-    own = covariance[..., 3] * settings.albedo_gain
-    raw = np.zeros_like(weights)
-    for band, tilt in zip(_bands(fine, weights, px_per_mm, settings), settings.band_tilts):
-        mix, variance = _channel_weights(band, weights, px_per_mm, settings, grey=grey)
-        value = (mix * band).sum(-1)
-        expected = (tilt * sensitivity) ** 2
-        other = np.maximum(settings.excess * (variance - expected), settings.least_share * variance)
-        found += value * expected / (expected + other + own + 1e-8)
-        raw += value
-    odd = cv2.GaussianBlur(raw * raw, (0, 0), settings.odd_mm * px_per_mm)
-    return found / (1.0 + odd / settings.largest_shading**2) ** 2
+    value, variance = np.zeros_like(weights), np.zeros_like(weights)
+    for band in _bands(fine, weights, px_per_mm, settings):
+        mix, around = _channel_weights(band, weights, px_per_mm, settings, grey=grey)
+        value += (mix * band).sum(-1)
+        variance += around
+    unexpected = np.maximum(variance - (settings.tilt * sensitivity) ** 2, 0)
+    odd = cv2.GaussianBlur(value * value, (0, 0), settings.odd_mm * px_per_mm)
+    tails = (1.0 + odd / settings.largest_shading**2) ** 2
+    error = settings.error_sd**2 + settings.excess * unexpected + doubt
+    return Shading(value, 1.0 / (error * tails))
 
 
 def _bands(fine, weights, px_per_mm: float, settings: Settings):

@@ -6,6 +6,7 @@ import numpy as np
 from scipy import fft
 
 from facemodel.detail.light import Light
+from facemodel.detail.separation import Shading
 from facemodel.detail.settings import Settings
 
 
@@ -96,7 +97,7 @@ class Prior:
 
 
 def solve_relief(
-    light: Light, normals: np.ndarray, shading: np.ndarray, weights: np.ndarray, px_per_mm: float,
+    light: Light, normals: np.ndarray, shading: Shading, weights: np.ndarray, px_per_mm: float,
     settings: Settings,
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """Finds the displacement whose shading explains what the coarse surface does not.
@@ -104,7 +105,7 @@ def solve_relief(
     Args:
       light: Light of the photo.
       normals: [H, W, 3] unit, camera frame.
-      shading: [H, W] log shading to explain.
+      shading: log shading to explain.
       weights: [H, W] in [0, 1], how much pixels count.
       px_per_mm: Scale.
       settings: prior and number of steps.
@@ -113,13 +114,13 @@ def solve_relief(
       Displacement [H, W] mm along the normals; how strongly the data speak of it, [H, W].
     """
     height = np.zeros(weights.shape, np.float32)
-    precision = weights / np.float32(settings.error_sd**2)
+    precision = weights * shading.precision
     prior, base = Prior(weights.shape, px_per_mm, settings), None
     for _ in range(settings.rounds):
         right, up = gradient(height)
         value, g_right, g_up = linearise(light, normals, right, up, px_per_mm)
         base = value if base is None else base
-        target = shading - (value - base) + g_right * right + g_up * up
+        target = shading.value - (value - base) + g_right * right + g_up * up
         height = _conjugate_gradients(prior, precision, (g_right, g_up), target, settings.steps)
     return height, precision * (g_right**2 + g_up**2)
 
