@@ -192,8 +192,12 @@ def test_colours_come_from_where_the_photo_shows_the_vertex(face):
     assert (seen[normals[:, 2] < 0] == 0).all()
 
 
-from serving.output.face_files import face_alone
-from serving.reconstructor import Reconstructor
+def test_the_description_says_everything(face, photo):
+    surface = face_alone(photo, face, "demo_0")
+    described = describe(
+        face, photo_facts={"name": "demo.jpg"}, photo_size=(512, 512), mesh=surface,
+        options={"detail": "none"},
+    )  # fmt: skip
     described = json.loads(json.dumps(described))
     assert described["model"]["model_name"] == face.model.facts["model_name"]
     assert list(described["coefficients"]) == list(face.coefficient_names)
