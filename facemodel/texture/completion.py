@@ -14,7 +14,7 @@ NOISE = 0.05
 """Scale of what albedo and smooth light leave unexplained, sRGB."""
 FREEDOM = 4.0
 """Of the Student-t distribution of that: shadows, hair and highlights are far out."""
-CORRELATED = 10.0
+CORRELATED = 20.0
 """So many neighbouring vertices say the same as one: blotches and shadows are larger than they."""
 ROUNDS = 4
 _LEAST = 20.0
