@@ -19,6 +19,8 @@ GRAZING, FACING = 0.2, 0.45
 """Cosines of normal and view between which detail fades in."""
 DEPTH_STEP_MM = 1.5
 """Depth beyond the slope that neighbours may differ by; more is an outline."""
+ODD_GREY, ODD_COLOUR = 0.5, 0.2
+"""Differences in log brightness and log colour at which something is as likely no skin."""
 ALBEDO_VARIANCE = 0.003
 """Variance of log albedo that any skin has; where the face model has more, the light is less sure
 to be read."""
@@ -51,6 +53,28 @@ class Relief:
     light: Light
     flags: tuple[str, ...]
 
+    def at(self, image: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+        """Reads an image [H, W, ...] of the crop at pixels [N, 2] of the photo, bilinearly."""
+        return _bilinear(image, (pixels - self.corner) * self.zoom)
+
+    def on_vertices(self, vertices: np.ndarray, normals: np.ndarray) -> np.ndarray:
+        """Samples the displacement at vertices of the same coarse face at any level.
+
+        Args:
+          vertices: [V, 3] mm, model space.
+          normals: [V, 3] unit, model space.
+
+        Returns:
+          [V] mm along the normals; 0 where the photo does not show the vertex.
+        """
+        screen = self.pose.project(vertices)
+        facing = normals @ self.pose.rotation[2] > GRAZING
+        height, width = self.depth.shape
+        inside = ((screen[:, :2] > 0) & (screen[:, :2] < (width, height))).all(-1)
+        behind = _bilinear(self.depth, screen[:, :2]) - screen[:, 2] > DEPTH_STEP_MM
+        found = _bilinear(self.displacement, screen[:, :2])
+        return np.where(facing & inside & ~behind, found, 0).astype(np.float32)
+
 
 def recover_relief(
     photo: np.ndarray, surface: CoarseSurface, pose: CameraPose, settings: Settings | None = None
@@ -72,6 +96,17 @@ def recover_relief(
     fade = fading(buffers, crop)
     light, displacement, strength = _explain(crop, buffers, fade, settings)
     return _finished(crop, buffers, fade, light, displacement, strength)
+
+
+def _bilinear(image: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+    """Reads [H, W, ...] at pixels [N, 2]; the border goes on outside."""
+    height, width = image.shape[:2]
+    place = np.clip(pixels - 0.5, 0, (width - 1.0, height - 1.0))
+    left, top = np.minimum(np.floor(place), (width - 2, height - 2)).astype(int).T
+    across, down = (place - np.stack([left, top], -1)).T.reshape(2, -1, *[1] * (image.ndim - 2))
+    upper = image[top, left] * (1 - across) + image[top, left + 1] * across
+    lower = image[top + 1, left] * (1 - across) + image[top + 1, left + 1] * across
+    return upper * (1 - down) + lower * down
 
 
 def fading(buffers: Buffers, crop: Crop) -> np.ndarray:
@@ -104,13 +139,29 @@ def _explain(crop: Crop, buffers: Buffers, fade, settings: Settings):
     residual = np.where(buffers.mask[..., None], ratio - shading[..., None], 0)
     fine, plain = high_pass(residual, seen, low_px, robust=0.1)
     doubt = _doubt(crop, buffers, shading, seen, settings)
-    found = separate(
-        fine, plain, doubt, sensitivity, crop.pose.scale, settings, grey=crop.grey
-    )
+    found = separate(fine, plain, doubt, sensitivity, crop.pose.scale, settings, grey=crop.grey)
+    trusted = seen * skin_likeness(residual - fine, plain)
     displacement, strength = solve_relief(
-        light, buffers.normals, found, seen, crop.pose.scale, settings
+        light, buffers.normals, found, trusted, crop.pose.scale, settings
     )
     return light, displacement, strength
+
+
+def skin_likeness(smooth: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """How much smoothed colours are those of lit skin: not of hair, glasses, hands or deep shadow.
+
+    Args:
+      smooth: [H, W, 3] log of the photo over the coarse face in its light, smoothed.
+      weights: [H, W] of pixels that are no outliers.
+
+    Returns:
+      [H, W] in [0, 1].
+    """
+    seen = smooth[weights > 0.3 * weights.max()] if weights.any() else smooth.reshape(-1, 3)
+    away = smooth - np.median(seen, 0)
+    grey = away.mean(-1)
+    colour = np.abs(away - grey[..., None]).max(-1)
+    return 1.0 / (1.0 + (grey / ODD_GREY) ** 4 + (colour / ODD_COLOUR) ** 4)
 
 
 def _doubt(crop: Crop, buffers: Buffers, shading, seen, settings: Settings) -> np.ndarray:

@@ -28,19 +28,19 @@ class Settings:
       steps: of conjugate gradients in each.
     """
 
-    low_mm: float = 3.0
-    bands_mm: tuple[float, ...] = (0.5, 1.0, 2.0)
+    low_mm: float = 2.0
+    bands_mm: tuple[float, ...] = (0.7,)
     nearby_mm: float = 8.0
-    loading: float = 0.04
-    albedo_gain: float = 2.0
-    shape_gain: float = 1.0
+    loading: float = 0.01
+    albedo_gain: float = 6.0
+    shape_gain: float = 3.0
     odd_mm: float = 0.8
     largest_shading: float = 0.15
     tilt: float = 0.04
     excess: float = 0.5
-    error_sd: float = 0.06
-    slope: float = 0.4
+    error_sd: float = 0.1
+    slope: float = 0.6
     smooth_mm: float = 0.5
-    largest_mm: float = 20.0
-    rounds: int = 2
-    steps: int = 12
+    largest_mm: float = 12.0
+    rounds: int = 1
+    steps: int = 6

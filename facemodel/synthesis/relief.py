@@ -120,7 +120,8 @@ def _forehead_lines(rng, places):
     for k in range(5):
         half, rise = rng.uniform(15, 45) / CELL_MM, k * rng.uniform(5, 8) / CELL_MM
         shift = rng.normal(0, 5) / CELL_MM
-        yield _wavy(rng, middle + [shift - half, -rise], middle + [shift + half, -rise], 2.0)
+        ends = (middle + np.array([shift + side * half, -rise]) for side in (-1, 1))
+        yield _wavy(rng, *ends, 2.0)
 
 
 def _crows_feet(rng, places):
@@ -205,9 +206,9 @@ def _beard(rng, places, hair) -> np.ndarray:
     """Stubble or a beard with a sharp edge, on the chin, around the mouth and on the cheeks."""
     area = np.zeros((ROWS, COLUMNS), np.uint8)
     jaw, wings, chin = (places[list(JAW)], places[list(NOSE_WINGS)], places[CHIN])
-    edge = [jaw[0], wings[0] + [-15 / CELL_MM, 8 / CELL_MM], wings[0] + [0, 6 / CELL_MM],
-            wings[1] + [0, 6 / CELL_MM], wings[1] + [15 / CELL_MM, 8 / CELL_MM], jaw[1],
-            chin + [0, 12 / CELL_MM]]  # fmt: skip
+    edge = [jaw[0], wings[0] + np.array([-15 / CELL_MM, 8 / CELL_MM]), wings[0] + np.array([0, 6 / CELL_MM]),
+            wings[1] + np.array([0, 6 / CELL_MM]), wings[1] + np.array([15 / CELL_MM, 8 / CELL_MM]), jaw[1],
+            chin + np.array([0, 12 / CELL_MM])]  # fmt: skip
     _fill(area, np.array(edge), 1)
     _fill(area, places[list(OUTER_LIPS)], 0)
     full = rng.random() < 0.4

@@ -1,4 +1,4 @@
-"""Eyes and teeth of a texture: clean, with the photo's colours where it shows them clearly."""
+"""Eyes and mouth of a texture: clean, with the photo's colours where it shows them clearly."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ from facemodel.texture.skin_model import SkinModel
 
 LID_MM = (0.6, 1.8)
 """From the edge of the lids inwards: lashes and their shadow, then the eye."""
+INNER_MOUTH = ("teeth", "tongue", "mouth")
+LIP_MM = (0.3, 1.0)
+"""From the edge of the lips inwards: lips, then what lies behind them."""
 LEAST_PX_PER_MM = 1.0
 """Coarser photos show no eye sharply."""
 _CLOSE, _FAR = 0.10, 0.22
@@ -72,7 +75,7 @@ def paint_inner_parts(
     size: int,
     albedo: bool,
 ) -> None:
-    """Paints eyes and puts the photo's teeth in, into at.colours and at.share.
+    """Paints eyes and puts the photo's open mouth in, into at.colours and at.share.
 
     Args:
       model: the mesh.
@@ -86,14 +89,13 @@ def paint_inner_parts(
     if len(texels.texel):
         level = float(light[model.in_region("eye_l", "eye_r")].mean())
         _paint_eyes(model, found, at, texels, level, size=size, albedo=albedo)
-    teeth = _teeth_texels(model, size)
-    if len(teeth) and found.view.px_per_mm >= 0.99 * LEAST_PX_PER_MM:
-        _photo_teeth(model, found, at, teeth, light, albedo=albedo)
+    if found.view.px_per_mm >= 0.99 * LEAST_PX_PER_MM:
+        _photo_mouth(model, found, at, _mouth_texels(model, size), light, albedo=albedo)
 
 
 @functools.lru_cache(maxsize=4)
-def _teeth_texels(model: SkinModel, size: int) -> np.ndarray:
-    own = model.in_region("teeth").astype(np.float32)
+def _mouth_texels(model: SkinModel, size: int) -> np.ndarray:
+    own = model.in_region(*INNER_MOUTH).astype(np.float32)
     return np.flatnonzero(model.atlas(size).from_vertices @ own > 0.99)
 
 
@@ -119,15 +121,15 @@ def _paint_eyes(model, found, at, texels, level, *, size, albedo) -> None:
     at.share[own] = share
 
 
-def _photo_teeth(model, found, at, teeth, light, *, albedo) -> None:
-    """Teeth of the photo where it shows them well inside the lips and they look like teeth."""
-    level = float(light[model.in_region("teeth")].mean())
-    inside = sample(region_depth(model, found, ("teeth",)), at.pixels[teeth])
-    photo = at.photo_at(teeth) / (level if albedo else 1.0)
-    apart = np.abs(photo - at.colours[teeth])
-    chroma = np.ptp(photo, axis=-1) - np.ptp(at.colours[teeth], axis=-1)
-    share = at.visible[teeth] * smoothstep(inside, *LID_MM)
-    share *= 1.0 - smoothstep(apart.mean(-1), 0.25, 0.4)
-    share *= 1.0 - smoothstep(np.abs(chroma), 0.10, 0.2)
-    at.colours[teeth] += share[:, None] * (photo - at.colours[teeth])
-    at.share[teeth] = share
+def _photo_mouth(model, found, at, texels, light, *, albedo) -> None:
+    """What the photo shows between the lips, on whatever part of the mouth lies behind it.
+
+    The teeth of the model are seldom where those of the photo are, so it is not asked which part of
+    the mouth a pixel shows: seen from where the photo was taken, the mouth is the photo's.
+    """
+    level = float(light[model.in_region(*INNER_MOUTH)].mean())
+    inside = sample(region_depth(model, found, INNER_MOUTH), at.pixels[texels])
+    photo = at.photo_at(texels) / (level if albedo else 1.0)
+    share = (at.visible[texels] > 0) * smoothstep(inside, *LIP_MM)
+    at.colours[texels] += share[:, None] * (photo - at.colours[texels])
+    at.share[texels] = share

@@ -69,14 +69,16 @@ class DetailTruth(NamedTuple):
 
     Attributes:
       photo: uint8 [S, S, 3].
-      surface: the coarse face that a method is told.
-      pose: its pose.
+      surface: the coarse face, exactly; pose: its pose.
+      fitted_surface, fitted_pose: the same with the errors of a fit.
       pixels: what the photo shows.
     """
 
     photo: np.ndarray
     surface: CoarseSurface
     pose: CameraPose
+    fitted_surface: CoarseSurface
+    fitted_pose: CameraPose
     pixels: Pixels
 
 
@@ -116,7 +118,7 @@ def recipe() -> SynthesisConfig:
 
 
 def render_truth(
-    model: TruthModel, seed: int, index: int, *, with_relief: bool, marks: bool, fit_error: bool
+    model: TruthModel, seed: int, index: int, *, with_relief: bool, marks: bool
 ) -> DetailTruth:
     """Photographs one face.
 
@@ -126,7 +128,6 @@ def render_truth(
       index: Number of the face.
       with_relief: wrinkles, folds and pores; otherwise the coarse face itself.
       marks: brow hairs, beard, freckles, moles and lipstick.
-      fit_error: tell a coarse face with the errors of a fit.
     """
     rng = PhiloxStreams(seed, [index])
     scene = scenes.sample_scene(model.scenes, recipe(), rng)
@@ -138,9 +139,14 @@ def render_truth(
     samples = _samples(model, scene, pose, coefficients, height * with_relief, found)
     linear = _lit(samples, scene, samples["albedo"] if marks else samples["skin_albedo"])
     photo = _photograph(linear, samples["mask"], scene, rng)
-    told, told_pose = _told(model, coefficients, pose, draws, fit_error)
-    surface = CoarseSurface(told, model.told.triangles, model.told.regions, model.skin)
-    return DetailTruth(photo, surface, told_pose, _pixels(samples, found))
+    exact = model.told.vertices(coefficients)
+    fitted, fitted_pose = _fitted(model, coefficients, pose, draws)
+    surfaces = [
+        CoarseSurface(vertices, model.told.triangles, model.told.regions, model.skin)
+        for vertices in (exact, fitted)
+    ]
+    pixels = _pixels(samples, found)
+    return DetailTruth(photo, surfaces[0], pose, surfaces[1], fitted_pose, pixels)
 
 
 def _samples(model, scene, pose, coefficients, height, marks) -> dict[str, np.ndarray]:
@@ -264,21 +270,15 @@ def _pixels(samples, marks) -> Pixels:
     return Pixels(mask, mean(samples["skin"]), coarse, displaced, mean(samples["height"]), areas)
 
 
-def _told(model, coefficients, pose, draws, fit_error: bool):
-    """The coarse vertices [V, 3] and the pose that a method is told."""
-    exact = model.told.vertices(coefficients)
-    if not fit_error:
-        return exact, pose
-    error = np.zeros_like(coefficients)
-    error[: model.told.identity_count] = FIT_ERROR_SD * draws.standard_normal(
-        model.told.identity_count
-    )
-    vertices = model.told.vertices(coefficients + error.astype(np.float32))
+def _fitted(model, coefficients, pose, draws):
+    """Vertices [V, 3] with the errors of a fit, and the pose that goes with them."""
+    exact, count = model.told.vertices(coefficients), model.told.identity_count
+    wrong = coefficients.copy()
+    wrong[:count] += np.float32(FIT_ERROR_SD * draws.standard_normal(count))
+    vertices = model.told.vertices(wrong)
     inner = list(INNER_51)
     seen = pose.project(_landmarks(model.told, exact)[inner])[:, :2]
     points = _landmarks(model.told, vertices)[inner]
-    fitted = camera.fit_pose(
-        ops.convert_to_tensor(np.float32(points[None])),
-        ops.convert_to_tensor(np.float32(seen[None])),
-    )
+    both = (ops.convert_to_tensor(np.float32(values[None])) for values in (points, seen))
+    fitted = camera.fit_pose(*both)
     return vertices, CameraPose(*(np.asarray(value)[0] for value in fitted))
