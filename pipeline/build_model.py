@@ -18,6 +18,7 @@ def build_model(
     output: str | os.PathLike[str],
     *,
     cache_dir: str | os.PathLike[str] = DEFAULT_CACHE,
+    head_output: str | os.PathLike[str] | None = None,
     progress: Callable[[str, float], None] | None = None,
 ) -> default_model.BuildReport:
     """Builds the default face model; see facemodel.default_model.build_default_model.
@@ -25,6 +26,7 @@ def build_model(
     Args:
       output: the .npz file to write.
       cache_dir: folder for the downloaded packages.
+      head_output: the .npz file of the whole head; none is built if None.
       progress: called with what comes next and the share of the work done.
     """
     from serving.detection.detector import FaceDetector
@@ -37,5 +39,9 @@ def build_model(
             return faces[0].landmarks.astype(np.float64) if faces else None
 
         return default_model.build_default_model(
-            output, cache_dir=cache_dir, detect=detect, progress=progress
+            output,
+            cache_dir=cache_dir,
+            detect=detect,
+            head_output=head_output,
+            progress=progress,
         )

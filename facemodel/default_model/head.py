@@ -125,7 +125,7 @@ def head_arrays(
     expression = head_basis.rest_expressions(material.head, control, names, mean)
     atlas = head_atlas.atlas(control.quads, control.corner_uvs, mean, control.regions)
     parts = head_mesh.face_parts(material.meshes, control)
-    arrays = {
+    return {
         "format": np.array(head_npz.FORMAT),
         "face_digest": np.array(head_npz.geometry_digest(face)),
         "mean": rest.mean.astype(np.float32),
@@ -136,7 +136,12 @@ def head_arrays(
         "uv": atlas.uv.astype(np.float32),
         "uv_quads": atlas.quads.astype(np.uint16),
         "albedo": _rest_albedo(face, material, control, parts[0]).astype(np.float16),
+        **_part_arrays(parts),
     }
+
+
+def _part_arrays(parts: Sequence[head_mesh.FacePart]) -> dict[str, np.ndarray]:
+    arrays = {}
     for level, part in zip(head_npz.LEVELS, parts, strict=True):
         arrays[f"level{level}_face_vertices"] = part.vertices.astype(np.int32)
         arrays[f"level{level}_face_quads"] = part.quads.astype(np.int32)

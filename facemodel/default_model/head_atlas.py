@@ -32,7 +32,7 @@ _OTHER_DENSITY = {
 _HOLE_SHARE = 0.1
 _HOLE_DEPTH_MM = 5.0
 _NECK_MM = -100.0
-_NECK_GAIN = 1.8
+_RELAXED_GAIN = {"face": 1.0, "neck": 1.8}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -104,21 +104,22 @@ def atlas(
         inside = number == island
         member = np.unique(uv_quads[inside])
         local = np.searchsorted(member, uv_quads[inside])
-        shape = upright(uv[member]) if island == 0 else uv[member]
-        where = places[member]
-        if island == 0:
-            shape = _relaxed(shape, local, where, texel_density(where))
-        elif _is_neck(labels[inside], where):
-            shape = _relaxed(shape, local, where, _NECK_GAIN * texel_density(where))
-        else:
-            density = _OTHER_DENSITY[_kind(labels[inside], where)]
-            shape = shape * density * np.sqrt(_area(where, local) / _area(shape, local))
-        shapes.append((shape, local))
+        uv_there = upright(uv[member]) if island == 0 else uv[member]
+        kind = "face" if island == 0 else _kind(labels[inside], places[member])
+        shapes.append((_shape(uv_there, local, places[member], kind), local))
         members.append(member)
     placed = np.empty_like(uv)
     for member, shape in zip(members, packing.pack(shapes, gutter=GUTTER), strict=True):
         placed[member] = shape
     return Atlas(placed, uv_quads)
+
+
+def _shape(uv: np.ndarray, quads: np.ndarray, positions: np.ndarray, kind: str) -> np.ndarray:
+    """An island's coordinates [U, 2] in texels of one size: relaxed, or base.obj's own scaled."""
+    if kind in _RELAXED_GAIN:
+        return _relaxed(uv, quads, positions, _RELAXED_GAIN[kind] * texel_density(positions))
+    scale = np.sqrt(_area(positions, quads) / _area(uv, quads))
+    return uv * scale * _OTHER_DENSITY[kind]
 
 
 def texel_density(positions: np.ndarray) -> np.ndarray:
@@ -199,14 +200,12 @@ def _kernel(edges: np.ndarray) -> np.ndarray:
 
 def _kind(labels: np.ndarray, positions: np.ndarray) -> str:
     """What an island is, from the regions [F] of its quads and its vertices [U, 3] mm."""
-    label = np.bincount(labels).argmax()
+    label = int(np.bincount(labels).argmax())
     if label in (regions.EYE_LEFT, regions.EYE_RIGHT):
         return "eye" if positions[:, 2].mean() > 0 else "back of eye"
-    return {regions.SKIN: "socket"}.get(label, regions.REGIONS[label])
-
-
-def _is_neck(labels: np.ndarray, positions: np.ndarray) -> bool:
-    return bool((labels == regions.SKIN).all() and positions[:, 1].mean() < _NECK_MM)
+    if label == regions.SKIN:
+        return "neck" if positions[:, 1].mean() < _NECK_MM else "socket"
+    return regions.REGIONS[label]
 
 
 def _rise(values: np.ndarray, low: float, high: float) -> np.ndarray:

