@@ -81,9 +81,7 @@ def test_a_server_without_a_model_does_not_start(tmp_path, problem, caplog):
 def test_a_server_wants_a_name():
     done = CliRunner().invoke(make_app(), ["serve", "--name", "", "--port", "0"])
     assert (done.exit_code, done.stdout) == (2, "")
-    assert done.stderr.splitlines() == [
-        "error: --name should be the name of the model in requests, got ''"
-    ]
+    assert done.stderr.splitlines() == ["error: --name: should not be empty"]
 
 
 class Load:
