@@ -12,13 +12,14 @@ import functools
 from collections.abc import Mapping
 
 import numpy as np
+from threadpoolctl import ThreadpoolController
 
 from facemodel.detail.relief import Relief, recover_relief
 from facemodel.detail.surface import CameraPose, CoarseSurface, SkinStatistics, skin_statistics
 from facemodel.morphable.head import HeadModel
 from facemodel.morphable.mesh import vertex_normals
 from facemodel.morphable.model import MorphableModel
-from facemodel.texture.recover import Texture, recover_texture
+from facemodel.texture.recover import Texture, divide_light, recover_texture
 from facemodel.texture.skin_model import SkinModel
 from serving.head_options import HeadOptions
 from serving.output.normal_map import bake_normal_map
@@ -41,12 +42,14 @@ class Head:
       mesh: At level 1, with the detail as a normal map; or, with detail as geometry, at level 2.
       coarse: At level 1 without detail.
       texture: What was recovered; None if it was not asked for.
+      albedo: uint8 [S, S, 3] the texture's image without light; None without a texture.
       relief: The fine detail; None if it was not asked for.
     """
 
     mesh: TexturedMesh
     coarse: TexturedMesh
     texture: Texture | None
+    albedo: np.ndarray | None
     relief: Relief | None
 
     @property
@@ -87,6 +90,10 @@ class HeadMaker:
         return MorphableModel.load(level=COARSE_LEVEL)
 
     @functools.cached_property
+    def _threads(self) -> ThreadpoolController:
+        return ThreadpoolController()
+
+    @functools.cached_property
     def _kept_targets(self) -> dict[int, Mapping[str, np.ndarray]]:
         return {}
 
@@ -121,18 +128,20 @@ class HeadMaker:
         vertices = self.head.vertices(face.coefficients, COARSE_LEVEL)
         pose = CameraPose(face.rotation, face.scale, face.translation)
         texture = relief = None
-        if options.texture:
-            texture = recover_texture(
-                photo, vertices, self.skin, pose, size=TEXTURE_PX, albedo=options.albedo
-            )
-        if options.detail != "none":
-            relief = recover_relief(photo, self._surface(face), pose)
+        with self._threads.limit(limits=1, user_api="blas"):  # more wait for each other here
+            if options.texture:
+                texture = recover_texture(
+                    photo, vertices, self.skin, pose, size=TEXTURE_PX, albedo=options.albedo
+                )
+            if options.detail != "none":
+                relief = recover_relief(photo, self._surface(face), pose)
         image = CLAY if texture is None else texture.image
         mesh = coarse = self._mesh(name, vertices, COARSE_LEVEL, image)
         if relief is not None and relief.displacement.any():
             add = self._displaced if options.detail == "geometry" else self._with_normal_map
             mesh = add(coarse, face, relief)
-        return Head(mesh, coarse, texture, relief)
+        albedo = None if texture is None else divide_light(texture, self.skin)
+        return Head(mesh, coarse, texture, albedo, relief)
 
     def _surface(self, face: Reconstruction) -> CoarseSurface:
         regions = self.head.mesh(COARSE_LEVEL).regions[: len(face.vertices)]

@@ -37,6 +37,7 @@ class Texture:
       from_photo: float32 [S, S] in [0, 1], the photo's share of each texel.
       coefficients: [A] of the albedo basis, standard deviations.
       light: [9, 3] spherical-harmonic coefficients of the photo's light, see light.harmonics.
+      shade: [V, 3] natural logarithm of that light at the vertices, as it is in the image.
       flags: Some of "grey_photo" (no colour was invented), "dark_glasses" (what is behind them
         comes from the model), "little_skin" (nearly all does).
     """
@@ -45,6 +46,7 @@ class Texture:
     from_photo: np.ndarray
     coefficients: np.ndarray
     light: np.ndarray
+    shade: np.ndarray
     flags: tuple[str, ...]
 
 
@@ -74,7 +76,8 @@ def recover_texture(
     grey = is_grey(fine.image)
     model = model.grey if grey else model
     found = analyse(model, photo, vertices, pose)
-    colours, share = _texels(model, found, fine, size=size, albedo=albedo)
+    light = lights.light_on(lights.harmonics(found.view.normals), found.fit.light, found.seen)
+    colours, share = _texels(model, found, fine, light, size=size, albedo=albedo)
     if grey:
         colours = np.repeat(colours.mean(-1, keepdims=True), 3, -1)
     atlas = model.atlas(size)
@@ -89,8 +92,20 @@ def recover_texture(
         from_photo=atlas.spread(share),
         coefficients=found.fit.coefficients,
         light=found.fit.light,
+        shade=np.zeros_like(light) if albedo else _shade(model, light),
         flags=tuple(name for name, holds in checks.items() if holds),
     )
+
+
+def divide_light(texture: Texture, model: SkinModel) -> np.ndarray:
+    """The texture without the photo's light, for pictures under other lamps: uint8 [S, S, 3].
+
+    Quicker and coarser than recover_texture with albedo=True: what the photo has of shadows and
+    highlights stays.
+    """
+    atlas = model.atlas(len(texture.image))
+    shade = atlas.spread(atlas.from_vertices @ texture.shade.astype(np.float32))
+    return np.clip(texture.image * np.exp(-shade), 0, 255).astype(np.uint8)
 
 
 def is_grey(image: np.ndarray) -> bool:
@@ -101,10 +116,9 @@ def is_grey(image: np.ndarray) -> bool:
 
 
 def _texels(
-    model: SkinModel, found: Analysis, fine: View, *, size: int, albedo: bool
+    model: SkinModel, found: Analysis, fine: View, light: np.ndarray, *, size: int, albedo: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """Colours [N, 3] sRGB of the atlas's texels, and the photo's share [N] of each."""
-    light = lights.light_on(lights.harmonics(found.view.normals), found.fit.light, found.seen)
     skin = (model.regions == SKIN).astype(np.float32)
     columns = [
         found.view.pixels, found.view.depth[:, None], found.view.normals[:, 2:],
@@ -130,9 +144,7 @@ def _texels(
 
 def _filled(model: SkinModel, found: Analysis, light: np.ndarray, *, albedo: bool) -> np.ndarray:
     """[V, 3] logarithm of the completed colours at the vertices."""
-    skin = model.regions == SKIN
-    shade = np.log(light)
-    shade = np.where(skin[:, None], shade, shade.mean(-1, keepdims=True))
+    skin, shade = model.regions == SKIN, _shade(model, light)
     values = np.log(np.maximum(found.observed, _DARKEST)) - shade
     guide = np.log(albedo_of(model, found.fit.coefficients))
     rest = np.log(np.maximum(model.albedo_mean, _DARKEST))
@@ -141,6 +153,13 @@ def _filled(model: SkinModel, found: Analysis, light: np.ndarray, *, albedo: boo
         values, guide, rest = values + shade, guide + shade, rest + shade
     trust = np.where(skin, found.seen, 0.0) * _usual(values - guide, found.seen)
     return membrane(model, values, trust, guide, rest, decay_mm=decay)
+
+
+def _shade(model: SkinModel, light: np.ndarray) -> np.ndarray:
+    """[V, 3] logarithm of the light at the vertices; without its tint on eyes and mouth."""
+    shade = np.log(light)
+    skin = (model.regions == SKIN)[:, None]
+    return np.where(skin, shade, shade.mean(-1, keepdims=True))
 
 
 def _usual(offset: np.ndarray, seen: np.ndarray) -> np.ndarray:

@@ -91,7 +91,9 @@ def _overview(photo, face, mesh: TexturedMesh, head: Head | None) -> np.ndarray:
     from_photo = None if head.texture is None else head.texture.from_photo
     detailed = None if mesh.normal_map is not None or mesh is head.coarse else mesh
     coarse = mesh if detailed is None else head.coarse
-    return render_overview(photo, face, coarse, detailed=detailed, from_photo=from_photo)
+    return render_overview(
+        photo, face, coarse, detailed=detailed, from_photo=from_photo, albedo=head.albedo
+    )
 
 
 def write_face(folder: pathlib.Path, name: str, files: dict[str, bytes]) -> None:
