@@ -8,7 +8,7 @@ import numpy as np
 from scipy import optimize
 
 ROUNDS = 6
-SAMPLES = 4000
+SAMPLES = 2000
 LAMPS = 80
 _BACK = -0.5
 """Lamps lie where z is above this; those further behind reach no part of a face that is seen."""
@@ -55,15 +55,12 @@ class Light(NamedTuple):
 
     def log_shading(self, normals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """log of white shading [...] at normals [..., 3], and its derivative by the normal."""
-        value = np.full(normals.shape[:-1], max(self.ambient, _DARKEST), np.float32)
-        slope = np.zeros_like(normals)
-        for direction, strength in zip(self.directions, self.strengths):
-            facing = normals @ direction
-            lit = facing > 0
-            value += strength * np.where(lit, facing, 0)
-            slope += lit[..., None] * (strength * direction)
-        slope /= value[..., None]
-        return np.log(value), slope
+        flat = normals.reshape(-1, 3)
+        facing = flat @ self.directions.T
+        lit = (facing > 0) * self.strengths
+        value = np.float32(max(self.ambient, _DARKEST)) + (lit * facing).sum(-1)
+        slope = (lit @ self.directions) / value[:, None]
+        return np.log(value).reshape(normals.shape[:-1]), slope.reshape(normals.shape)
 
 
 def lamp_directions(count: int = LAMPS) -> np.ndarray:

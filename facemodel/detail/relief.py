@@ -19,6 +19,10 @@ GRAZING, FACING = 0.2, 0.45
 """Cosines of normal and view between which detail fades in."""
 DEPTH_STEP_MM = 1.5
 """Depth beyond the slope that neighbours may differ by; more is an outline."""
+SMALLEST_SHARE = 0.1
+"""Of the face's pixels that must be trusted for any detail."""
+KNOWING = 10.0
+"""Strength of the data, for slopes in mm per mm, at which the confidence is one half."""
 ODD_GREY, ODD_COLOUR = 0.5, 0.2
 """Differences in log brightness and log colour at which something is as likely no skin."""
 ALBEDO_VARIANCE = 0.003
@@ -93,9 +97,17 @@ def recover_relief(
     crop = cut_crop(photo, pose.project(surface.vertices)[:, :2], pose)
     height, width = crop.noise.shape
     buffers = render_buffers(surface, crop.pose, height=height, width=width)
-    fade = fading(buffers, crop)
-    light, displacement, strength = _explain(crop, buffers, fade, settings)
-    return _finished(crop, buffers, fade, light, displacement, strength)
+    seen = fading(buffers, crop) * crop.exposed
+    light = _read_light(crop, buffers, seen)
+    shown = np.flatnonzero(buffers.mask.any(1))
+    if len(shown) == 0 or np.ptp(shown) < SMALLEST_FACE_PX:
+        nothing = np.zeros((height, width), np.float32)
+        found, flag = (nothing, nothing, nothing), "no_detail_small_face"
+    else:
+        found = _explain(crop, buffers, light, seen, settings)
+        hidden = found[0].sum() < SMALLEST_SHARE * buffers.mask.sum()
+        flag = "no_detail_hidden" if hidden else ""
+    return _finished(crop, buffers, light, found, flag)
 
 
 def _bilinear(image: np.ndarray, pixels: np.ndarray) -> np.ndarray:
@@ -126,25 +138,25 @@ def _depth_steps(buffers: Buffers, scale: float) -> np.ndarray:
     return rise > DEPTH_STEP_MM + 3.0 * slope / scale
 
 
-def _explain(crop: Crop, buffers: Buffers, fade, settings: Settings):
-    """Light, displacement and the strength of the data, before the confidence."""
-    seen = fade * crop.exposed
-    ratio = crop.log - buffers.albedo
+def _read_light(crop: Crop, buffers: Buffers, seen: np.ndarray) -> Light:
     sure = seen / (buffers.spread + ALBEDO_VARIANCE)
-    light = fit_light(buffers.normals.reshape(-1, 3), ratio.reshape(-1, 3), sure.ravel())
+    ratio = crop.log - buffers.albedo
+    return fit_light(buffers.normals.reshape(-1, 3), ratio.reshape(-1, 3), sure.ravel())
+
+
+def _explain(crop: Crop, buffers: Buffers, light: Light, seen, settings: Settings):
+    """How far pixels are trusted, the displacement, and how strongly the data speak of it."""
     shading, slope = light.log_shading(buffers.normals)
     slope = slope - buffers.normals * (slope * buffers.normals).sum(-1, keepdims=True)
     sensitivity = np.sqrt((slope * slope).sum(-1))
-    low_px = settings.low_mm * crop.pose.scale
-    residual = np.where(buffers.mask[..., None], ratio - shading[..., None], 0)
-    fine, plain = high_pass(residual, seen, low_px, robust=0.1)
+    scale = crop.pose.scale
+    residual = crop.log - buffers.albedo - shading[..., None]
+    residual = np.where(buffers.mask[..., None], residual, 0)
+    fine, plain = high_pass(residual, seen, settings.low_mm * scale, robust=0.1)
     doubt = _doubt(crop, buffers, shading, seen, settings)
-    found = separate(fine, plain, doubt, sensitivity, crop.pose.scale, settings, grey=crop.grey)
+    found = separate(fine, plain, doubt, sensitivity, scale, settings, grey=crop.grey)
     trusted = seen * skin_likeness(residual - fine, plain)
-    displacement, strength = solve_relief(
-        light, buffers.normals, found, trusted, crop.pose.scale, settings
-    )
-    return light, displacement, strength
+    return trusted, *solve_relief(light, buffers.normals, found, trusted, scale, settings)
 
 
 def skin_likeness(smooth: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -177,20 +189,22 @@ def _doubt(crop: Crop, buffers: Buffers, shading, seen, settings: Settings) -> n
     return crop.noise**2 + albedo + settings.shape_gain * around[..., 0]
 
 
-def _finished(crop: Crop, buffers: Buffers, fade, light, displacement, strength) -> Relief:
-    """Fades the displacement out and computes normals and confidence."""
+def _finished(
+    crop: Crop, buffers: Buffers, light: Light, found: tuple[np.ndarray, ...], flag: str
+) -> Relief:
+    """Fades the displacement out and computes normals and confidence; found is as by _explain."""
+    trusted, displacement, strength = found
     scale = crop.pose.scale
-    tall = float(np.ptp(np.flatnonzero(buffers.mask.any(1)))) if buffers.mask.any() else 0.0
-    flags = ["detail_without_colour"] if crop.grey else []
-    soft = cv2.GaussianBlur(fade, (0, 0), max(0.5 * scale, 0.5)) * (fade > 0)
-    if tall < SMALLEST_FACE_PX:
-        flags, soft = [*flags, "no_detail_small_face"], 0 * soft
-    displacement = displacement * soft
-    right, up = gradient(displacement)
-    normals, _ = tilted_normals(buffers.normals, right, up, scale)
-    normals = np.where(buffers.mask[..., None], normals, buffers.normals)
-    confidence = soft * strength / (strength + 100.0 * scale**2)
+    soft = cv2.GaussianBlur(trusted, (0, 0), max(scale, 0.5)) * buffers.mask
+    displacement = displacement * np.clip(1.2 * soft, 0, 1) * (flag == "")
+    normals = buffers.normals
+    if displacement.any():
+        right, up = gradient(displacement)
+        tilted, _ = tilted_normals(normals, right, up, scale)
+        normals = np.where(buffers.mask[..., None], tilted, normals)
+    confidence = (flag == "") * soft * strength / (strength + KNOWING * scale**2)
+    flags = ("detail_without_colour",) * crop.grey + (flag,) * (flag != "")
     return Relief(
         displacement, normals, buffers.normals, confidence, buffers.depth, crop.pose,
-        crop.corner, crop.zoom, light, tuple(flags),
+        crop.corner, crop.zoom, light, flags,
     )  # fmt: skip

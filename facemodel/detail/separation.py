@@ -28,7 +28,7 @@ def _reduced(values: np.ndarray, weights: np.ndarray, sigma_px: float):
     return smooth[..., :-1] / np.maximum(smooth[..., -1:], 1e-3)
 
 
-def _enlarged(values: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+def _enlarged(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     large = cv2.resize(values, shape[::-1], interpolation=cv2.INTER_LINEAR)
     return large.reshape(*shape, -1)
 
@@ -72,7 +72,8 @@ def separate(
       settings: what relief and albedo are expected.
       grey: the photo has no colour, so that channels say nothing about pigments.
     """
-    value, variance = np.zeros_like(weights), np.zeros_like(weights)
+    value: np.ndarray = np.zeros_like(weights)
+    variance: np.ndarray = np.zeros_like(weights)
     for band in _bands(fine, weights, px_per_mm, settings):
         mix, around = _channel_weights(band, weights, px_per_mm, settings, grey=grey)
         value += (mix * band).sum(-1)

@@ -70,7 +70,7 @@ class Prior:
       settings: slope, smooth_mm and largest_mm.
     """
 
-    def __init__(self, shape: tuple[int, int], px_per_mm: float, settings: Settings):
+    def __init__(self, shape: tuple[int, ...], px_per_mm: float, settings: Settings):
         self.shape = shape
         rows = 2 * np.pi * np.fft.fftfreq(shape[0])[:, None]
         columns = 2 * np.pi * np.fft.rfftfreq(shape[1])[None]
@@ -149,7 +149,7 @@ def _conjugate_gradients(prior: Prior, precision, slopes, target, steps: int) ->
         height += step * way
         residual -= step * forward
         better, better_own = apply(residual)
-        ratio, square = 1.0 / square, float(np.vdot(residual, better))
-        ratio = np.float32(ratio * square)
+        last, square = square, float(np.vdot(residual, better))
+        ratio = np.float32(square / last)
         way, own = better + ratio * way, better_own + ratio * own
     return height

@@ -97,7 +97,7 @@ def _strokes(rng, lines, width_mm: float, low: float, high: float) -> np.ndarray
         depth = rng.uniform(low, high) * np.sin(np.linspace(0.15, np.pi - 0.15, len(line) - 1))
         points = np.round(line * 16).astype(np.int32)
         for first, second, value in zip(points, points[1:], depth):
-            cv2.line(drawn, first.tolist(), second.tolist(), float(value), 1, cv2.LINE_8, 4)
+            cv2.line(drawn, first.tolist(), second.tolist(), (float(value),), 1, cv2.LINE_8, 4)
     sigma = width_mm / CELL_MM
     groove = cv2.GaussianBlur(drawn, (0, 0), sigma) * (sigma * np.sqrt(2 * np.pi))
     return groove - 0.4 * cv2.GaussianBlur(groove, (0, 0), 1.5 * sigma)
@@ -120,8 +120,8 @@ def _forehead_lines(rng, places):
     for k in range(5):
         half, rise = rng.uniform(15, 45) / CELL_MM, k * rng.uniform(5, 8) / CELL_MM
         shift = rng.normal(0, 5) / CELL_MM
-        ends = (middle + np.array([shift + side * half, -rise]) for side in (-1, 1))
-        yield _wavy(rng, *ends, 2.0)
+        left, right = (middle + np.array([shift + side * half, -rise]) for side in (-1, 1))
+        yield _wavy(rng, left, right, 2.0)
 
 
 def _crows_feet(rng, places):
@@ -172,7 +172,7 @@ def sample_marks(rng: np.random.Generator, landmarks: np.ndarray) -> Marks:
 
 
 def _fill(image, points, value: float) -> None:
-    cv2.fillPoly(image, [np.round(points * 16).astype(np.int32)], value, cv2.LINE_8, 4)
+    cv2.fillPoly(image, [np.round(points * 16).astype(np.int32)], (value,), cv2.LINE_8, 4)
 
 
 def _hairs(rng, hair, area, count: int, length_mm: tuple[float, float], way, alpha: float) -> None:
@@ -186,7 +186,7 @@ def _hairs(rng, hair, area, count: int, length_mm: tuple[float, float], way, alp
                       along[:, 0] * np.sin(turn) + along[:, 1] * np.cos(turn)], -1)  # fmt: skip
     end = start + along * rng.uniform(*length_mm, (len(start), 1)) / CELL_MM
     for first, second in zip(np.round(start * 16).astype(int), np.round(end * 16).astype(int)):
-        cv2.line(hair, first.tolist(), second.tolist(), alpha, 1, cv2.LINE_8, 4)
+        cv2.line(hair, first.tolist(), second.tolist(), (alpha,), 1, cv2.LINE_8, 4)
 
 
 def _brow_hairs(rng, places, hair) -> np.ndarray:
@@ -206,9 +206,9 @@ def _beard(rng, places, hair) -> np.ndarray:
     """Stubble or a beard with a sharp edge, on the chin, around the mouth and on the cheeks."""
     area = np.zeros((ROWS, COLUMNS), np.uint8)
     jaw, wings, chin = (places[list(JAW)], places[list(NOSE_WINGS)], places[CHIN])
-    edge = [jaw[0], wings[0] + np.array([-15 / CELL_MM, 8 / CELL_MM]), wings[0] + np.array([0, 6 / CELL_MM]),
-            wings[1] + np.array([0, 6 / CELL_MM]), wings[1] + np.array([15 / CELL_MM, 8 / CELL_MM]), jaw[1],
-            chin + np.array([0, 12 / CELL_MM])]  # fmt: skip
+    shifts_mm = ((-15, 8), (0, 6), (0, 6), (15, 8), (0, 12))
+    rim = np.stack([wings[0], wings[0], wings[1], wings[1], chin]) + np.array(shifts_mm) / CELL_MM
+    edge = [jaw[0], *rim[:4], jaw[1], rim[4]]
     _fill(area, np.array(edge), 1)
     _fill(area, places[list(OUTER_LIPS)], 0)
     full = rng.random() < 0.4
@@ -224,6 +224,6 @@ def _spots(rng, density, count, radius_mm, strength) -> np.ndarray:
     for _ in range(count):
         place = (int(rng.uniform(0.2, 0.8) * COLUMNS * 16), int(rng.uniform(0.15, 0.9) * ROWS * 16))
         radius = int(rng.uniform(*radius_mm) / CELL_MM * 16)
-        cv2.circle(density, place, radius, rng.uniform(*strength), -1, cv2.LINE_8, 4)
-        cv2.circle(area, place, radius + int(16 * 1.5 / CELL_MM), 1, -1, cv2.LINE_8, 4)
+        cv2.circle(density, place, radius, (rng.uniform(*strength),), -1, cv2.LINE_8, 4)
+        cv2.circle(area, place, radius + int(16 * 1.5 / CELL_MM), (1,), -1, cv2.LINE_8, 4)
     return area > 0
