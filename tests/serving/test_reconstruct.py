@@ -29,6 +29,7 @@ from serving.detection.window import cut_window
 from serving.images import read_photo
 from serving.output.description import describe
 from serving.output.face_files import face_alone
+from serving.output.gltf_read import read_glb
 from serving.reconstructor import Reconstructor
 
 DEMO = pathlib.Path("docs/images/demo.jpg")
@@ -455,6 +456,12 @@ def test_the_whole_path_in_a_process_of_its_own(cache, tmp_path):
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert names(tmp_path / "out") == sorted(f"demo_0.{suffix}" for suffix in SUFFIXES)
+    head = read_glb(tmp_path / "out" / "demo_0.glb")
+    described = json.loads((tmp_path / "out" / "demo_0.json").read_text())
+    assert len(head.targets) == 52 and len(head.texture) == 1024
+    assert described["mesh"]["vertices"] == len(head.vertices) > described["mesh"]["face_vertices"]
+    assert described["mesh"]["morph_targets"] == list(head.targets)
+    assert (tmp_path / "out" / "demo_0.glb").stat().st_size < 6e6
     assert [line for line in done.stderr.splitlines() if line.strip()] == [
         line for line in done.stderr.splitlines() if "1 face from 1 photo" in line
     ]
