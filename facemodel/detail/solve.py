@@ -47,7 +47,7 @@ def tilted_normals(
     tilted = normals * (1 + along)[..., None]
     tilted[..., 0] -= np.float32(px_per_mm) * right
     tilted[..., 1] -= np.float32(px_per_mm) * up
-    length = np.sqrt((tilted * tilted).sum(-1))
+    length = np.maximum(np.sqrt((tilted * tilted).sum(-1)), 1e-6)
     return tilted / length[..., None], length
 
 

@@ -28,19 +28,24 @@ from facemodel.detail.surface import (
 from facemodel.morphable.landmarks import INNER_51, embedded_points
 from facemodel.morphable.mesh import vertex_normals
 from facemodel.morphable.model import MorphableModel
-from facemodel.rendering.lighting import harmonics, light_visibility
-from facemodel.rendering.shading import SHININESS
+from facemodel.rendering.lighting import light_visibility
 from facemodel.synthesis import relief, scenes
 from facemodel.synthesis.distributions import Normal, Range
-from facemodel.synthesis.effects.jpeg import jpeg_roundtrip, sample_quality
+from facemodel.synthesis.effects.jpeg import sample_quality
 from facemodel.synthesis.recipes import SynthesisConfig
 from facemodel.synthesis.streams import PhiloxStreams
+from pipeline.evaluation.detail_photograph import (
+    SAMPLES,
+    displaced_normals,
+    lit_surface,
+    photograph,
+    unit,
+)
 
 SIZE = 576
 """Side of the photos, px; a face is about 500 px high."""
 FACE_SCALE = 2.6
 """Size of the face relative to camera.CROP_SCALE px/mm."""
-SAMPLES = 2
 FIT_ERROR_SD = 0.45
 """Standard deviation added to identity coefficients for a coarse face with a fit's error."""
 
@@ -137,8 +142,9 @@ def render_truth(
     height = relief.sample_relief(draws, model.landmarks)
     found = relief.sample_marks(draws, model.landmarks)
     samples = _samples(model, scene, pose, coefficients, height * with_relief, found)
-    linear = _lit(samples, scene, samples["albedo"] if marks else samples["skin_albedo"])
-    photo = _photograph(linear, samples["mask"], scene, rng)
+    quality = float(sample_quality(recipe(), rng)[0])
+    linear = lit_surface(samples, scene, samples["albedo"] if marks else samples["skin_albedo"])
+    photo = photograph(linear, samples["mask"], scene.effects, quality)
     exact = model.told.vertices(coefficients)
     fitted, fitted_pose = _fitted(model, coefficients, pose, draws)
     surfaces = [
@@ -161,7 +167,7 @@ def _samples(model, scene, pose, coefficients, height, marks) -> dict[str, np.nd
     skin = (fine.regions == 0)[:, None]
     values = np.concatenate([normals, albedo, lit[:, None], skin, fine.mean], 1)
     mask, image = interpolate(screen, fine.triangles, values, height=side, width=side)
-    coarse = _unit(image[..., :3])
+    coarse = unit(image[..., :3])
     place = relief.unrolled(image[..., 8:11])
     heights = _at(height, place, order=3) * mask * (image[..., 7] > 0.5)
     skin_albedo, marked = image[..., 3:6], _marked(image[..., 3:6], marks, place)
@@ -198,67 +204,6 @@ def _marked(albedo, marks: relief.Marks, place) -> np.ndarray:
     return np.clip(albedo, 0, 1).astype(np.float32)
 
 
-def displaced_normals(normals, height, scale: float, mask) -> np.ndarray:
-    """Normals of the surface P + h n, from the derivatives of that surface.
-
-    Args:
-      normals: [n, n, 3] unit normals of P, camera frame; what P's derivatives are follows from
-        them.
-      height: [n, n] mm.
-      scale: px/mm.
-      mask: bool [n, n].
-    """
-    slope = normals[..., :2] / np.maximum(normals[..., 2:], 0.1)
-    zero, one = np.zeros_like(height), np.ones_like(height)
-    right = np.stack([one, zero, -slope[..., 0]], -1) / scale
-    up = np.stack([zero, one, -slope[..., 1]], -1) / scale
-    inside = cv2.erode(mask.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-    moved = []
-    for tangent, axis, sign in ((right, 1, 1.0), (up, 0, -1.0)):
-        rise = sign * np.gradient(height, axis=axis)
-        turn = sign * np.gradient(normals, axis=axis)
-        moved.append(tangent + rise[..., None] * normals + height[..., None] * turn)
-    return np.where(inside[..., None], _unit(np.cross(*moved)), normals).astype(np.float32)
-
-
-def _unit(vectors):
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-9)
-
-
-def _lit(samples, scene, albedo) -> np.ndarray:
-    """Linear light [n, n, 3]: the recipe's lights on the displaced surface."""
-    normals = samples["displaced"]
-    ambient, diffuse, specular, direction = (np.asarray(value)[0] for value in scene.light)
-    surround = np.maximum(np.asarray(harmonics(normals)) @ np.asarray(scene.environment)[0], 0)
-    gain = np.maximum(1 + normals @ np.asarray(scene.ambient_gradient)[0], 0)[..., None]
-    facing = np.maximum(normals @ direction, 0)
-    mirrored = np.maximum(2 * facing * normals[..., 2] - direction[2], 0)
-    highlight = np.where(facing > 0, mirrored**SHININESS, 0) * samples["lit"]
-    matte = albedo * gain * (ambient * surround + (diffuse * facing * samples["lit"])[..., None])
-    return matte + (specular * highlight)[..., None]
-
-
-def _srgb(linear: np.ndarray) -> np.ndarray:
-    linear = np.clip(linear, 0, 1)
-    power = 1.055 * np.maximum(linear, 1e-9) ** (1 / 2.4) - 0.055
-    return np.where(linear > 0.0031308, power, 12.92 * linear)
-
-
-def _photograph(linear, mask, scene, rng) -> np.ndarray:
-    """The recipe's camera: blur, white balance, tone curve, grain and JPEG, as uint8 [S, S, 3]."""
-    sensor, effects = scene.effects.sensor, scene.effects
-    background = np.asarray(effects.background[0])[0] ** 2
-    linear = np.where(mask[..., None], linear, background).astype(np.float32)
-    image = _srgb(cv2.resize(linear, (SIZE, SIZE), interpolation=cv2.INTER_AREA))
-    boxed = cv2.blur(cv2.blur(image, (3, 3)), (3, 3))
-    image = image + float(effects.blur[0]) * (boxed - image)
-    image = np.clip(image * np.asarray(sensor.white)[0], 1e-4, 1) ** float(sensor.gamma[0])
-    image = image * float(sensor.gain[0]) + float(sensor.offset[0])
-    image = image + float(sensor.grain_sd[0]) * np.asarray(sensor.grain)[0][..., None]
-    photo = np.round(255 * np.clip(image, 0, 1)).astype(np.uint8)
-    return jpeg_roundtrip(photo, float(sample_quality(recipe(), rng)[0]))
-
-
 def _pixels(samples, marks) -> Pixels:
     def mean(values):
         return cv2.resize(values.astype(np.float32), (SIZE, SIZE), interpolation=cv2.INTER_AREA)
@@ -266,7 +211,7 @@ def _pixels(samples, marks) -> Pixels:
     mask = mean(samples["mask"]) > 0.99
     place = np.float32(mean(samples["place"]))
     areas = {kind: (_at(np.float32(area), place) > 0) & mask for kind, area in marks.areas.items()}
-    coarse, displaced = (_unit(mean(samples[name])) for name in ("normals", "displaced"))
+    coarse, displaced = (unit(mean(samples[name])) for name in ("normals", "displaced"))
     return Pixels(mask, mean(samples["skin"]), coarse, displaced, mean(samples["height"]), areas)
 
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from pipeline.evaluation import detail
-from pipeline.evaluation.detail_truth import TruthModel, displaced_normals, render_truth
+from pipeline.evaluation.detail_photograph import displaced_normals
+from pipeline.evaluation.detail_truth import TruthModel, render_truth
 
 
 def test_a_wave_tilts_normals_by_its_slope():
