@@ -89,8 +89,7 @@ def paint_inner_parts(
     if len(texels.texel):
         level = float(light[model.in_region("eye_l", "eye_r")].mean())
         _paint_eyes(model, found, at, texels, level, size=size, albedo=albedo)
-    if found.view.px_per_mm >= 0.99 * LEAST_PX_PER_MM:
-        _photo_mouth(model, found, at, _mouth_texels(model, size), light, albedo=albedo)
+    _photo_mouth(model, found, at, _mouth_texels(model, size), light, albedo=albedo)
 
 
 @functools.lru_cache(maxsize=4)

@@ -17,6 +17,9 @@ _PENUMBRA_PX = np.array([(x, y) for x in _TAPS_PX for y in _TAPS_PX], np.float32
 """About as wide as triangles are, or shadows would end in their corners."""
 
 
+WARM, COOL = (1.02, 0.95, 0.86), (0.10, 0.13, 0.18)
+
+
 class Light(NamedTuple):
     """A lamp far away.
 
@@ -39,12 +42,13 @@ def lamp(azimuth_deg: float, elevation_deg: float, colour, *, shadows: bool = Tr
     return Light(direction, tuple(colour), shadows)
 
 
-def two_lights(azimuth_deg: float, elevation_deg: float = 22.0) -> tuple[Light, Light]:
-    """A warm lamp at this place, and a faint cool one on the other side."""
-    key = lamp(azimuth_deg, elevation_deg, (1.02, 0.95, 0.86))
-    fill = lamp(
-        -azimuth_deg - math.copysign(15, azimuth_deg), 5.0, (0.10, 0.13, 0.18), shadows=False
-    )
+def two_lights(
+    azimuth_deg: float, elevation_deg: float = 22.0, *, exposure: float = 1.0
+) -> tuple[Light, Light]:
+    """A warm lamp at this place, and a faint cool one on the other side, both times exposure."""
+    warm, cool = (tuple(exposure * c for c in colour) for colour in (WARM, COOL))
+    key = lamp(azimuth_deg, elevation_deg, warm)
+    fill = lamp(-azimuth_deg - math.copysign(15, azimuth_deg), 5.0, cool, shadows=False)
     return key, fill
 
 

@@ -22,6 +22,8 @@ from serving.reconstructor import Reconstruction
 PANEL_WIDTH, PANEL_HEIGHT = 360, 432
 ACCENT = (228, 110, 56)
 FRONT = np.eye(3)
+ALBEDO_EXPOSURE = 1.7
+"""Skin without the photo's light is about so much darker than in it."""
 LAMP_DEG = 58.0
 _BACKDROP_TOP = np.array([0.955, 0.950, 0.940], np.float32)
 _BACKDROP_BOTTOM = np.array([0.825, 0.820, 0.815], np.float32)
@@ -129,7 +131,8 @@ def relit_panel(
 
     The other arguments are those of textured_views.relit.
     """
-    lights = two_lights(math.copysign(LAMP_DEG, side))
+    exposure = 1.0 if albedo is None else ALBEDO_EXPOSURE
+    lights = two_lights(math.copysign(LAMP_DEG, side), exposure=exposure)
     colours, cover = relit(view, mesh, FRONT, lights, normals=normals, albedo=albedo)
     return pictures.over(backdrop(), colours, cover)
 
