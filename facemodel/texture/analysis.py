@@ -32,6 +32,7 @@ class Analysis:
       covered: what its pixels see of the mesh.
       skin: float32 [h, w] in [0, 1], where skin is surely seen.
       observed: [V, 3] sRGB, the photo at the vertices, whether they are seen or not.
+      facing: [V] in [0, 1], how well the view shows the vertex, if nothing but the mesh hides it.
       seen: [V] in [0, 1], how much of each vertex's colour the photo may give.
       fit: light and albedo.
       dark_glasses: whether the eyes are behind something dark.
@@ -41,6 +42,7 @@ class Analysis:
     covered: Footprint
     skin: np.ndarray
     observed: np.ndarray
+    facing: np.ndarray
     seen: np.ndarray
     fit: SkinFit
     dark_glasses: bool
@@ -66,7 +68,7 @@ def analyse(model: SkinModel, photo: np.ndarray, vertices: np.ndarray, pose) -> 
     skin = edges * _skin(model, view, covered, predicted, prior)
     seen = facing * projection.sample(skin, view.pixels)
     fit = fit_skin(model, observed, view.normals, seen)
-    return Analysis(view, covered, skin, observed, seen, fit, glasses)
+    return Analysis(view, covered, skin, observed, facing, seen, fit, glasses)
 
 
 def _dark_glasses(

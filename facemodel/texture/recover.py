@@ -11,6 +11,7 @@ from facemodel.texture import projection
 from facemodel.texture.analysis import Analysis, analyse
 from facemodel.texture.blending import membrane
 from facemodel.texture.completion import albedo_of
+from facemodel.texture.doubts import doubts
 from facemodel.texture.inner_parts import TexelColours, paint_inner_parts
 from facemodel.texture.projection import View
 from facemodel.texture.skin_model import SKIN, SkinModel
@@ -39,7 +40,7 @@ class Texture:
       light: [9, 3] spherical-harmonic coefficients of the photo's light, see light.harmonics.
       shade: [V, 3] natural logarithm of that light at the vertices, as it is in the image.
       flags: Some of "grey_photo" (no colour was invented), "dark_glasses" (what is behind them
-        comes from the model), "little_skin" (nearly all does).
+        comes from the model), "little_skin" (nearly all does), and those of doubts.doubts.
     """
 
     image: np.ndarray
@@ -93,7 +94,7 @@ def recover_texture(
         coefficients=found.fit.coefficients,
         light=found.fit.light,
         shade=np.zeros_like(light) if albedo else _shade(model, light),
-        flags=tuple(name for name, holds in checks.items() if holds),
+        flags=(*(name for name, holds in checks.items() if holds), *doubts(model, found)),
     )
 
 

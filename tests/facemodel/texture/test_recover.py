@@ -5,46 +5,13 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from head_photos import photograph, turned
 
-from facemodel.morphable.head import HeadModel
 from facemodel.texture import blending, completion, light, projection, rejection
 from facemodel.texture.recover import is_grey, recover_texture
-from facemodel.texture.skin_model import SKIN, SkinModel
+from facemodel.texture.skin_model import SKIN
 
 SIZE = 128
-
-
-@pytest.fixture(scope="module")
-def skin(default_model):
-    head = HeadModel.load()
-    mesh = head.mesh(1)
-    return SkinModel.from_head(mesh, mesh.operator @ head.mean, default_model)
-
-
-@pytest.fixture(scope="module")
-def coefficients(default_model):
-    """A stored skin of medium lightness."""
-    tone = default_model.albedo[:, default_model.inner_face].mean((1, 2))
-    order = np.argsort(default_model.albedo_scores @ tone)
-    return default_model.albedo_scores[order[len(order) // 2]].astype(np.float64)
-
-
-def turned(yaw_deg):
-    y = np.deg2rad(yaw_deg)
-    rotation = np.array([[np.cos(y), 0, np.sin(y)], [0, 1, 0], [-np.sin(y), 0, np.cos(y)]])
-    return SimpleNamespace(rotation=rotation, scale=1.0, translation=np.array([150.0, 130.0]))
-
-
-def photograph(skin, colours, pose, *, background=(40, 90, 60)):
-    """uint8 [H, W, 3] and its view, of colours [V, 3] at the vertices of the mean head."""
-    blank = np.zeros((330, 300, 3), np.uint8)
-    view = projection.view_of(
-        blank, skin.positions, skin.triangles, pose, px_per_mm=9.0, margin_mm=900.0
-    )
-    covered = projection.footprint(view, skin.triangles)
-    image = np.round(255 * np.clip(covered.image(colours), 0, 1)).astype(np.uint8)
-    image[~np.isfinite(covered.depth)] = background
-    return image, view
 
 
 @pytest.fixture(scope="module")
