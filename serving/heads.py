@@ -24,6 +24,7 @@ from facemodel.texture.skin_model import SkinModel
 from serving.head_options import HeadOptions
 from serving.output.normal_map import bake_normal_map
 from serving.output.textured_mesh import TexturedMesh
+from serving.output.views import fetch
 from serving.reconstructor import Reconstruction
 
 TEXTURE_PX = 1024
@@ -139,7 +140,7 @@ class HeadMaker:
         mesh = coarse = self._mesh(name, vertices, COARSE_LEVEL, image)
         if relief is not None and relief.displacement.any():
             add = self._displaced if options.detail == "geometry" else self._with_normal_map
-            mesh = add(coarse, face, relief)
+            mesh = add(coarse, face, relief, None if texture is None else texture.from_photo)
         albedo = None if texture is None else divide_light(texture, self.skin)
         return Head(mesh, coarse, texture, albedo, relief)
 
@@ -147,20 +148,23 @@ class HeadMaker:
         regions = self.head.mesh(COARSE_LEVEL).regions[: len(face.vertices)]
         return CoarseSurface(face.vertices, face.triangles, regions, self.statistics)
 
-    def _with_normal_map(
-        self, coarse: TexturedMesh, face: Reconstruction, relief: Relief
-    ) -> TexturedMesh:
-        normal_map = bake_normal_map(coarse, self.skin.atlas(TEXTURE_PX), relief, face.rotation)
+    def _with_normal_map(self, coarse, face, relief: Relief, share) -> TexturedMesh:
+        """The coarse mesh with the detail in its normal map, where the photo shows skin."""
+        normal_map = bake_normal_map(
+            coarse, self.skin.atlas(TEXTURE_PX), relief, face.rotation, share=share
+        )
         return dataclasses.replace(coarse, normal_map=normal_map)
 
-    def _displaced(
-        self, coarse: TexturedMesh, face: Reconstruction, relief: Relief
-    ) -> TexturedMesh:
+    def _displaced(self, coarse, face, relief: Relief, share) -> TexturedMesh:
+        """The finer mesh, displaced along its normals, where the photo shows skin."""
         vertices = self.head.vertices(face.coefficients, FINE_LEVEL)
         normals = vertex_normals(vertices, self.head.mesh(FINE_LEVEL).triangles)
+        smooth = self._mesh(coarse.name, vertices, FINE_LEVEL, coarse.texture)
         height = relief.on_vertices(vertices, normals)
-        moved = (vertices + height[:, None] * normals).astype(np.float32)
-        return self._mesh(coarse.name, moved, FINE_LEVEL, coarse.texture)
+        if share is not None:
+            places = smooth.corners.uv[: len(vertices)].T
+            height = height * fetch(np.asarray(share, np.float32)[..., None], places)[0]
+        return smooth.with_vertices((vertices + height[:, None] * normals).astype(np.float32))
 
     def _mesh(self, name: str, vertices: np.ndarray, level: int, image) -> TexturedMesh:
         mesh = self.head.mesh(level)

@@ -15,7 +15,12 @@ STRAIGHT = (128, 128, 255)
 
 
 def bake_normal_map(
-    mesh: TexturedMesh, atlas: Atlas, relief: Relief, rotation: np.ndarray
+    mesh: TexturedMesh,
+    atlas: Atlas,
+    relief: Relief,
+    rotation: np.ndarray,
+    *,
+    share: np.ndarray | None = None,
 ) -> np.ndarray:
     """Moves the difference between refined and coarse normals from the photo into the texture.
 
@@ -24,6 +29,7 @@ def bake_normal_map(
       atlas: of its texture coordinates.
       relief: of the face in its photo.
       rotation: [3, 3] camera_from_model.
+      share: [S, S] in [0, 1], the photo's share of the texture, which fades the detail; None for 1.
 
     Returns:
       uint8 [S, S, 3] unit vectors in tangent space, 255 (n + 1) / 2, +y along growing v.
@@ -34,6 +40,8 @@ def bake_normal_map(
     places = atlas.from_vertices @ values
     found = sample(change.astype(np.float32), places[:, :2])
     shown = _shown(places, found, relief.depth.shape)
+    if share is not None:
+        found[:, :3] *= share.ravel()[atlas.texel][:, None]
     change = np.flatnonzero(shown & (np.abs(found[:, :3]).max(1) > 1 / 512))
     normal = _unit(places[change, 3:])
     tilted = _unit(normal + found[change, :3])

@@ -120,6 +120,22 @@ def test_a_normal_map_is_straight_where_the_photo_shows_nothing(maker, face, coa
     np.testing.assert_array_equal(np.unique(normal_map[behind], axis=0), [STRAIGHT])
 
 
+def test_detail_fades_where_the_texture_is_not_the_photos(maker, face, coarse):
+    """There is no skin: hair, hands and glasses have shades, too."""
+    relief, atlas = wavy_relief(face, maker), maker.skin.atlas(1024)
+    share = np.zeros((1024, 1024), np.float32)
+    share[:, :512] = 1.0
+    whole, half = (
+        bake_normal_map(coarse, atlas, relief, POSE.rotation, share=given)
+        for given in (None, share)
+    )
+    np.testing.assert_array_equal(half[:, :508], whole[:, :508])
+    inside = np.zeros(1024 * 1024, bool)
+    inside[atlas.texel] = True
+    right = half.reshape(-1, 3)[inside & (np.arange(inside.size) % 1024 >= 512)]
+    np.testing.assert_array_equal(np.unique(right, axis=0), [STRAIGHT])
+
+
 def test_detail_as_geometry_moves_a_finer_mesh(maker, face, photo, monkeypatch):
     """By the relief's displacement, along the normals, where the photo shows the surface."""
     relief = wavy_relief(face, maker)
