@@ -13,8 +13,9 @@ NOTICE = "2026-01-01 E cuda_fft.cc:479] Unable to register cuFFT factory"
 INFO = "I0000 00:00:1795780434.163715   16348 service.cc:145] XLA service 0x7f initialized"
 
 BEGIN = f"""
-import os, subprocess, sys, time
+import os, signal, subprocess, sys, time
 from serving import quiet
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where tests run in background
 quiet.filter_notices()
 os.write(2, b"{NOTICE}\\n{INFO}\\nnative\\n")
 """
