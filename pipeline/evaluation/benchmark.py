@@ -27,6 +27,7 @@ from facemodel.morphable import landmarks
 from facemodel.morphable.model import MorphableModel
 from facemodel.network.pretrained import load_pretrained
 from facemodel.network.regressor import build_network, loop_image
+from pipeline.evaluation.head_parts import head_parts
 
 BATCHES = (1, 8)
 TRAIN_BATCH, TRAIN_SIZE = 16, 100
@@ -72,31 +73,8 @@ def photo_figures(photo: np.ndarray, *, repeats: int) -> Iterator[Figure]:
     with Reconstructor() as reconstructor:
         yield Figure("whole photo", *_ms(lambda: reconstructor.reconstruct(photo), repeats))
         face = reconstructor.reconstruct(photo, max_faces=1)[0]
-    yield detail_figure(photo, face, repeats=repeats)
-
-
-def detail_figure(photo: np.ndarray, face, *, repeats: int) -> Figure:
-    """Relief of one face, on the photo enlarged until the face is 512 px high.
-
-    Args:
-      photo: uint8 [H, W, 3].
-      face: Reconstruction from it.
-      repeats: calls.
-    """
-    import cv2
-
-    from facemodel.detail.crop import FACE_PX
-    from facemodel.detail.relief import recover_relief
-    from facemodel.detail.surface import CameraPose, CoarseSurface, skin_statistics
-
-    pose = CameraPose(face.rotation, face.scale, face.translation)
-    zoom = FACE_PX / float(np.ptp(pose.project(face.vertices)[:, 1]))
-    large = cv2.resize(photo, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_CUBIC)
-    pose = CameraPose(face.rotation, zoom * face.scale, zoom * face.translation)
-    model = MorphableModel.load()
-    surface = CoarseSurface(face.vertices, face.triangles, model.regions, skin_statistics(model))
-    name = f"detail, face {FACE_PX} px high"
-    return Figure(name, *_ms(lambda: recover_relief(large, surface, pose), repeats))
+    for part, make in head_parts(photo, face):
+        yield Figure(part, *_ms(make, repeats))
 
 
 def loop_figures(photo: np.ndarray, points: np.ndarray, *, repeats: int) -> Iterator[Figure]:
