@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from facemodel.config import Section, setting, with_default
-from facemodel.network.training_config import PRECISIONS, TrainingConfig
+from facemodel.network.training_config import PRECISIONS, STEP_DECAY, TrainingConfig
 from facemodel.saved_model.metadata import ExportConfig
 
 SLICES = ("yaw", "expression", "skin_tone", "light")
@@ -66,10 +66,12 @@ class ExportSettings(ExportConfig):
     Attributes:
       level: Subdivision level of the output mesh.
       warmup_requests: Number of faces in the warm-up requests, from the eval split; 0 for none.
+      step_decay: How much of its correction each iteration applies, of what the one before did.
     """
 
     level: int = setting(1, low=0, high=2)
     warmup_requests: int = setting(2, low=0, high=100)
+    step_decay: float = setting(STEP_DECAY, low=0.01, high=1.0)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -181,7 +181,7 @@ def export(
     shutil.rmtree(temporary, ignore_errors=True)
     written = export_saved_model(
         model,
-        _plain(trainer.regressor),
+        _plain(trainer.regressor, settings.step_decay),
         temporary,
         config=settings.part(ExportConfig),
         facts={"origin": origin(arguments, data_digest) | {"weights": weights_digest(trainer)}},
@@ -201,8 +201,10 @@ def weights_digest(trainer: RegressorTrainer) -> str:
     return digest.hexdigest()[:16]
 
 
-def _plain(regressor: IterativeRegressor) -> IterativeRegressor:
+def _plain(regressor: IterativeRegressor, step_decay: float) -> IterativeRegressor:
     """The same in float32 on one device, whatever precision and strategy it was trained with."""
     network = build_network(regressor.geometry.prior_mean.shape[0])
     network.set_weights(regressor.network.get_weights())
-    return IterativeRegressor(regressor.geometry, network, iterations=regressor.iterations)
+    return IterativeRegressor(
+        regressor.geometry, network, iterations=regressor.iterations, step_decay=step_decay
+    )

@@ -12,7 +12,7 @@ from facemodel.files import file_digest
 from facemodel.morphable.geometry import FaceGeometry
 from facemodel.morphable.model import DEFAULT_MODEL, MorphableModel
 from facemodel.network.regressor import IterativeRegressor, build_network
-from facemodel.network.training_config import ITERATIONS
+from facemodel.network.training_config import ITERATIONS, STEP_DECAY
 from facemodel.network.weights import DEFAULT_WEIGHTS, WeightsError, put_weights, read_weights
 
 
@@ -22,6 +22,7 @@ def load_pretrained(
     weights: str | os.PathLike[str] | None = None,
     model_path: str | os.PathLike[str] | None = None,
     iterations: int = ITERATIONS,
+    step_decay: float = STEP_DECAY,
     precision: str = "float32",
 ) -> IterativeRegressor:
     """Builds the regressor for a face model and fills in trained weights.
@@ -32,6 +33,7 @@ def load_pretrained(
       model_path: the file that model was read from, whose bytes are compared with those that the
         weights were trained for; the default model's if None.
       iterations: K of the loop.
+      step_decay: Of the loop; 1 to go on with training.
       precision: Dtype policy of the network, see regressor.build_network.
 
     Raises:
@@ -42,6 +44,7 @@ def load_pretrained(
         weights=weights or DEFAULT_WEIGHTS,
         model_path=model_path,
         iterations=iterations,
+        step_decay=step_decay,
         precision=precision,
     )
 
@@ -52,6 +55,7 @@ def create_regressor(
     weights: str | os.PathLike[str] | None,
     model_path: str | os.PathLike[str] | None = None,
     iterations: int = ITERATIONS,
+    step_decay: float = 1.0,
     precision: str = "float32",
     geometry: FaceGeometry | None = None,
 ) -> IterativeRegressor:
@@ -62,6 +66,7 @@ def create_regressor(
       weights: File of the initial weights, .npz; untrained if None.
       model_path: File of the face model; the default model's if None.
       iterations: K of the loop.
+      step_decay: Of the loop.
       precision: Precision of the network, see build_network.
       geometry: Tensors of the face model, where they exist already; made if None.
 
@@ -73,7 +78,7 @@ def create_regressor(
         arrays = read_weights_for(model, weights=weights, model_path=model_path)
         put_weights(network, arrays, weights)
     geometry = geometry or FaceGeometry.create(model)
-    return IterativeRegressor(geometry, network, iterations=iterations)
+    return IterativeRegressor(geometry, network, iterations=iterations, step_decay=step_decay)
 
 
 def read_weights_for(

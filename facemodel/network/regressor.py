@@ -102,15 +102,24 @@ class IterativeRegressor(keras.Model):
       geometry: Face model tensors.
       network: Correction network from build_network.
       iterations: Number of iterations, K.
+      step_decay: How much of its correction each iteration applies, of what the one before did; 1
+        for the paper's loop, and for training.
 
-    Source: paper section 5.1 and 5.3.
+    Source: paper section 5.1 and 5.3; on smaller and smaller steps where each answer is noisy,
+    Robbins and Monro, "A Stochastic Approximation Method", 1951.
     """
 
     def __init__(
-        self, geometry: FaceGeometry, network: keras.Model, *, iterations: int = ITERATIONS
+        self,
+        geometry: FaceGeometry,
+        network: keras.Model,
+        *,
+        iterations: int = ITERATIONS,
+        step_decay: float = 1.0,
     ):
         super().__init__(name="iterative_regressor", dtype="float32")
-        self.geometry, self.network, self.iterations = geometry, network, iterations
+        self.geometry, self.network = geometry, network
+        self.iterations, self.step_decay = iterations, step_decay
         self.built = True  # else fit() on JAX builds it with a first batch, and drops that
 
     def call(self, inputs, training=False) -> Tensor:
@@ -125,10 +134,9 @@ class IterativeRegressor(keras.Model):
           Estimates [B, K + 1, n], the start first.
         """
         estimates = [inputs["start"]]
-        for _ in range(self.iterations):
+        for k in range(self.iterations):
             current = ops.stop_gradient(estimates[-1])
             image = loop_image(self.geometry, current, inputs["landmarks"], inputs["grey"])
-            estimates.append(
-                current + self.network([ops.stop_gradient(image), current], training=training)
-            )
+            step = self.network([ops.stop_gradient(image), current], training=training)
+            estimates.append(current + self.step_decay**k * step)
         return ops.stack(estimates, 1)

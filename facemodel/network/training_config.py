@@ -9,6 +9,8 @@ from facemodel.config import ConfigError, Section, setting
 
 ITERATIONS = 3
 """K, how often the loop corrects its estimate: paper section 5.1."""
+STEP_DECAY = 0.5
+"""Each iteration of the trained loop applies half as much of its correction as the one before."""
 PRECISIONS = ("float32", "mixed_bfloat16")
 """What the network may compute in; the second is for a GPU."""
 

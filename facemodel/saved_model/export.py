@@ -93,6 +93,7 @@ def _describe(model, regressor, config: ExportConfig, facts: dict) -> str:
         "model_version": model.version,
         "units": "mm",
         "iterations": regressor.iterations,
+        "step_decay": regressor.step_decay,
         **dataclasses.asdict(config),
         "coefficient_names": list(model.coefficient_names),
         "identity_count": model.identity_count,

@@ -52,7 +52,7 @@ class FaceServer(tf.Module):
         self._metadata = _metadata_outputs(model) | {"description": np.array(description.encode())}
         geometry = keras.tree.map_structure(_shared, FaceGeometry.create(model))
         self._geometry = lambda: keras.tree.map_structure(_value, geometry)
-        self._iterations = regressor.iterations
+        self._iterations, self._step_decay = regressor.iterations, regressor.step_decay
         # Only tf.Variables may be attributes: of a Keras variable the SavedModel would hold a copy,
         # and a TensorFlow Serving that restores the copy leaves the one that is used empty.
         self._network = lambda: regressor.network
@@ -93,7 +93,12 @@ class FaceServer(tf.Module):
     def reconstruct(self, grey, crop_landmarks, crop_from_image, usable):
         """Runs the loop on grey crops [B, S, S] in [0, 1]; names its results as signatures do."""
         geometry = self._geometry()
-        regressor = IterativeRegressor(geometry, self._network(), iterations=self._iterations)
+        regressor = IterativeRegressor(
+            geometry,
+            self._network(),
+            iterations=self._iterations,
+            step_decay=self._step_decay,
+        )
         start = self._start(geometry, crop_landmarks)
         iterations = regressor(
             {"grey": grey, "landmarks": crop_landmarks, "start": start}, training=False

@@ -26,6 +26,10 @@ def command(
     iterations: Annotated[
         int, typer.Option(min=0, help="K of the loop.")
     ] = TrainingConfig.iterations,
+    step_decay: Annotated[
+        float,
+        typer.Option(min=0.01, max=1.0, help="Of the loop's steps; 1 for the paper's loop."),
+    ] = ExportSettings.step_decay,
     start: Annotated[
         str, typer.Option(help="Of the loop: landmark_fit or zero.")
     ] = ExportSettings.start,
@@ -55,7 +59,11 @@ def command(
         config = dataclasses.replace(config, landmark_noise_mm=landmark_noise_mm)
     face_model = MorphableModel.load(model, level=level)
     regressor = load_pretrained(
-        face_model, weights=weights, model_path=model, iterations=iterations
+        face_model,
+        weights=weights,
+        model_path=model,
+        iterations=iterations,
+        step_decay=step_decay,
     )
     facts = {
         "model_sha256": file_digest(model or DEFAULT_MODEL),

@@ -78,7 +78,9 @@ def run(options: RefitOptions, *, progress: Callable[[int], None] = lambda batch
       progress: Called with the number of batches done.
     """
     model = MorphableModel.load(options.model)
-    regressor = load_pretrained(model, weights=options.init, model_path=options.model)
+    regressor = load_pretrained(
+        model, weights=options.init, model_path=options.model, step_decay=1.0
+    )
     _, begun_with = read_weights(options.init or DEFAULT_WEIGHTS)
     for number in refit_rounds(model, regressor, options, progress):
         facts = {

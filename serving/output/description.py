@@ -23,6 +23,7 @@ MODEL_FACTS = (
     "model_sha256",
     "weights_sha256",
     "iterations",
+    "step_decay",
     "start",
 )
 

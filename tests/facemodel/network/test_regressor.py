@@ -86,14 +86,17 @@ def test_the_untrained_loop_leaves_its_start_unchanged(tiny_model, tiny_geometry
     np.testing.assert_array_equal(estimates, np.repeat(inputs["start"][:, None], 4, 1))
 
 
-def test_each_iteration_corrects_what_it_renders_of_the_last(network, tiny_model, tiny_geometry):
+@pytest.mark.parametrize("decay", [1.0, 0.5])
+def test_each_iteration_corrects_what_it_renders_of_the_last(
+    network, tiny_model, tiny_geometry, decay
+):
     inputs, _ = loop_inputs(tiny_model, tiny_geometry)
-    estimates = np.asarray(IterativeRegressor(tiny_geometry, network)(inputs))
+    estimates = np.asarray(IterativeRegressor(tiny_geometry, network, step_decay=decay)(inputs))
     current = inputs["start"]
     for k in range(3):
         np.testing.assert_allclose(estimates[:, k], current, atol=1e-5)
         image = loop_image(tiny_geometry, current, inputs["landmarks"], inputs["grey"])
-        current = current + network([image, ops.convert_to_tensor(current)])
+        current = current + decay**k * network([image, ops.convert_to_tensor(current)])
     np.testing.assert_allclose(estimates[:, 3], current, atol=1e-5)
     assert np.abs(estimates[:, 3] - estimates[:, 2]).max() > 1e-3
 
