@@ -47,6 +47,7 @@ KINDS = {
     "rgb.avif": (RGB, {"quality": 95}, 10),
     "rgb.jfif": (RGB, {"quality": 95}, 8),
     "rgb.jp2": (RGB, {"irreversible": False}, 0),
+    "rgb.ico": (RGB, {"sizes": [RGB.size]}, 0),
     "rgb.mpo": (RGB, {"quality": 95}, 8),
     "float.tif": (Image.fromarray(GREY.astype(np.float32) / 255), {}, 1),
     "rotated.jpg": (*exif_rotated(), 30),
