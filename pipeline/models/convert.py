@@ -101,6 +101,12 @@ def _converted(source, foreign: ForeignModel, detect, whole: bool, tell: Progres
         made = convert.convert(foreign, points, default, version=version, whole=whole)
     except ModelError as error:
         raise ModelError(f"{source}: {error}") from error
+    if detect is not None and "colours" in made.borrowed:
+        # They were painted by landmarks found on bare clay.
+        tell("looking again", 0.35)
+        points = made.alignment.back(landmarks.second_look(made.arrays, detect))
+        points = landmarks.without_brows(points)
+        made = convert.convert(foreign, points, default, version=version, whole=whole)
     if detect is not None:
         made = _refined(made, detect, default, lambda step, share: tell(step, 0.4 + 0.5 * share))
     found = "list" if detect is None else "detector"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
@@ -24,6 +24,11 @@ Progress = Callable[[str, float], None]
 FIRST_VIEWS_DEG = tuple((yaw, pitch) for yaw in (-20, 0, 20) for pitch in (-10, 0, 10))
 TEXTURES = 2
 """Pictures of each view, each with another texture, as eyebrows differ."""
+BROWS = (
+    *(70, 63, 105, 66, 107, 46, 53, 52, 65, 55),
+    *(300, 293, 334, 296, 336, 276, 283, 282, 295, 285),
+)
+"""MediaPipe's points along both edges of the eyebrows."""
 _CLAY = np.array([0.74, 0.58, 0.5])
 _PICTURE_PX, _FILLED = 512, 0.9
 _JITTER, _SEED = 0.3, 11
@@ -61,6 +66,8 @@ def face_detector() -> Iterator[builder.Detector]:
 def first_look(foreign: ForeignModel, detect: builder.Detector) -> np.ndarray:
     """Landmarks [478, 3] mm on a mean face of which only units and axes are known.
 
+    Of a model without colours the brows are NaN: there is nothing to see of them.
+
     Raises:
       LandmarkError: if the detector does not find the face in enough pictures.
     """
@@ -82,7 +89,25 @@ def first_look(foreign: ForeignModel, detect: builder.Detector) -> np.ndarray:
         views_deg=FIRST_VIEWS_DEG,
         frame=frame,
     )
-    return found.points
+    return found.points if foreign.albedo_mean is not None else without_brows(found.points)
+
+
+def without_brows(points: np.ndarray) -> np.ndarray:
+    """[478, 3] with NaN for the brows."""
+    points = points.copy()
+    points[list(BROWS)] = np.nan
+    return points
+
+
+def second_look(arrays: dict[str, np.ndarray], detect: builder.Detector) -> np.ndarray:
+    """Landmarks [478, 3] mm on the mean face of a model with colours, from fewer pictures.
+
+    Raises:
+      LandmarkError: if the detector does not find the face in enough pictures.
+    """
+    model = places.at_levels(arrays)[1]
+    rng = np.random.default_rng(_SEED)
+    return _locate(model, model.mean, detect, rng, views_deg=builder.VIEWS_DEG).points
 
 
 def relocate(
@@ -123,6 +148,8 @@ def _locate(
     vertices: np.ndarray,
     detect: builder.Detector,
     rng: np.random.Generator,
+    *,
+    views_deg: Iterable[tuple[float, float]] = builder.VIEWS_DEG * TEXTURES,
 ) -> builder.LocatedLandmarks:
     names = model.region_names
     seen = [number for number, name in enumerate(names) if name in ("skin", "eye_l", "eye_r")]
@@ -138,7 +165,7 @@ def _locate(
         outside,
         draw_colours,
         detect,
-        views_deg=builder.VIEWS_DEG * TEXTURES,
+        views_deg=views_deg,
     )
 
 

@@ -43,6 +43,10 @@ class Alignment:
         """Moves points [..., 3] mm."""
         return values @ self.rotation.T + self.shift
 
+    def back(self, values: np.ndarray) -> np.ndarray:
+        """Moves aligned points [..., 3] mm to where they were."""
+        return (values - self.shift) @ self.rotation
+
     def vectors(self, values: np.ndarray) -> np.ndarray:
         """Turns offsets [..., 3] mm."""
         return values @ self.rotation.T

@@ -180,7 +180,7 @@ def write(path: str | os.PathLike[str], arrays: dict[str, np.ndarray]) -> None:
     Raises:
       ModelError: if the arrays do not fit together.
     """
-    for model in places.at_levels(arrays):
-        model.check()
+    for level in npz.LEVELS:
+        MorphableModel(**npz.at_level(arrays, level)).check()
     with atomic_path(pathlib.Path(path)) as temporary, open(temporary, "wb") as file:
         np.savez_compressed(file, **arrays)

@@ -86,7 +86,8 @@ def colour_operator(
     target = _features(mean, triangles)
     rows, columns, weights = [], [], []
     for region in np.unique(in_region):
-        own, other = np.flatnonzero(in_region == region), np.flatnonzero(default.regions == region)
+        own = np.flatnonzero(in_region == region)
+        other = np.flatnonzero(np.isin(default.regions, _sources(region, in_region, default)))
         distance, near = cKDTree(source[other]).query(target[own], k=_NEIGHBOURS)
         share = 1 / (distance + _NEAR_MM) ** 2
         rows.append(np.repeat(own, _NEIGHBOURS))
@@ -94,6 +95,16 @@ def colour_operator(
         weights.append((share / share.sum(1, keepdims=True)).ravel())
     entries = (np.concatenate(weights), (np.concatenate(rows), np.concatenate(columns)))
     return sparse.csr_matrix(entries, shape=(len(mean), len(default.mean)))
+
+
+def _sources(region: int, in_region: np.ndarray, default: MorphableModel) -> list[int]:
+    """The default model's regions that a region takes values from.
+
+    The region of that name; skin also takes from the eyes where a model has no eyes of its own.
+    """
+    names = default.region_names
+    eyes = [number for number, name in enumerate(names) if name in ("eye_l", "eye_r")]
+    return [region, *eyes] if region == 0 and not np.isin(eyes, in_region).any() else [region]
 
 
 def _features(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
