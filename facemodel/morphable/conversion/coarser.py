@@ -75,10 +75,13 @@ def coarser(vertices: np.ndarray, triangles: np.ndarray, count: int) -> Submesh:
 
 def spread(points: np.ndarray, count: int) -> np.ndarray:
     """[count] indices of points [V, D] that lie far from each other, the farthest next."""
+    points = np.ascontiguousarray(points - points.mean(0), np.float64)
+    squared = (points**2).sum(1)
     chosen = np.empty(count, np.int64)
-    chosen[0] = np.linalg.norm(points - points.mean(0), axis=1).argmax()
-    distance = np.full(len(points), np.inf)
+    chosen[0] = squared.argmax()
+    nearest = np.full(len(points), np.inf)
     for k in range(1, count):
-        distance = np.minimum(distance, ((points - points[chosen[k - 1]]) ** 2).sum(-1))
-        chosen[k] = distance.argmax()
+        last = chosen[k - 1]
+        np.minimum(nearest, squared - 2 * (points @ points[last]) + squared[last], out=nearest)
+        chosen[k] = nearest.argmax()
     return np.sort(chosen)

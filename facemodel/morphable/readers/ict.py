@@ -84,17 +84,21 @@ def arkit_name(name: str) -> str:
 
 
 def _offset(path: pathlib.Path, neutral: np.ndarray) -> np.ndarray:
-    vertices, _ = read_obj(path)
+    vertices, _ = read_obj(path, polygons=False)
     if vertices.shape != neutral.shape:
         raise ModelError(f"{path}: has {len(vertices)} vertices, {NEUTRAL} {len(neutral)}")
     return vertices - neutral
 
 
-def read_obj(path: pathlib.Path) -> tuple[np.ndarray, np.ndarray]:
+def read_obj(path: pathlib.Path, *, polygons: bool = True) -> tuple[np.ndarray, np.ndarray]:
     """Vertices [V, 3] of an .obj and its polygons as triangles [T, 3], counted from 0.
 
     The polygons' order and the vertices' are those of the file, which trimesh does not keep where
     texture coordinates have seams.
+
+    Args:
+      path: The file.
+      polygons: read them, too; none are returned otherwise.
 
     Raises:
       ModelError: naming the file and the line.
@@ -103,12 +107,13 @@ def read_obj(path: pathlib.Path) -> tuple[np.ndarray, np.ndarray]:
     triangles: list[tuple[int, int, int]] = []
     with naming(path, "an .obj file"), open(path, encoding="utf-8") as file:
         for number, line in enumerate(file, start=1):
-            kind, *words = line.split() or [""]
+            kind, _, rest = line.partition(" ")
             try:
                 if kind == "v":
-                    vertices.append([float(words[k]) for k in range(3)])
-                elif kind == "f":
-                    triangles += _fan(words, len(vertices))
+                    x, y, z, *_ = rest.split()
+                    vertices.append([float(x), float(y), float(z)])
+                elif kind == "f" and polygons:
+                    triangles += _fan(rest.split(), len(vertices))
             except (ValueError, IndexError):
                 raise ModelError(f"line {number} is damaged: {line.strip()[:60]!r}") from None
         if not vertices:

@@ -151,6 +151,8 @@ def test_what_lies_outside_of_the_face_goes(turned, default_model):
     count, padding = len(turned.mean), ((0, 0), (0, 3), (0, 0))
     head = dataclasses.replace(
         turned,
+        albedo_mean=np.full((count + 3, 3), 0.5, np.float32),
+        albedo=np.zeros((1, count + 3, 3), np.float32),
         mean=np.concatenate([turned.mean, back]),
         identity=np.pad(turned.identity, padding),
         expression=np.pad(turned.expression, padding),

@@ -136,6 +136,16 @@ def test_the_detector_finds_what_no_list_says(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.e2e
+def test_without_weights_the_landmark_fit_is_served(model_file, tmp_path):
+    options = ("--start", "landmark_fit", "--iterations", 0)
+    run("export", "-o", tmp_path / "fit", "--model", model_file, *options)
+    run("reconstruct", DEMO, "-o", tmp_path / "out", "--model", tmp_path / "fit")
+    said = json.loads((tmp_path / "out/demo_0.json").read_text())
+    assert np.abs(said["coefficients"]).max() > 0.3
+
+
+@pytest.mark.slow
+@pytest.mark.e2e
 def test_a_converted_model_is_trained_exported_and_used(model_file, tmp_path):
     records, trained, served = (tmp_path / name for name in ("faces", "run", "mine"))
     run("synthesize", "-o", records, "-n", 8, "--model", model_file, "--recipe", "lifelike")
@@ -145,6 +155,7 @@ def test_a_converted_model_is_trained_exported_and_used(model_file, tmp_path):
         "--samples", 16, "--batch-size", 4, "--size", 32,
     )  # fmt: skip
     weights = trained / "regressor_float16.npz"
+    run("export", "-o", served, "--model", model_file, code=2)  # the shipped weights do not fit
     run("export", "-o", served, "--model", model_file, "--weights", weights, "--level", 1)
     run("reconstruct", DEMO, "-o", tmp_path / "out", "--model", served)
     said = json.loads((tmp_path / "out/demo_0.json").read_text())
