@@ -6,9 +6,8 @@ import os
 import pathlib
 from collections.abc import Callable
 
-import numpy as np
-
 from facemodel import default_model
+from pipeline.models.landmarks import face_detector
 
 DEFAULT_CACHE = pathlib.Path("out") / "face-model-sources"
 """Where the two source packages are kept between builds."""
@@ -29,15 +28,7 @@ def build_model(
       head_output: the .npz file of the whole head; none is built if None.
       progress: called with what comes next and the share of the work done.
     """
-    from serving.detection.detector import FaceDetector
-
-    # The pictures show one large upright face: small and turned ones need no search.
-    with FaceDetector(min_face_fraction=0.2, try_rotated=False) as detector:
-
-        def detect(image: np.ndarray) -> np.ndarray | None:
-            faces = detector.detect(image)
-            return faces[0].landmarks.astype(np.float64) if faces else None
-
+    with face_detector() as detect:
         return default_model.build_default_model(
             output,
             cache_dir=cache_dir,

@@ -73,9 +73,25 @@ def make_app() -> typer.Typer:
     )
     app.callback()(_options)
     for name, module in COMMANDS.items():
-        command = importlib.import_module(f"pipeline.commands.{module}").command
-        app.command(name, help=help_text(command))(one_line_errors(command))
+        loaded = importlib.import_module(f"pipeline.commands.{module}")
+        if hasattr(loaded, "SUBCOMMANDS"):
+            app.add_typer(_group(loaded.command, loaded.SUBCOMMANDS), name=name)
+        else:
+            _add(app, name, loaded.command)
     return app
+
+
+def _add(app: typer.Typer, name: str, command: Callable[..., Any]) -> None:
+    app.command(name, help=help_text(command))(one_line_errors(command))
+
+
+def _group(command: Callable[..., Any], subcommands: dict[str, Callable[..., Any]]) -> typer.Typer:
+    """A command that also has subcommands: it runs by itself where none of them is named."""
+    group = typer.Typer(invoke_without_command=True, help=help_text(command))
+    group.callback(help=help_text(command))(one_line_errors(command))
+    for name, subcommand in subcommands.items():
+        _add(group, name, subcommand)
+    return group
 
 
 def one_line_errors(command: Callable[..., Any]) -> Callable[..., Any]:

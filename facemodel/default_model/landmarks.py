@@ -19,7 +19,10 @@ import scipy.optimize
 from scipy.spatial import cKDTree
 
 from facemodel.default_model import portrait, zbuffer
+from facemodel.morphable.embedding import closest_barycentric, embed
 from facemodel.morphable.mesh import vertex_normals
+
+__all__ = ["closest_barycentric", "embed"]
 
 Detector = Callable[[np.ndarray], "np.ndarray | None"]
 """Finds the face in an image, uint8 [H, W, 3]: [478, 2] px (pixel centres at +0.5), or None."""
@@ -30,7 +33,6 @@ INNER_LIPS = (*UPPER_INNER_LIP, *LOWER_INNER_LIP)
 
 VIEWS_DEG = tuple((yaw, pitch) for yaw in (-30, -20, -10, 0, 10, 20, 30) for pitch in (-10, 0, 10))
 _FEWEST_VIEWS = 3
-_NEAREST_TRIANGLES = 48
 _BEST_SHARE = 0.5
 _ROUNDS = 4
 _LARGEST_GAP_PX = 10
@@ -61,6 +63,7 @@ def locate(
     detect: Detector,
     *,
     views_deg: Iterable[tuple[float, float]] = VIEWS_DEG,
+    frame: portrait.Frame = portrait.DEFAULT_FRAME,
 ) -> LocatedLandmarks:
     """Finds the landmarks of one face from many views.
 
@@ -71,6 +74,7 @@ def locate(
       draw_colours: returns [V, 3] sRGB in [0, 1], other ones for each picture, as eyebrows differ.
       detect: Function that finds [478, 2] px in an image.
       views_deg: (yaw, pitch) of the head in each picture.
+      frame: what the pictures show.
 
     Raises:
       LandmarkError: if too few pictures show a landmark.
@@ -78,7 +82,7 @@ def locate(
     views, points = [], []
     for yaw, pitch in views_deg:
         picture = portrait.render_portrait(
-            vertices, triangles, draw_colours(), yaw=yaw, pitch=pitch
+            vertices, triangles, draw_colours(), yaw=yaw, pitch=pitch, frame=frame
         )
         found = detect(picture.image)
         if found is not None:
@@ -144,69 +148,6 @@ def mirror_partners(points: np.ndarray) -> np.ndarray:
 def symmetric(points: np.ndarray, partner: np.ndarray) -> np.ndarray:
     """Averages landmarks [L, 3] mm of a symmetric face with their partners [L] across it."""
     return (points + points[partner] * [-1, 1, 1]) / 2
-
-
-def embed(
-    points: np.ndarray, vertices: np.ndarray, triangles: np.ndarray, allowed: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Finds the closest places on a mesh.
-
-    Args:
-      points: [L, 3] mm.
-      vertices: [V, 3] mm.
-      triangles: [T, 3].
-      allowed: [T] bool, which triangles may be used.
-
-    Returns:
-      [L] int32 triangle and [L, 3] float32 barycentric coordinates, not negative, summing to 1.
-    """
-    usable = np.flatnonzero(allowed)
-    corners = vertices[triangles[usable]]
-    count = min(_NEAREST_TRIANGLES, len(usable))
-    _, near = cKDTree(corners.mean(1)).query(points, k=count)
-    near = near.reshape(len(points), count)
-    places = closest_barycentric(points[:, None], corners[near])
-    met = (corners[near] * places[..., None]).sum(-2)
-    best = np.linalg.norm(met - points[:, None], axis=-1).argmin(1)
-    rows = np.arange(len(points))
-    chosen = usable[near[rows, best]].astype(np.int32)
-    return chosen, places[rows, best].astype(np.float32)
-
-
-def closest_barycentric(points: np.ndarray, corners: np.ndarray) -> np.ndarray:
-    """Barycentric coordinates of the closest point of a triangle.
-
-    Args:
-      points: [..., 3].
-      corners: [..., 3, 3] corner, then axis.
-
-    Returns:
-      [..., 3], not negative, summing to 1.
-    """
-    a, b, c = (corners[..., corner, :] for corner in range(3))
-    inner = _plane_barycentric(points - a, b - a, c - a)
-    candidates = [np.where((inner >= 0).all(-1, keepdims=True), inner, np.nan)]
-    for first, second in ((0, 1), (1, 2), (2, 0)):
-        start, stop = corners[..., first, :], corners[..., second, :]
-        along = ((points - start) * (stop - start)).sum(-1) / ((stop - start) ** 2).sum(-1)
-        along = along.clip(0, 1)
-        edge = np.zeros(inner.shape)
-        edge[..., first], edge[..., second] = 1 - along, along
-        candidates.append(edge)
-    options = np.stack(candidates, axis=-2)
-    met = np.einsum("...ok,...kd->...od", options, np.broadcast_to(corners, (*inner.shape, 3)))
-    distance = np.linalg.norm(met - points[..., None, :], axis=-1)
-    best = np.where(np.isnan(distance), np.inf, distance).argmin(-1)
-    return np.take_along_axis(options, best[..., None, None], axis=-2)[..., 0, :]
-
-
-def _plane_barycentric(offset: np.ndarray, side: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Weights of a triangle's corners at the foot of the perpendicular from a point."""
-    aa, ab, bb = (side * side).sum(-1), (side * other).sum(-1), (other * other).sum(-1)
-    pa, pb = (offset * side).sum(-1), (offset * other).sum(-1)
-    area = np.maximum(aa * bb - ab * ab, 1e-12)
-    second, third = (bb * pa - ab * pb) / area, (aa * pb - ab * pa) / area
-    return np.stack([1 - second - third, second, third], axis=-1)
 
 
 def _faces_viewer(corners: np.ndarray) -> np.ndarray:

@@ -3,16 +3,32 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import NamedTuple
 
 import numpy as np
 
 from facemodel.default_model import zbuffer
 from facemodel.morphable.mesh import vertex_normals
 
-_CENTRE_MM = np.array([0.0, -28.0, -30.0])
 _LIGHT = np.array([0.0, 0.4, 1.0])
 _AMBIENT, _DIFFUSE = 0.5, 0.5
 _BACKGROUND = 0.5
+
+
+class Frame(NamedTuple):
+    """What a picture shows.
+
+    Attributes:
+      centre: (x, y, z) mm, model space: the middle of the picture, and the axis of turns.
+      mm_per_px: scale.
+    """
+
+    centre: tuple[float, float, float] = (0.0, -28.0, -30.0)
+    mm_per_px: float = 0.55
+
+
+DEFAULT_FRAME = Frame()
+"""The default model's mean face."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -40,7 +56,7 @@ def render_portrait(
     yaw: float = 0.0,
     pitch: float = 0.0,
     size: int = 512,
-    mm_per_px: float = 0.55,
+    frame: Frame = DEFAULT_FRAME,
 ) -> Portrait:
     """Draws a mesh under a lamp, with an orthographic camera.
 
@@ -51,9 +67,10 @@ def render_portrait(
       yaw: turn of the head about y, degrees.
       pitch: then about x, degrees.
       size: S, px.
-      mm_per_px: scale.
+      frame: what the picture shows.
     """
-    turned = (vertices - _CENTRE_MM) @ zbuffer.rotation_deg(yaw, pitch).T
+    mm_per_px = frame.mm_per_px
+    turned = (vertices - np.array(frame.centre)) @ zbuffer.rotation_deg(yaw, pitch).T
     screen = zbuffer.to_screen(turned, mm_per_px=mm_per_px, size=size)
     corners = screen[triangles]
     ids = zbuffer.triangle_ids(screen, triangles, height=size, width=size)

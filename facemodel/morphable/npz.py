@@ -32,7 +32,7 @@ def fields(path: str | os.PathLike[str], *, level: int) -> dict:
     try:
         with np.load(path) as archive:
             _check_format(path, archive)
-            return _at_level(archive, level)
+            return at_level(archive, level)
     except FileNotFoundError:
         raise ModelError(
             f"{path}: no such face model; `make model` builds the default one"
@@ -76,8 +76,16 @@ def _coarse(archive, control: dict[str, np.ndarray]) -> CoarseMesh:
     return CoarseMesh(mean, np.concatenate(bases), triangles)
 
 
-def _at_level(archive, level: int) -> dict:
-    """Evaluates the control-mesh bases at one subdivision level."""
+def at_level(archive, level: int) -> dict:
+    """Evaluates the control-mesh bases at one subdivision level.
+
+    Args:
+      archive: name -> array, as in a file.
+      level: one of LEVELS.
+
+    Returns:
+      The arguments of MorphableModel.
+    """
     prefix = f"level{level}_"
     control = {name: archive[name] for name in _GEOMETRY}  # each access unpacks
     geometry = read_operator(archive, prefix + "operator", len(control["mean"]))

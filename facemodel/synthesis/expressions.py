@@ -14,6 +14,7 @@ from facemodel.synthesis.recipes import SynthesisConfig
 from facemodel.synthesis.streams import RandomStreams
 
 _SIDE = re.compile(r"Left|Right|-left(?=-|$)|-right(?=-|$)")
+_COMPONENT = "pca/"
 _JAW_OPEN, _MOUTH_CLOSE = "jawOpen", "mouthClose"
 _BOTH_SIDES = 0.85
 """Share of times that each side of an active pair takes part."""
@@ -31,12 +32,14 @@ class ExpressionUnits:
       group: [E] int32; the left and the right unit of a pair are in one group.
       jaw_open, mouth_close: [E] 1 for the unit of that name, otherwise 0.
       mouth: [E] 1 for units of mouth and jaw.
+      signed: [E] 1 for principal components (pca/...), whose weights go to both sides of 0.
     """
 
     group: np.ndarray
     jaw_open: np.ndarray
     mouth_close: np.ndarray
     mouth: np.ndarray
+    signed: np.ndarray
 
     @classmethod
     def from_names(cls, names: tuple[str, ...]) -> ExpressionUnits:
@@ -49,6 +52,7 @@ class ExpressionUnits:
             jaw_open=np.array([kind == _JAW_OPEN for kind in kinds], np.float32),
             mouth_close=np.array([kind == _MOUTH_CLOSE for kind in kinds], np.float32),
             mouth=np.array([kind.startswith(("mouth", "jaw")) for kind in kinds], np.float32),
+            signed=np.array([name.startswith(_COMPONENT) for name in names], np.float32),
         )
 
     @property
@@ -60,11 +64,22 @@ class ExpressionUnits:
 def sample_expression(
     units: ExpressionUnits, config: SynthesisConfig, rng: RandomStreams
 ) -> Tensor:
-    """Samples weights [B, E] in [0, 1]; the lips never close further than the jaw is open."""
+    """Samples weights [B, E] in [0, 1], those of principal components in [-1, 1].
+
+    The lips never close further than the jaw is open.
+    """
     sample = _natural if config.natural_expressions else _independent
     weights = sample(units, config, rng)
     neutral = rng.uniform("expression/neutral", (1,)) < config.neutral_fraction
-    return ops.where(neutral, 0.0, _close_mouth(units, weights))
+    return ops.where(neutral, 0.0, _both_ways(units, _close_mouth(units, weights), rng))
+
+
+def _both_ways(units: ExpressionUnits, weights, rng: RandomStreams):
+    """Turns every second weight of a principal component round."""
+    if not units.signed.any():
+        return weights
+    turned = ops.cast(rng.uniform("expression/sign", (units.count,)) < 0.5, "float32")
+    return weights * (1.0 - 2.0 * turned * units.signed)
 
 
 def _independent(units: ExpressionUnits, config: SynthesisConfig, rng: RandomStreams):

@@ -120,7 +120,7 @@ def scene_features(model: SceneModel, scene: Scene) -> dict[str, Any]:
     expression = scene.coefficients[:, model.identity_count :]
     bins = {
         "yaw": (slices.yaw_deg(scene.pose.rotation), slices.YAW_EDGES_DEG),
-        "expression": (ops.sum(expression, -1), slices.EXPRESSION_EDGES),
+        "expression": (ops.sum(ops.abs(expression), -1), slices.EXPRESSION_EDGES),
         "skin_tone": (_typology_angle(model, scene), slices.SKIN_TONE_EDGES_DEG),
         "light": (slices.light_angle_deg(scene.light.direction), slices.LIGHT_EDGES_DEG),
     }

@@ -43,6 +43,9 @@ def command(
 ) -> None:
     """Write a SavedModel with alignment, crop and loop in its graph.
 
+    With --iterations 0 and a face model of your own, no weights are needed: the landmark fit is the
+    answer.
+
     Example: facerelief export -o out/facerelief --start landmark_fit
     """
     from serving.quiet import without_notices
@@ -50,7 +53,7 @@ def command(
     with without_notices():
         from facemodel.files import file_digest
         from facemodel.morphable.model import DEFAULT_MODEL, MorphableModel
-        from facemodel.network.pretrained import load_pretrained
+        from facemodel.network.pretrained import create_regressor, load_pretrained
         from facemodel.network.weights import DEFAULT_WEIGHTS
         from facemodel.saved_model import export
 
@@ -58,17 +61,18 @@ def command(
     if landmark_noise_mm is not None:
         config = dataclasses.replace(config, landmark_noise_mm=landmark_noise_mm)
     face_model = MorphableModel.load(model, level=level)
-    regressor = load_pretrained(
-        face_model,
-        weights=weights,
-        model_path=model,
-        iterations=iterations,
-        step_decay=step_decay,
-    )
-    facts = {
-        "model_sha256": file_digest(model or DEFAULT_MODEL),
-        "weights_sha256": file_digest(weights or DEFAULT_WEIGHTS),
-    }
+    facts = {"model_sha256": file_digest(model or DEFAULT_MODEL)}
+    if model and not weights and iterations == 0:
+        regressor = create_regressor(face_model, weights=None, model_path=model, iterations=0)
+    else:
+        regressor = load_pretrained(
+            face_model,
+            weights=weights,
+            model_path=model,
+            iterations=iterations,
+            step_decay=step_decay,
+        )
+        facts["weights_sha256"] = file_digest(weights or DEFAULT_WEIGHTS)
     written = export.export_saved_model(
         face_model, regressor, output, config=config, version=version, facts=facts
     )

@@ -1,4 +1,7 @@
-"""`facerelief model`: builds the default face model again, and the head that goes with it."""
+"""`facerelief model`: builds the default face model again, and the head that goes with it.
+
+Its subcommands are for face models of others: pipeline/commands/model_files.py.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,18 @@ from typing import Annotated
 
 import typer
 
+from pipeline.commands import model_files
+
+SUBCOMMANDS = {
+    "convert": model_files.convert,
+    "landmarks": model_files.landmarks,
+    "info": model_files.info,
+    "render": model_files.render,
+}
+
 
 def command(
+    context: typer.Context,
     output: Annotated[
         pathlib.Path | None,
         typer.Option("--output", "-o", help="Where to write it; the shipped model if not given."),
@@ -23,10 +36,13 @@ def command(
 ) -> None:
     """Build the default face model and its head from CC0 sources (4 minutes; needs pip and npm).
 
-    The head is written beside the model, as NAME_head.npz.
+    The head is written beside the model, as NAME_head.npz. The commands below are for face models
+    of others.
 
     Example: facerelief model --output my_model.npz
     """
+    if context.invoked_subcommand is not None:
+        return
     import dataclasses
 
     from rich.console import Console
@@ -51,19 +67,9 @@ def _build_both(target: pathlib.Path, head_target: pathlib.Path, cache: pathlib.
     """Builds the model and its head behind a progress bar; what was measured."""
     import dataclasses
 
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
     from pipeline.build_model import build_model
+    from pipeline.commands.progress import steps
 
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("starting", total=1.0)
-        report = build_model(
-            target,
-            cache_dir=cache,
-            head_output=head_target,
-            progress=lambda step, share: bar.update(task, description=step, completed=share),
-        )
-        bar.update(task, description="done", completed=1.0)
+    with steps() as tell:
+        report = build_model(target, cache_dir=cache, head_output=head_target, progress=tell)
     return dataclasses.asdict(report)

@@ -223,7 +223,7 @@ class TestColoursAndLevels:
             subdivision.triangulate(quads),
             np.ones((len(operator), 3)),
             size=64,
-            mm_per_px=4.0,
+            frame=portrait.Frame(mm_per_px=4.0),
         )
         assert picture.image[0, 0].tolist() == [128, 128, 128]
         assert picture.image[24, 32].min() > 240

@@ -171,6 +171,18 @@ def test_mixed_albedo_stays_near_the_stored_textures(model):
         assert np.abs(nearest - row).max(1).min() < 1e-4
 
 
+def test_principal_components_are_taken_to_both_sides():
+    names = ("pca/000", "arkit/jawOpen", "pca/001", "arkit/browInnerUp")
+    units = expressions.ExpressionUnits.from_names(names)
+    for config in (SynthesisConfig.paper(), SynthesisConfig.lifelike()):
+        rng = PhiloxStreams(0, range(400))
+        weights = np.asarray(expressions.sample_expression(units, config, rng))
+        assert np.abs(weights).max() <= 1
+        assert (weights[:, [1, 3]] >= 0).all()
+        signs = np.sign(weights[:, [0, 2]])
+        assert (signs != 0).sum() > 100 and abs(signs[signs != 0].mean()) < 0.2
+
+
 @pytest.mark.parametrize("recipe", ["paper", "lifelike"])
 def test_lips_never_close_further_than_the_jaw_is_open(recipe):
     units = expressions.ExpressionUnits.from_names(UNITS)

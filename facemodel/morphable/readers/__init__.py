@@ -1,0 +1,1 @@
+"""Readers of other projects' face models: Basel, FLAME, ICT-FaceKit, Surrey."""

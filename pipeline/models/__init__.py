@@ -1,0 +1,1 @@
+"""The work of `facerelief model`: conversion, landmarks, facts and pictures of a face model."""
