@@ -41,6 +41,14 @@ COMMANDS = {
     "doctor": "doctor",
 }
 """Command name -> module, in the order of the help text."""
+SUBCOMMANDS = {
+    "evaluate": {
+        "scans": "evaluate_scans",
+        "identity": "evaluate_identity",
+        "landmarks": "evaluate_landmarks",
+    },
+}
+"""Commands that also have words of their own -> word -> module; without a word they are as any."""
 
 
 class Commands(typer.core.TyperGroup):
@@ -73,9 +81,47 @@ def make_app() -> typer.Typer:
     )
     app.callback()(_options)
     for name, module in COMMANDS.items():
-        command = importlib.import_module(f"pipeline.commands.{module}").command
-        app.command(name, help=help_text(command))(one_line_errors(command))
+        command = _command_of(module)
+        if words := SUBCOMMANDS.get(name):
+            app.add_typer(_make_group(command, words), name=name)
+        else:
+            app.command(name, help=help_text(command))(one_line_errors(command))
     return app
+
+
+def _command_of(module: str) -> Callable[..., Any]:
+    return importlib.import_module(f"pipeline.commands.{module}").command
+
+
+def _make_group(command: Callable[..., Any], words: dict[str, str]) -> typer.Typer:
+    """A command with subcommands that still works without one."""
+    group = typer.Typer(cls=Commands, pretty_exceptions_enable=False)
+    bare = one_line_errors(_without_word(command))
+    group.callback(invoke_without_command=True, help=help_text(command))(bare)
+    for word, module in words.items():
+        subcommand = _command_of(module)
+        group.command(word, help=help_text(subcommand))(one_line_errors(subcommand))
+    return group
+
+
+def _without_word(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The same command, which does nothing if a subcommand follows; it may have no options then."""
+
+    @functools.wraps(command)
+    def run(context: typer.Context, **options):
+        if context.invoked_subcommand is None:
+            return command(**options)
+        for parameter in context.command.params:
+            source = context.get_parameter_source(parameter.name)
+            if source is not None and source.name == "COMMANDLINE":
+                before = f"{parameter.opts[0]}: an option before {context.invoked_subcommand!r}"
+                raise ValueError(f"{before} has no meaning; put its own options after it")
+
+    own = inspect.signature(command)
+    first = inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    run.__signature__ = own.replace(parameters=[first, *own.parameters.values()])
+    run.__annotations__ = {"context": typer.Context, **command.__annotations__}
+    return run
 
 
 def one_line_errors(command: Callable[..., Any]) -> Callable[..., Any]:
