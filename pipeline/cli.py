@@ -117,7 +117,7 @@ def _without_word(command: Callable[..., Any]) -> Callable[..., Any]:
                 before = f"{parameter.opts[0]}: an option before {context.invoked_subcommand!r}"
                 raise ValueError(f"{before} has no meaning; put its own options after it")
 
-    own = inspect.signature(command)
+    own = inspect.signature(command, eval_str=True)
     first = inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD)
     run.__signature__ = own.replace(parameters=[first, *own.parameters.values()])
     run.__annotations__ = {"context": typer.Context, **command.__annotations__}

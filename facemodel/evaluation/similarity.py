@@ -24,7 +24,7 @@ class Similarity:
     @classmethod
     def identity(cls) -> Similarity:
         """The one that moves nothing."""
-        return cls(np.float64(1), np.eye(3), np.zeros(3))
+        return cls(np.ones(()), np.eye(3), np.zeros(3))
 
     def apply(self, points: np.ndarray) -> np.ndarray:
         """Moves points [..., N, 3] of the source to the target."""
