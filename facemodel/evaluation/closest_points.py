@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from typing import NamedTuple
 
 import numpy as np
 from scipy.spatial import cKDTree
 
-_FIRST = 4
-"""How many triangles are looked at first; a point that is not sure then looks at four times as
-many."""
-_BLOCK = 1 << 15
+_BLOCK = 1 << 12
 """Points at a time, to bound memory."""
 
 
@@ -48,9 +46,8 @@ class Surface:
     """A triangle mesh that can be asked for its closest points.
 
     A triangle whose centroid is farther than (best distance so far + its radius) cannot hold the
-    closest point. So centroids are taken from a k-d tree, nearest first, until the next one is
-    beyond that: the answer is exact. Triangles are grouped by size, so that a few large ones do
-    not loosen the bound for all.
+    closest point, and all others are tried: the answer is exact. Centroids come from k-d trees, one
+    for the triangles of each size, so that a few large ones do not loosen the bound for all.
 
     Args:
       vertices: [V, 3].
@@ -68,7 +65,7 @@ class Surface:
             raise ValueError("vertices hold values that are not finite")
         centroids = self._corners.mean(1)
         radii = np.linalg.norm(self._corners - centroids[:, None], axis=-1).max(1)
-        sizes = np.ceil(np.log2(np.maximum(radii, radii.max() * 2.0**-20)) / 2)
+        sizes = np.ceil(np.log2(np.maximum(radii, radii.max() * 2.0**-20)))
         self._groups = []
         for size in np.unique(sizes):
             chosen = np.flatnonzero(sizes == size)
@@ -84,13 +81,17 @@ class Surface:
           hint: [N] triangles that are probably close to them, which saves time.
         """
         points = np.asarray(points, np.float64)
-        hint = np.zeros(len(points), np.int64) if hint is None else hint
-        blocks = [
-            self._block(points[k : k + _BLOCK], hint[k : k + _BLOCK])
-            for k in range(0, len(points), _BLOCK)
-        ]
-        parts = zip(*blocks) if blocks else (np.empty((0, 3)), np.empty(0), np.empty(0, int))
-        return Closest(*(np.concatenate(part) if blocks else part for part in parts))
+        best = self._on(self._near(points), points)
+        if hint is not None:
+            known = self._on(hint, points)
+            nearer = known.distances < best.distances
+            for old, new in zip(best, known):
+                old[nearer] = new[nearer]
+        for start in range(0, len(points), _BLOCK):
+            block = slice(start, start + _BLOCK)
+            for group in self._groups:
+                self._search(group, points[block], Closest(*(part[block] for part in best)))
+        return best
 
     def normals(self, triangles: np.ndarray) -> np.ndarray:
         """Unit normals [N, 3] of triangles [N]; zero for those without an area."""
@@ -99,42 +100,44 @@ class Surface:
         length = np.linalg.norm(normals, axis=-1, keepdims=True)
         return np.where(length > 0, normals / np.maximum(length, 1e-300), 0.0)
 
-    def _block(self, points: np.ndarray, hint: np.ndarray) -> Closest:
-        first = closest_on_triangles(points, self._corners[hint])
-        best = Closest(first, np.linalg.norm(first - points, axis=-1), hint.astype(np.int64))
+    def _on(self, triangles: np.ndarray, points: np.ndarray) -> Closest:
+        """The closest point of a given triangle [N] to each point [N, 3]."""
+        found = closest_on_triangles(points, self._corners[triangles])
+        distances = np.linalg.norm(found - points, axis=-1)
+        return Closest(found, distances, np.array(triangles, np.int64))
+
+    def _near(self, points: np.ndarray) -> np.ndarray:
+        """[N] the triangle whose centroid is nearest, less its radius."""
+        bounds, numbers = [], []
         for group in self._groups:
-            self._search(group, points, best)
-        return best
+            apart, near = group.tree.query(points)
+            bounds.append(apart - group.radii[near])
+            numbers.append(group.indices[near])
+        return np.stack(numbers)[np.argmin(bounds, 0), np.arange(len(points))]
 
     def _search(self, group: _Group, points: np.ndarray, best: Closest) -> None:
         """Improves best, in place, by the triangles of a group."""
-        count, reach, done = len(group.indices), float(group.radii.max()), 0
-        todo, wanted = np.arange(len(points)), min(_FIRST, count)
-        while len(todo):
-            apart, near = group.tree.query(points[todo], wanted, workers=-1)
-            apart, near = (values.reshape(len(todo), -1)[:, done:] for values in (apart, near))
-            self._improve(group, points, best, todo, apart, near)
-            open_ends = apart[:, -1] <= best.distances[todo] + reach
-            todo = todo[open_ends] if wanted < count else todo[:0]
-            done, wanted = wanted, min(4 * wanted, count)
+        reach = best.distances + float(group.radii.max())
+        near = group.tree.query_ball_point(points, reach * (1 + 1e-12), return_sorted=False)
+        counts = np.fromiter(map(len, near), np.int64, len(near))
+        members = np.fromiter(itertools.chain.from_iterable(near), np.int64, counts.sum())
+        rows = np.repeat(np.arange(len(points)), counts)
+        apart = np.linalg.norm(group.tree.data[members] - points[rows], axis=-1)
+        possible = apart <= best.distances[rows] + group.radii[members]
+        self._improve(points, best, rows[possible], group.indices[members[possible]])
 
-    def _improve(self, group, points, best, todo, apart, near) -> None:
-        """Tries the triangles near [M, K] of a group, at centroid distances apart [M, K]."""
-        possible = apart <= best.distances[todo, None] + group.radii[near]
-        rows, columns = np.nonzero(possible)
-        triangles = group.indices[near[rows, columns]]
-        found = closest_on_triangles(points[todo[rows]], self._corners[triangles])
-        distance = np.full(apart.shape, np.inf)
-        distance[rows, columns] = np.linalg.norm(found - points[todo[rows]], axis=-1)
-        column = distance.argmin(1)
-        nearest = distance[np.arange(len(todo)), column]
-        better = np.flatnonzero(nearest < best.distances[todo])
-        place = np.zeros(apart.shape, np.int64)
-        place[rows, columns] = np.arange(len(rows))
-        chosen = place[better, column[better]]
-        best.points[todo[better]] = found[chosen]
-        best.triangles[todo[better]] = triangles[chosen]
-        best.distances[todo[better]] = nearest[better]
+    def _improve(self, points, best, rows, triangles) -> None:
+        """Tries triangles [M] for the points [M] that rows, which ascend, say."""
+        if not len(rows):
+            return
+        found = closest_on_triangles(points[rows], self._corners[triangles])
+        distances = np.linalg.norm(found - points[rows], axis=-1)
+        order = np.lexsort((distances, rows))
+        first = order[np.flatnonzero(np.diff(rows[order], prepend=-1))]
+        better = first[distances[first] < best.distances[rows[first]]]
+        best.points[rows[better]] = found[better]
+        best.distances[rows[better]] = distances[better]
+        best.triangles[rows[better]] = triangles[better]
 
 
 def closest_on_triangles(points: np.ndarray, corners: np.ndarray) -> np.ndarray:

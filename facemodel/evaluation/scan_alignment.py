@@ -9,11 +9,11 @@ import numpy as np
 from facemodel.evaluation.closest_points import Closest, Surface
 from facemodel.evaluation.similarity import Similarity
 
-COARSE_POINTS = 3000
+COARSE_POINTS = 2000
 """The first steps look at so many of the scan's points; all of them decide in the end."""
-MOST_STEPS = 60
+MOST_STEPS = 30
 _SMALLEST_MOVE = 1e-8
-_SMALLEST_GAIN = 1e-6
+_SMALLEST_GAIN = 1e-5
 """Alignment ends when a step moves the points by a smaller part of their spread, or lessens the sum
 of squared distances by a smaller part."""
 _MOST_DAMPING = 1e8
