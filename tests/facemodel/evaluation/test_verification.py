@@ -56,7 +56,7 @@ def test_errors_are_normalised_as_each_data_set_does():
     truth[36], truth[45], truth[8] = (100, 100), (160, 180), (0, 250)
     assert landmark_errors.inter_ocular(truth) == pytest.approx(100)
     assert landmark_errors.box_size(truth) == pytest.approx(np.sqrt(160 * 250))
-    assert landmark_errors.mean_error(truth + (3, 4), truth) == pytest.approx(5)
+    assert landmark_errors.mean_error(truth + np.array([3, 4]), truth) == pytest.approx(5)
 
 
 def test_faces_that_were_not_found_are_failures():
