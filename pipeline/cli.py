@@ -41,6 +41,20 @@ COMMANDS = {
     "doctor": "doctor",
 }
 """Command name -> module, in the order of the help text."""
+SUBCOMMANDS = {
+    "evaluate": {
+        "scans": "evaluate_scans",
+        "identity": "evaluate_identity",
+        "landmarks": "evaluate_landmarks",
+    },
+    "model": {
+        "convert": "model_files:convert",
+        "landmarks": "model_files:landmarks",
+        "info": "model_files:info",
+        "render": "model_files:render",
+    },
+}
+"""Commands that also have words of their own -> word -> module; without a word they are as any."""
 
 
 class Commands(typer.core.TyperGroup):
@@ -73,25 +87,49 @@ def make_app() -> typer.Typer:
     )
     app.callback()(_options)
     for name, module in COMMANDS.items():
-        loaded = importlib.import_module(f"pipeline.commands.{module}")
-        if hasattr(loaded, "SUBCOMMANDS"):
-            app.add_typer(_group(loaded.command, loaded.SUBCOMMANDS), name=name)
+        command = _command_of(module)
+        if words := SUBCOMMANDS.get(name):
+            app.add_typer(_make_group(command, words), name=name)
         else:
-            _add(app, name, loaded.command)
+            app.command(name, help=help_text(command))(one_line_errors(command))
     return app
 
 
-def _add(app: typer.Typer, name: str, command: Callable[..., Any]) -> None:
-    app.command(name, help=help_text(command))(one_line_errors(command))
+def _command_of(place: str) -> Callable[..., Any]:
+    """The function of "module" (its command) or "module:name"."""
+    module, _, name = place.partition(":")
+    return getattr(importlib.import_module(f"pipeline.commands.{module}"), name or "command")
 
 
-def _group(command: Callable[..., Any], subcommands: dict[str, Callable[..., Any]]) -> typer.Typer:
-    """A command that also has subcommands: it runs by itself where none of them is named."""
-    group = typer.Typer(invoke_without_command=True, help=help_text(command))
-    group.callback(help=help_text(command))(one_line_errors(command))
-    for name, subcommand in subcommands.items():
-        _add(group, name, subcommand)
+def _make_group(command: Callable[..., Any], words: dict[str, str]) -> typer.Typer:
+    """A command with subcommands that still works without one."""
+    group = typer.Typer(cls=Commands, pretty_exceptions_enable=False)
+    bare = one_line_errors(_without_word(command))
+    group.callback(invoke_without_command=True, help=help_text(command))(bare)
+    for word, module in words.items():
+        subcommand = _command_of(module)
+        group.command(word, help=help_text(subcommand))(one_line_errors(subcommand))
     return group
+
+
+def _without_word(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The same command, which does nothing if a subcommand follows; it may have no options then."""
+
+    @functools.wraps(command)
+    def run(context: typer.Context, **options):
+        if context.invoked_subcommand is None:
+            return command(**options)
+        for parameter in context.command.params:
+            source = context.get_parameter_source(parameter.name)
+            if source is not None and source.name == "COMMANDLINE":
+                before = f"{parameter.opts[0]}: an option before {context.invoked_subcommand!r}"
+                raise ValueError(f"{before} has no meaning; put its own options after it")
+
+    own = inspect.signature(command, eval_str=True)
+    first = inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    run.__signature__ = own.replace(parameters=[first, *own.parameters.values()])
+    run.__annotations__ = {"context": typer.Context, **command.__annotations__}
+    return run
 
 
 def one_line_errors(command: Callable[..., Any]) -> Callable[..., Any]:

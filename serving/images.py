@@ -141,7 +141,8 @@ def _to_rgb(picture: Image.Image) -> np.ndarray:
 
 def _eight_bits(picture: Image.Image, path: pathlib.Path) -> Image.Image:
     """The picture; of one with 16 bits a colour, of which Pillow drops the lower 8, its range."""
-    if picture.mode not in ("RGB", "RGBA") or ";16" not in str([tile[3] for tile in picture.tile or ()]):
+    stored = str([tile[3] for tile in picture.tile or ()])
+    if picture.mode not in ("RGB", "RGBA") or ";16" not in stored:
         return picture
     deep = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
     if deep is None or deep.dtype != np.uint16 or deep.shape[2:] not in ((3,), (4,)):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from facemodel.evaluation.similarity import fit_similarity
+
 
 def similarity_align(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     """Moves source onto target by the least-squares rotation, scale and shift; never a reflection.
@@ -20,20 +22,7 @@ def similarity_align(source: np.ndarray, target: np.ndarray) -> np.ndarray:
 
     Source: Umeyama 1991, eq. 40 to 42.
     """
-    source, target = np.asarray(source, np.float64), np.asarray(target, np.float64)
-    if source.shape != target.shape or source.shape[-1:] != (3,) or source.shape[-2] < 3:
-        raise ValueError(
-            f"expected two [..., N >= 3, 3] arrays, got {source.shape} and {target.shape}"
-        )
-    source_mean = source.mean(-2, keepdims=True)
-    target_mean = target.mean(-2, keepdims=True)
-    moved, fixed = source - source_mean, target - target_mean
-    u, singular, vt = np.linalg.svd(np.swapaxes(fixed, -1, -2) @ moved)
-    signs = np.ones_like(singular)
-    signs[..., -1] = np.where(np.linalg.det(u) * np.linalg.det(vt) < 0, -1.0, 1.0)
-    rotation = (u * signs[..., None, :]) @ vt
-    scale = (singular * signs).sum(-1) / np.maximum((moved**2).sum((-1, -2)), 1e-300)
-    return scale[..., None, None] * moved @ np.swapaxes(rotation, -1, -2) + target_mean
+    return fit_similarity(source, target).apply(np.asarray(source, np.float64))
 
 
 def vertex_error_mm(source: np.ndarray, target: np.ndarray) -> np.ndarray:

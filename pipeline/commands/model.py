@@ -10,18 +10,8 @@ from typing import Annotated
 
 import typer
 
-from pipeline.commands import model_files
-
-SUBCOMMANDS = {
-    "convert": model_files.convert,
-    "landmarks": model_files.landmarks,
-    "info": model_files.info,
-    "render": model_files.render,
-}
-
 
 def command(
-    context: typer.Context,
     output: Annotated[
         pathlib.Path | None,
         typer.Option("--output", "-o", help="Where to write it; the shipped model if not given."),
@@ -41,8 +31,6 @@ def command(
 
     Example: facerelief model --output my_model.npz
     """
-    if context.invoked_subcommand is not None:
-        return
     import dataclasses
 
     from rich.console import Console

@@ -14,8 +14,7 @@ from facemodel.morphable.conversion import transfer
 from facemodel.morphable.mesh import ModelError
 from facemodel.morphable.model import MorphableModel
 from facemodel.morphable.readers.read import read_foreign
-from pipeline.cli import make_app
-from pipeline.commands.model import SUBCOMMANDS
+from pipeline.cli import SUBCOMMANDS, make_app
 from pipeline.models import convert
 from serving.images import read_photo
 
@@ -52,7 +51,7 @@ def model_file(folder, tmp_path_factory):
     return path
 
 
-@pytest.mark.parametrize("name", SUBCOMMANDS)
+@pytest.mark.parametrize("name", SUBCOMMANDS["model"])
 def test_every_subcommand_explains_itself_with_an_example(name):
     assert f"facerelief model {name}" in " ".join(run("model", name, "--help").stdout.split())
 
