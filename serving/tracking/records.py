@@ -77,7 +77,7 @@ class RecordStore:
         return CHUNK_FRAMES * len(self._chunks)
 
     def add(self, record: FrameRecord) -> None:
-        """Keeps a record; it is in a file once its chunk is full, or after flush."""
+        """Keeps a record; it is in a file once its chunk is full."""
         self._waiting.append(record)
         if len(self._waiting) == CHUNK_FRAMES:
             self._write()
