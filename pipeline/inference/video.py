@@ -6,7 +6,8 @@ import dataclasses
 import pathlib
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from rich.console import Console
@@ -20,7 +21,7 @@ from serving.tracking.records import RecordStore
 from serving.tracking.track import Track, encode_json, encode_npz
 
 CACHE_SUFFIX = ".frames"
-LONGEST_PANEL_PX = 640
+LONGEST_PANEL_PX = 480
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,9 +114,18 @@ def _progress() -> Progress:
 
 def _counted(progress: Progress, what: str, film: Film, first: int = 0) -> Iterator:
     task = progress.add_task(what, total=film.count or None, completed=first)
-    for number, image in film.frames(first):
+    for number, image in _ahead(film.frames(first)):
         yield number, image
         progress.update(task, completed=number + 1)
+
+
+def _ahead(items: Iterator) -> Iterator:
+    """The same items; the next one is made in a thread while the last one is used."""
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(next, items, None)
+        while (item := waiting.result()) is not None:
+            waiting = pool.submit(next, items, None)
+            yield item
 
 
 def _first_pass(film: Film, store: RecordStore, options: VideoOptions, progress: Progress) -> None:
@@ -201,7 +211,7 @@ def _write_film(film: Film, path, tracks, heads, performer, progress: Progress) 
 
     size = panel_size(film.size, longest=LONGEST_PANEL_PX)
 
-    def pairs() -> Iterable[np.ndarray]:
+    def pairs() -> Iterator[np.ndarray]:
         for number, image in _counted(progress, "rendering", film):
             placed = [
                 performer.placed(track, mesh, number)
@@ -214,7 +224,7 @@ def _write_film(film: Film, path, tracks, heads, performer, progress: Progress) 
         # OpenCV chooses the container by the suffix.
         partial = temporary.with_suffix(".mp4")
         try:
-            write_mp4(partial, pairs(), fps=film.fps)
+            write_mp4(partial, _ahead(pairs()), fps=film.fps)
             partial.replace(temporary)
         finally:
             partial.unlink(missing_ok=True)
