@@ -171,9 +171,7 @@ class HeadMaker:
         normal_map = bake_normal_map(coarse, self.skin.atlas(TEXTURE_PX), relief, face.rotation)
         return dataclasses.replace(coarse, normal_map=normal_map)
 
-    def _displaced(
-        self, coarse: TexturedMesh, face: PosedFace, relief: Relief
-    ) -> TexturedMesh:
+    def _displaced(self, coarse: TexturedMesh, face: PosedFace, relief: Relief) -> TexturedMesh:
         vertices = self.head.vertices(face.coefficients, FINE_LEVEL)
         normals = vertex_normals(vertices, self.head.mesh(FINE_LEVEL).triangles)
         height = relief.on_vertices(vertices, normals)

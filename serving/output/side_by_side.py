@@ -38,9 +38,7 @@ def panel_size(size: tuple[int, int], *, longest: int) -> tuple[int, int]:
     return height, width
 
 
-def render_pair(
-    image: np.ndarray, heads: Sequence[Placed], *, size: tuple[int, int]
-) -> np.ndarray:
+def render_pair(image: np.ndarray, heads: Sequence[Placed], *, size: tuple[int, int]) -> np.ndarray:
     """Renders a frame and its heads.
 
     Args:

@@ -36,5 +36,5 @@ def arkit_operator(head: HeadModel) -> tuple[tuple[str, ...], np.ndarray]:
     ]
     operator = np.zeros((len(flat), len(names)))
     operator[np.flatnonzero(own), columns] = 1.0
-    operator[np.ix_(np.flatnonzero(np.logical_not(own)), columns)] = projected
+    operator[np.ix_(np.flatnonzero(np.logical_not(own)), np.array(columns))] = projected
     return names, operator

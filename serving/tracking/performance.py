@@ -51,7 +51,7 @@ class Performer:
           track: of the person.
           name: of the mesh.
         """
-        row = track.row(track.best)
+        row = int(track.best) - int(track.frame[0])
         coefficients = track.coefficients[row]
         face = self._face(track, row)
         options = HeadOptions(texture=self._texture, detail="map" if self._texture else "none")

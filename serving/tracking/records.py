@@ -141,10 +141,13 @@ def _decode(content: bytes) -> Iterator[FrameRecord]:
     for row, frame in enumerate(table["frame"].tolist()):
         faces[frame].append(
             FaceRecord(
-                int(table["person"][row]), table["landmarks"][row], float(table["score"][row]),
-                table["coefficients"][row], float(table["sharpness"][row]),
+                int(table["person"][row]),
+                table["landmarks"][row],
+                float(table["score"][row]),
+                table["coefficients"][row],
+                float(table["sharpness"][row]),
                 float(table["weight"][row]),
-            )  # fmt: skip
+            )
         )
     for number, cut, own in zip(table["number"].tolist(), table["cut"].tolist(), faces):
         yield FrameRecord(number, cut, tuple(own))

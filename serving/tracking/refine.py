@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -11,16 +11,14 @@ from facemodel.fitting.expression_fit import (
     KnownFace,
     Poses,
     fit_expressions,
-    rotation_from_vector,
-    vector_from_rotation,
 )
 from facemodel.fitting.identity_posterior import IdentityPosterior, posterior_of
 from facemodel.morphable.landmark_noise import LandmarkNoise
 from facemodel.morphable.landmarks import IBUG_68, INNER_51, embedded_points
 from facemodel.morphable.model import MorphableModel
 from serving.quality import assess
+from serving.tracking.motion import from_channels, segments, smoothed, to_channels
 from serving.tracking.records import FaceRecord, FrameRecord
-from serving.tracking.smoothing import OneEuro, smooth
 from serving.tracking.track import FLAGS, Track
 
 EXPRESSION_SD = 0.1
@@ -28,18 +26,11 @@ EXPRESSION_SD = 0.1
 OFFSET_PRIOR = 1.0
 """Frames' worth of trust that the detector has no offset of its own on this person."""
 OFFSET_ROUNDS = 2
-LONGEST_GAP = 12
-"""Frames without a face that are filled in."""
 LEAST_FRAMES = 5
 """People who are there for fewer are taken for mistakes."""
-POSE_STRENGTHS = tuple(10.0 ** np.arange(1.0, 5.1, 0.5))
-EXPRESSION_STRENGTHS = tuple(10.0 ** np.arange(0.0, 5.1, 0.5))
 BLURRED = 0.5
 _BATCH = 64
 _JAW = 17
-POSE_CUTOFF_HZ, POSE_BETA = 2.0, 0.5
-EXPRESSION_CUTOFF_HZ, EXPRESSION_BETA = 3.0, 4.0
-"""Of the One-Euro filters of the causal mode; angles in degrees, places in 1/100 of the face."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -109,9 +100,8 @@ def make_tracks(
       Tracks of the people who are there for LEAST_FRAMES, those who are there longest first.
     """
     people: dict[int, list[tuple[int, FaceRecord]]] = {}
-    cuts, count = [], 0
+    cuts = []
     for record in records:
-        count += 1
         if record.cut:
             cuts.append(record.number)
         for face in record.faces:
@@ -216,17 +206,17 @@ def _assemble(
     first, last = int(rows.frame[0]), int(rows.frame[-1])
     count, place = last - first + 1, rows.frame - first
     table = np.full((count, 6 + expression.shape[1]), np.nan)
-    middle = shape.neutral(posterior.mean)[_JAW:].mean(0)
-    table[place] = np.concatenate([to_channels(pose, middle), expression], 1)
+    middle, reference = shape.neutral(posterior.mean)[_JAW:].mean(0), pose.rotation[0]
+    table[place] = np.concatenate([to_channels(pose, middle, reference), expression], 1)
     valid = np.zeros(count, bool)
     for part in segments(rows.frame, cuts):
         begin, end = part[0] - first, part[-1] - first + 1
         inside = np.isin(np.arange(begin, end) + first, part)
-        table[begin:end] = _smoothed(table[begin:end], inside, fps, causal)
+        table[begin:end] = smoothed(table[begin:end], inside, fps, causal)
         valid[begin:end] = inside if causal else True
     identity = np.full((count, identities.shape[1]), posterior.mean)
     identity[place] = identities
-    pose = from_channels(table[:, :6], middle)
+    pose = from_channels(table[:, :6], middle, reference)
     mm = shape.mean + np.tensordot(identity, shape.identity, 1)
     mm = mm + np.tensordot(table[:, 6:], shape.expression, 1)
     coefficients = np.concatenate([identity, table[:, 6:]], 1)
@@ -242,55 +232,6 @@ def _assemble(
         coefficients=_blank(coefficients, valid), identity_sd=posterior.sd,
         flags=_flags(rows, pose, mm, valid, first, cuts, size), best=best,
     )  # fmt: skip
-
-
-def segments(frames: np.ndarray, cuts: Sequence[int]) -> list[np.ndarray]:
-    """Parts of rising frame numbers [N] between which there is a cut or a gap too long to fill."""
-    before = np.searchsorted(np.asarray(cuts), frames, side="right")
-    ends = (np.diff(frames) > LONGEST_GAP + 1) | (np.diff(before) > 0)
-    return np.split(frames, np.flatnonzero(ends) + 1)
-
-
-def _smoothed(table: np.ndarray, valid: np.ndarray, fps: float, causal: bool) -> np.ndarray:
-    if causal:
-        return _one_euro(table, valid, fps)
-    pose = smooth(table[:, :6], valid, order=3, strengths=POSE_STRENGTHS)
-    expression = smooth(table[:, 6:], valid, order=3, strengths=EXPRESSION_STRENGTHS)
-    return np.concatenate([pose, expression], 1)
-
-
-def _one_euro(table: np.ndarray, valid: np.ndarray, fps: float) -> np.ndarray:
-    """The causal filters, in units in which all channels of a kind move about as much."""
-    size = 150.0 * np.exp(table[valid, 3].mean())
-    units = np.array([*[np.radians(1.0)] * 3, 0.01, 0.01 * size, 0.01 * size])
-    pose = OneEuro(min_cutoff_hz=POSE_CUTOFF_HZ, beta=POSE_BETA)
-    expression = OneEuro(min_cutoff_hz=EXPRESSION_CUTOFF_HZ, beta=EXPRESSION_BETA)
-    result, last = table.copy(), -1
-    for row in np.flatnonzero(valid):
-        seconds = (row - last) / fps
-        result[row, :6] = units * pose.step(table[row, :6] / units, seconds)
-        result[row, 6:] = expression.step(table[row, 6:], seconds)
-        last = row
-    return result
-
-
-def to_channels(pose: Poses, middle: np.ndarray) -> np.ndarray:
-    """Poses as [F, 6] numbers that can be smoothed: turn, log of the scale, a point's place.
-
-    Args:
-      pose: of F frames.
-      middle: [3] mm, the point; that of the face moves less with its turns than the origin.
-    """
-    place = pose.project(np.repeat(middle[None, None], len(pose.scale), 0))[:, 0]
-    vector = vector_from_rotation(pose.rotation)
-    return np.concatenate([vector, np.log(pose.scale)[:, None], place], 1)
-
-
-def from_channels(channels: np.ndarray, middle: np.ndarray) -> Poses:
-    """The opposite of to_channels."""
-    rotation, scale = rotation_from_vector(channels[:, :3]), np.exp(channels[:, 3])
-    offset = (rotation @ middle)[:, :2] * (scale[:, None] * (1, -1))
-    return Poses(rotation, scale, channels[:, 4:] - offset)
 
 
 def _angles(rotation: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -69,9 +69,7 @@ def _heavy_tailed(values: np.ndarray, valid: np.ndarray, order: int, strength: f
     return cost + mixture - gaussian, smoothed
 
 
-def solve(
-    values: np.ndarray, valid: np.ndarray, stiffness: np.ndarray
-) -> tuple[np.ndarray, float]:
+def solve(values: np.ndarray, valid: np.ndarray, stiffness: np.ndarray) -> tuple[np.ndarray, float]:
     """The x [F] that minimise sum valid (v - x)^2 + sum stiffness (k-th difference of x)^2.
 
     Args:

@@ -118,5 +118,4 @@ def _frame(track: Track, row: int) -> dict[str, object]:
 
 
 def _rounded(values, digits: int):
-    result = np.round(np.asarray(values, np.float64), digits).tolist()
-    return result
+    return np.round(np.asarray(values, np.float64), digits).tolist()

@@ -35,9 +35,7 @@ class Estimator(Protocol):
     @property
     def identity_metric(self) -> np.ndarray: ...
     def first(self, image: np.ndarray, found: DetectedFace) -> np.ndarray: ...
-    def next(
-        self, image: np.ndarray, found: DetectedFace, identity: np.ndarray
-    ) -> np.ndarray: ...
+    def next(self, image: np.ndarray, found: DetectedFace, identity: np.ndarray) -> np.ndarray: ...
     def angles_deg(
         self, found: DetectedFace, coefficients: np.ndarray
     ) -> tuple[float, float, float]: ...
@@ -81,9 +79,7 @@ class Tracker:
       max_people: how many people at a time, the largest faces; None for all.
     """
 
-    def __init__(
-        self, detector: Detector, estimator: Estimator, *, max_people: int | None = None
-    ):
+    def __init__(self, detector: Detector, estimator: Estimator, *, max_people: int | None = None):
         self._detector, self._estimator, self._max_people = detector, estimator, max_people
         self.people: list[Person] = []
         self._cut, self._searched, self._last = CutDetector(), -SEARCH_EVERY, -1
@@ -199,4 +195,3 @@ class Tracker:
         person.face, person.seen, person.placed = found, number, True
         person.age += 1
         person.sharpest = max(_SHARPEST_FADES * person.sharpest, face.sharpness)
-

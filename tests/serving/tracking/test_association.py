@@ -10,7 +10,7 @@ SHAPE = np.random.default_rng(0).uniform(-50, 50, (51, 2))
 
 
 def at(x):
-    return SHAPE + (x, 100.0)
+    return SHAPE + np.array([x, 100.0])
 
 
 def test_places_decide_where_identities_are_alike():

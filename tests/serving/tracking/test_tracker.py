@@ -21,7 +21,7 @@ class Stage:
     def frame(self, number):
         """A picture that tells its number; a cut is a wholly other picture."""
         image = np.zeros((64, 64, 3), np.uint8)
-        image[0, 0] = divmod(number, 256) + (0,)
+        image[0, 0] = (*divmod(number, 256), 0)
         if number >= self.places.get("cut", 10**6):
             image[8:] = 220
         return image
@@ -31,7 +31,7 @@ class Stage:
         found = []
         for person, place in self.places.items():
             if person != "cut" and (x := place(number)) is not None:
-                found.append(DetectedFace((SHAPE + (x, 200)).astype(np.float32), 0.9))
+                found.append(DetectedFace(np.float32(SHAPE + np.array([x, 200])), 0.9))
         return found
 
     def detect(self, image):
