@@ -23,6 +23,7 @@ KERAS_BACKENDS = ("tensorflow", "jax")
 COMMANDS = {
     "reconstruct": "reconstruct",
     "turntable": "turntable",
+    "video": "video",
     "synthesize": "synthesize",
     "dataset": "dataset",
     "train": "train",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Mapping
+from typing import Protocol
 
 import numpy as np
 from threadpoolctl import ThreadpoolController
@@ -58,6 +59,23 @@ class Head:
         """What makes texture and detail less trustworthy; see their own descriptions."""
         parts = (self.texture, self.relief)
         return tuple(flag for part in parts if part is not None for flag in part.flags)
+
+
+class PosedFace(Protocol):
+    """What a head is made of; the fields are those of Reconstruction."""
+
+    @property
+    def coefficients(self) -> np.ndarray: ...
+    @property
+    def vertices(self) -> np.ndarray: ...
+    @property
+    def triangles(self) -> np.ndarray: ...
+    @property
+    def rotation(self) -> np.ndarray: ...
+    @property
+    def scale(self) -> float: ...
+    @property
+    def translation(self) -> np.ndarray: ...
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -112,7 +130,7 @@ class HeadMaker:
     def make(
         self,
         photo: np.ndarray,
-        face: Reconstruction,
+        face: PosedFace,
         *,
         name: str = "face",
         options: HeadOptions | None = None,
@@ -121,7 +139,7 @@ class HeadMaker:
 
         Args:
           photo: uint8 [H, W, 3] sRGB.
-          face: reconstructed from it; fits() it.
+          face: reconstructed from it, or otherwise known in it; fits() it.
           name: Name of the head in files and titles.
           options: What it gets.
         """
@@ -144,18 +162,22 @@ class HeadMaker:
         albedo = None if texture is None else divide_light(texture, self.skin)
         return Head(mesh, coarse, texture, albedo, relief)
 
-    def _surface(self, face: Reconstruction) -> CoarseSurface:
+    def _surface(self, face: PosedFace) -> CoarseSurface:
         regions = self.head.mesh(COARSE_LEVEL).regions[: len(face.vertices)]
         return CoarseSurface(face.vertices, face.triangles, regions, self.statistics)
 
-    def _with_normal_map(self, coarse, face, relief: Relief, share) -> TexturedMesh:
+    def _with_normal_map(
+        self, coarse: TexturedMesh, face: PosedFace, relief: Relief, share: np.ndarray | None
+    ) -> TexturedMesh:
         """The coarse mesh with the detail in its normal map, where the photo shows skin."""
         normal_map = bake_normal_map(
             coarse, self.skin.atlas(TEXTURE_PX), relief, face.rotation, share=share
         )
         return dataclasses.replace(coarse, normal_map=normal_map)
 
-    def _displaced(self, coarse, face, relief: Relief, share) -> TexturedMesh:
+    def _displaced(
+        self, coarse: TexturedMesh, face: PosedFace, relief: Relief, share: np.ndarray | None
+    ) -> TexturedMesh:
         """The finer mesh, displaced along its normals, where the photo shows skin."""
         vertices = self.head.vertices(face.coefficients, FINE_LEVEL)
         normals = vertex_normals(vertices, self.head.mesh(FINE_LEVEL).triangles)

@@ -32,18 +32,31 @@ def encode_mp4(frames: Iterable[np.ndarray], *, fps: int) -> bytes:
     """
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder, "film.mp4")
-        writer = None
+        write_mp4(path, frames, fps=fps)
+        return path.read_bytes()
+
+
+def write_mp4(path: pathlib.Path, frames: Iterable[np.ndarray], *, fps: float) -> None:
+    """Writes a film as encode_mp4 does, frame by frame, into a file that ends in .mp4.
+
+    Raises:
+      RuntimeError: if this OpenCV cannot write VP9.
+      ValueError: if there is no frame.
+    """
+    writer = None
+    try:
         for frame in frames:
             if writer is None:
                 writer = _open_writer(path, fps, frame.shape[1::-1])
             writer.write(frame[..., ::-1])
-        if writer is None:
-            raise ValueError("a film needs a frame")
-        writer.release()
-        return path.read_bytes()
+    finally:
+        if writer is not None:
+            writer.release()
+    if writer is None:
+        raise ValueError("a film needs a frame")
 
 
-def _open_writer(path: pathlib.Path, fps: int, size: Sequence[int]) -> cv2.VideoWriter:
+def _open_writer(path: pathlib.Path, fps: float, size: Sequence[int]) -> cv2.VideoWriter:
     code = cv2.VideoWriter.fourcc(*_CODEC)
     writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, code, fps, tuple(size))
     if not writer.isOpened():
