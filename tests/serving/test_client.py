@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from facemodel.morphable.landmarks import IBUG_68
 from facemodel.morphable.model import MorphableModel
 from pipeline.cli import make_app
-from serving import client
+from serving import client, served_model
 from serving.client import RemoteModel, RemoteModelError
 from serving.images import read_photo
 from serving.local_model import LocalModel
@@ -53,9 +53,12 @@ class Scripted(prediction_service_pb2_grpc.PredictionServiceServicer):
         return response
 
 
-OUTPUTS = {name: np.ones((1, 3), np.float32) for name in client.OUTPUTS}
+OUTPUTS = {name: np.ones((1, 3), np.float32) for name in served_model.OUTPUTS}
 METADATA = {
-    **{name: np.ones((1, 2), np.float32) for name in client.ARRAYS + client.LANDMARK_ARRAYS},
+    **{
+        name: np.ones((1, 2), np.float32)
+        for name in served_model.ARRAYS + served_model.LANDMARK_ARRAYS
+    },
     "description": [json.dumps({"model_name": "scripted"}).encode()],
 }
 
@@ -85,7 +88,7 @@ def remote(address, monkeypatch):
 def test_an_unavailable_server_is_asked_again(remote, servicer):
     servicer.script = [CODE.UNAVAILABLE, CODE.UNAVAILABLE, 1]
     outputs, model = remote.run(**FACE)
-    assert len(servicer.calls) == 4 and set(outputs) == client.OUTPUTS
+    assert len(servicer.calls) == 4 and set(outputs) == served_model.OUTPUTS
     assert model.facts["model_name"] == "scripted" and model is remote.model
 
 
