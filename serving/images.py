@@ -35,7 +35,7 @@ UNREADABLE = (
 
 
 SAFE_FORMATS = (
-    "JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "JPEG2000", "PPM", "TGA", "HEIF", "AVIF",
+    "JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "JPEG2000", "PPM", "TGA", "HEIF", "AVIF",
 )  # fmt: skip
 """Of pictures that strangers send: those that no other program is started for, as for EPS."""
 

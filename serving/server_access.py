@@ -6,8 +6,10 @@ import dataclasses
 import ipaddress
 import logging
 import pathlib
+from typing import TYPE_CHECKING
 
-import grpc
+if TYPE_CHECKING:
+    import grpc
 
 _log = logging.getLogger(__name__)
 
@@ -50,6 +52,8 @@ class ServerAccess:
         Raises:
           ValueError: if a file cannot be read or has no PEM in it.
         """
+        import grpc
+
         options = [*options, *self._keepalive(), *_proxy(address)]
         if self.authorities is None:
             if self.token_file and not is_loopback(_host(address)):

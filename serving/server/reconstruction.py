@@ -98,6 +98,12 @@ class PhotoReconstructor:
         model = ServedModel(self._predict, address="this server", name=name)
         self._reconstructor = Reconstructor(face_model=model, detector=FaceDetector())
         self._maker = HeadMaker.load()
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """Makes what is made once, so that the first photo does not wait for it."""
+        self._reconstructor.detector.detect(np.zeros((256, 256, 3), np.uint8))
+        assert self._maker.skin and self._maker.statistics
 
     def _predict(self, request):
         return self._services.predict(request, self._context)

@@ -25,7 +25,7 @@ from serving.server import json_answers, json_requests
 from serving.server.call import InProcessContext, Services
 from serving.server.http_status import HttpError, http_error
 from serving.server.metrics import REST, Metrics
-from serving.server.status import ServingError, from_error, invalid
+from serving.server.status import ServingError, invalid
 
 _log = logging.getLogger(__name__)
 
@@ -243,9 +243,9 @@ def _answered(
         return _failure(error)
     except ServingError as error:
         return _failure(http_error(error))
-    except Exception as error:
+    except Exception:
         _log.exception("a request failed")
-        return _failure(http_error(from_error(error)))
+        return _failure(HttpError(500, "internal error; the server's log has more"))
 
 
 async def _cancel_when_gone(request: Request, context: InProcessContext) -> None:
