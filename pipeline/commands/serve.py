@@ -89,7 +89,7 @@ def command(
     and Ctrl-C finish what has begun. It listens to this machine only, unless --host says otherwise;
     then it should have --tls-cert, --tls-key and --token-file, too.
 
-    Example: facerelief serve --port 8500 --rest-port 8501
+    Example: facerelief serve --port 8500
     """
     from pipeline.inference import serve, serve_front
 

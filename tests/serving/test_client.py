@@ -4,6 +4,7 @@ import contextlib
 import json
 import pathlib
 import re
+import signal
 import socket
 from concurrent import futures
 
@@ -282,3 +283,24 @@ def test_the_documented_client_works(server, served_version):
     expected, _ = LocalModel(served_version).run(**FACE)
     np.testing.assert_allclose(answer["vertices"], expected["vertices"][0], atol=1e-3)
     assert set(answer) == set(expected)
+
+
+@pytest.mark.serving
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_server_that_is_started_again_is_found_again(tiny_versions, tmp_path, number):
+    folder = tiny_versions[1]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with contextlib.ExitStack() as stack:
+        first = stack.enter_context(running("facerelief", folder, tmp_path, port=port))
+        remote = stack.enter_context(RemoteModel(first.address, name=NAME))
+        expected, _ = remote.run(**FACE)
+        first.process.send_signal(number)
+        first.process.wait(60)
+        with pytest.raises(RemoteModelError, match="cannot be reached"):
+            remote.run(**FACE)
+        second = stack.enter_context(running("facerelief", folder, tmp_path, port=port))
+        assert second.address == first.address and second.process.pid != first.process.pid
+        outputs, _ = remote.run(**FACE)
+        np.testing.assert_array_equal(outputs["coefficients"], expected["coefficients"])
