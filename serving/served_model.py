@@ -10,7 +10,7 @@ import numpy as np
 
 from serving.model_store import SavedFaceModel
 
-ATTEMPTS = 5
+ATTEMPTS = 6
 OUTPUTS = frozenset(
     {"coefficients", "vertices", "rotation", "scale", "translation", "crop_from_image"}
     | {"iterations", "shading", "mask", "crop"}
