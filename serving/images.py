@@ -10,6 +10,7 @@ import stat
 import struct
 import warnings
 import zlib
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -33,8 +34,22 @@ UNREADABLE = (
 """What decoders raise at damaged files."""
 
 
+SAFE_FORMATS = (
+    "JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "JPEG2000", "PPM", "TGA", "HEIF", "AVIF",
+)  # fmt: skip
+"""Of pictures that strangers send: those that no other program is started for, as for EPS."""
+
+
 class ImageError(ValueError):
     """A photo that cannot be used; one line that begins with its name."""
+
+
+class UnknownFormatError(ImageError):
+    """Something that is no picture."""
+
+
+class TooLargeError(ImageError):
+    """A picture with more pixels than are read."""
 
 
 def read_photo(path: str | os.PathLike[str]) -> np.ndarray:
@@ -56,24 +71,54 @@ def read_photo(path: str | os.PathLike[str]) -> np.ndarray:
         large.
     """
     path = pathlib.Path(path)
+    check_file(path)
+    return _read(path, str(path), MAX_MEGAPIXELS)
+
+
+def decode_photo(
+    content: bytes, *, name: str = "image", max_megapixels: float = MAX_MEGAPIXELS
+) -> np.ndarray:
+    """Reads a photo that somebody sent, as read_photo reads a file; formats are SAFE_FORMATS.
+
+    Args:
+      content: Of an image file.
+      name: What errors call it.
+      max_megapixels: Largest number of pixels, in millions; checked before they are decoded.
+
+    Raises:
+      UnknownFormatError: if it is no picture.
+      TooLargeError: if it has too many pixels.
+      ImageError: if it is damaged or too small.
+    """
+    if not content:
+        raise UnknownFormatError(f"{name}: empty")
+    return _read(io.BytesIO(content), name, max_megapixels, formats=SAFE_FORMATS)
+
+
+def _read(
+    source: pathlib.Path | io.BytesIO,
+    name: str,
+    max_megapixels: float,
+    *,
+    formats: Sequence[str] | None = None,
+) -> np.ndarray:
     try:
-        _check_file(path.stat(), path)
         _register_formats()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as picture:
-                _check_size(picture.size, path)
-                return _to_rgb(ImageOps.exif_transpose(_eight_bits(picture, path)))
+            with Image.open(source, formats=formats) as picture:
+                _check_size(picture.size, name, max_megapixels)
+                return _to_rgb(ImageOps.exif_transpose(_eight_bits(picture, source)))
     except UnidentifiedImageError:
-        raise ImageError(f"{path}: not an image of a known format") from None
+        raise UnknownFormatError(f"{name}: not an image of a known format") from None
     except Image.DecompressionBombError:
-        raise ImageError(
-            f"{path}: larger than the {MAX_MEGAPIXELS} megapixels that are read"
+        raise TooLargeError(
+            f"{name}: larger than the {max_megapixels:g} megapixels that are read"
         ) from None
     except UNREADABLE as error:
         if isinstance(error, ImageError):
             raise
-        raise ImageError(f"{path}: {_reason(error)}") from error
+        raise ImageError(f"{name}: {_reason(error)}") from error
 
 
 def _reason(error: Exception) -> str:
@@ -100,18 +145,18 @@ def _check_file(status: os.stat_result, path: pathlib.Path) -> None:
         raise ImageError(f"{path}: the file is empty")
 
 
-def _check_size(size: tuple[int, int], path: pathlib.Path) -> None:
+def _check_size(size: tuple[int, int], name: str, max_megapixels: float) -> None:
     width, height = size
     if min(size) < MIN_SIDE_PX:
-        raise ImageError(f"{path}: {width} x {height} px is too small for a face")
-    if width * height > MAX_MEGAPIXELS * 1e6:
-        raise ImageError(
-            f"{path}: {width} x {height} px are {width * height / 1e6:.0f} megapixels, "
-            f"more than the {MAX_MEGAPIXELS} that are read; reduce it first"
+        raise ImageError(f"{name}: {width} x {height} px is too small for a face")
+    if width * height > max_megapixels * 1e6:
+        raise TooLargeError(
+            f"{name}: {width} x {height} px are {width * height / 1e6:.0f} megapixels, "
+            f"more than the {max_megapixels:g} that are read; reduce it first"
         )
     if max(size) > MAX_SIDE_PX:
-        raise ImageError(
-            f"{path}: {width} x {height} px, but a side may have {MAX_SIDE_PX}; reduce it first"
+        raise TooLargeError(
+            f"{name}: {width} x {height} px, but a side may have {MAX_SIDE_PX}; reduce it first"
         )
 
 
@@ -139,12 +184,13 @@ def _to_rgb(picture: Image.Image) -> np.ndarray:
     return np.array(_to_srgb(picture, profile).convert("RGB"))
 
 
-def _eight_bits(picture: Image.Image, path: pathlib.Path) -> Image.Image:
+def _eight_bits(picture: Image.Image, source: pathlib.Path | io.BytesIO) -> Image.Image:
     """The picture; of one with 16 bits a colour, of which Pillow drops the lower 8, its range."""
     stored = str([tile[3] for tile in picture.tile or ()])
     if picture.mode not in ("RGB", "RGBA") or ";16" not in stored:
         return picture
-    deep = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+    content = source.getvalue() if isinstance(source, io.BytesIO) else source.read_bytes()
+    deep = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     if deep is None or deep.dtype != np.uint16 or deep.shape[2:] not in ((3,), (4,)):
         return picture
     colours = deep[..., :3]

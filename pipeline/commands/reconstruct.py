@@ -33,6 +33,32 @@ def command(
         str | None,
         typer.Option(metavar="NAME", help="Of the model there; facerelief if not given."),
     ] = None,
+    server_ca: Annotated[
+        pathlib.Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="PEM file with what signs the server's certificate: the connection uses TLS.",
+        ),
+    ] = None,
+    server_cert: Annotated[
+        pathlib.Path | None,
+        typer.Option(metavar="FILE", help="PEM file with your certificate, if it wants one."),
+    ] = None,
+    server_key: Annotated[
+        pathlib.Path | None, typer.Option(metavar="FILE", help="PEM file with its key.")
+    ] = None,
+    server_token_file: Annotated[
+        pathlib.Path | None,
+        typer.Option(metavar="FILE", help="File with the bearer token that it wants."),
+    ] = None,
+    server_keepalive: Annotated[
+        float | None,
+        typer.Option(
+            min=10,
+            metavar="SECONDS",
+            help="Try an idle connection that often; TensorFlow Serving refuses less than 300.",
+        ),
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace results that exist already.")
     ] = False,
@@ -79,7 +105,15 @@ def command(
     """
     from pipeline.inference import photos
     from serving.head_options import HeadOptions
+    from serving.server_access import ServerAccess
 
+    access = ServerAccess(
+        authorities=server_ca,
+        certificate=server_cert,
+        key=server_key,
+        token_file=server_token_file,
+        keepalive_s=server_keepalive,
+    )
     kind = {True: "geometry", False: "none", None: "map"}[detail]
 
     failed = photos.run(
@@ -88,6 +122,7 @@ def command(
         model=model,
         server=server,
         server_model=server_model,
+        access=access,
         overwrite=overwrite,
         max_faces=max_faces,
         min_face_px=min_face,

@@ -23,6 +23,7 @@ from serving.images import ImageError, check_file, read_photo
 from serving.output.description import describes_face, model_facts
 from serving.output.file_names import FORMATS, ONLY_WITH_DETAIL, suffixes
 from serving.quiet import without_notices
+from serving.server_access import ServerAccess
 
 
 class ReconstructionError(ValueError):
@@ -40,6 +41,7 @@ def run(
     model: pathlib.Path | None = None,
     server: str | None = None,
     server_model: str | None = None,
+    access: ServerAccess | None = None,
     overwrite: bool = False,
     max_faces: int | None = None,
     min_face_px: float | None = None,
@@ -54,6 +56,7 @@ def run(
       model: a SavedModel's folder; the default model if None.
       server: HOST:PORT of a model server that is used in place of a SavedModel.
       server_model: name of the model there; "facerelief" if None.
+      access: TLS, token and keep-alive of the server; none of it if None.
       overwrite: replace files that exist.
       max_faces: Number of faces of each photo, the largest; None for all.
       min_face_px: Width of the smallest face that is looked for; the detector's own if None.
@@ -67,7 +70,7 @@ def run(
     try:
         photos, missing = _list_photos(inputs, output)
         _check_formats(formats)
-        _check_choice(model, server, server_model)
+        _check_choice(model, server, server_model, access)
         made = _make_output(output)
     except (ReconstructionError, ImageError) as error:
         console.print(f"error: {error}", markup=False)
@@ -80,7 +83,7 @@ def run(
     job = _Job(
         output, overwrite, max_faces, tuple(formats), options or HeadOptions(), console, facts
     )
-    failed = job.run(photos, lambda: _start(model, server, server_model, min_face_px))
+    failed = job.run(photos, lambda: _start(model, server, server_model, access, min_face_px))
     _remove_empty(made)
     return len(missing) + failed
 
@@ -116,11 +119,13 @@ def _check_formats(formats: Sequence[str]) -> None:
         raise ReconstructionError(f"--formats: unknown format {unknown[0]!r}; {known}")
 
 
-def _check_choice(model, server, server_model) -> None:
+def _check_choice(model, server, server_model, access: ServerAccess | None) -> None:
     if server is not None and model is not None:
         raise ReconstructionError("--model and --server exclude each other")
     if server is None and server_model is not None:
         raise ReconstructionError("--server-model needs --server")
+    if server is None and access not in (None, ServerAccess()):
+        raise ReconstructionError("options that begin with --server- need --server")
 
 
 def _make_output(output: pathlib.Path) -> list[pathlib.Path]:
@@ -261,6 +266,7 @@ def _start(
     model: pathlib.Path | None,
     server: str | None,
     server_model: str | None,
+    access: ServerAccess | None,
     min_face_px: float | None,
 ):
     """Loads the SavedModel or calls the server, and loads the detector; once a photo needs them."""
@@ -273,7 +279,8 @@ def _start(
 
                 limit = {"min_face_px": min_face_px, "min_face_fraction": 0.0}
                 detector = stack.enter_context(FaceDetector(**(limit if min_face_px else {})))
-                remote = server and RemoteModel(server, name=server_model or DEFAULT_NAME)
+                name = server_model or DEFAULT_NAME
+                remote = server and RemoteModel(server, name=name, access=access)
                 face_model = stack.enter_context(remote) if remote else None
                 reconstructor = stack.enter_context(
                     Reconstructor(model, face_model=face_model, detector=detector)

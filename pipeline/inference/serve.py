@@ -5,11 +5,15 @@ from __future__ import annotations
 import logging
 import pathlib
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from serving.quiet import without_notices
 from serving.server.server import ModelServer, check_port, serve
+
+if TYPE_CHECKING:
+    from serving.server.front import FrontOptions
 
 
 def read_labels(texts: Iterable[str]) -> dict[str, int]:
@@ -35,6 +39,7 @@ def run(
     host: str,
     labels: Mapping[str, int],
     poll_seconds: float,
+    front: FrontOptions | None = None,
 ) -> None:
     """Serves until it is stopped; writes to standard output when requests are taken.
 
@@ -45,12 +50,17 @@ def run(
       host: address to listen on.
       labels: version numbers by label.
       poll_seconds: between two looks for new versions.
+      front: REST, TLS and the like; none of it if None.
 
     Raises:
-      ServerStartError, ModelStoreError: if it cannot start.
+      ServerStartError, SecurityFileError, ModelStoreError: if it cannot start.
     """
     _log_to_stderr()
     check_port(host, port)
+    if front and front.rest_port is not None:
+        if front.rest_port == port != 0:
+            raise ValueError(f"--rest-port and --port should differ, got {port} for both")
+        check_port(host, front.rest_port)
     with without_notices():
         import tensorflow as tf
 
@@ -60,13 +70,17 @@ def run(
 
             model = default_model_dir()
         server = ModelServer(
-            model, name=name, port=port, host=host, labels=labels, poll_seconds=poll_seconds
-        )
+            model, name=name, port=port, host=host, labels=labels, poll_seconds=poll_seconds,
+            front=front,
+        )  # fmt: skip
     console = Console(highlight=False, soft_wrap=True)
 
     def started() -> None:
         versions = ", ".join(str(number) for number in server.available)
-        console.print(f"serving {name} (version {versions}) on {server.address}", markup=False)
+        rest = f"REST on {server.rest_address}\n" if server.rest_address else ""
+        console.print(
+            f"{rest}serving {name} (version {versions}) on {server.address}", markup=False
+        )
 
     serve(server, started=started)
 

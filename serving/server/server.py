@@ -1,7 +1,8 @@
 """A small model server that speaks TensorFlow Serving's gRPC protocol.
 
-PredictionService (Predict, GetModelMetadata), ModelService (GetModelStatus) and grpc.health.v1;
-clients of this server work with tensorflow_model_server unchanged, and the other way round.
+PredictionService (Predict, GetModelMetadata), ModelService (GetModelStatus) and grpc.health.v1, and
+around them what front.py has, such as REST. Clients of this server work with
+tensorflow_model_server unchanged, and the other way round.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent import futures
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,9 @@ from serving.server.versions import Versions
 
 if TYPE_CHECKING:
     from grpc_health.v1.health import HealthServicer
+
+    from serving.server.call import Services
+    from serving.server.front import FrontOptions
 
 _log = logging.getLogger(__name__)
 
@@ -54,6 +58,10 @@ class ModelServer:
       host: Address to listen on.
       labels: Version numbers by label.
       poll_seconds: Interval between two looks for new versions.
+      front: REST, TLS and the like; none of it if None.
+
+    Raises:
+      SecurityFileError: if a file of front cannot be used.
     """
 
     def __init__(
@@ -65,12 +73,17 @@ class ModelServer:
         host: str = LOOPBACK,
         labels: Mapping[str, int] | None = None,
         poll_seconds: float = POLL_SECONDS,
+        front: FrontOptions | None = None,
     ):
+        from serving.server.front import Front, FrontOptions
         from serving.server.loaded_model import LoadedModel
+        from serving.server.metrics import measured
 
+        self._front = Front(front or FrontOptions(), host)
         self.name, self._poll_seconds = name, poll_seconds
         self._host, self._wanted_port = host, port
-        self._versions = Versions(name, pathlib.Path(folder), LoadedModel, labels=labels)
+        load = measured(LoadedModel, self._front.metrics, name)
+        self._versions = Versions(name, pathlib.Path(folder), load, labels=labels)
         self._stopping = threading.Event()
         self._poller = threading.Thread(target=self._keep_polling, name="versions", daemon=True)
         self._server: grpc.Server | None = None
@@ -82,6 +95,12 @@ class ModelServer:
     def address(self) -> str:
         """HOST:PORT."""
         return f"{_bracketed(self._host)}:{self.port}"
+
+    @property
+    def rest_address(self) -> str | None:
+        """HOST:PORT of REST, once it has started; None without REST."""
+        port = self._front.rest_port
+        return None if port is None else f"{_bracketed(self._host)}:{port}"
 
     @property
     def available(self) -> list[int]:
@@ -99,19 +118,25 @@ class ModelServer:
         self._versions.poll(settled=False)
         if not self._versions.available:
             raise ServerStartError(f"{self._versions.folder}: no version can be served")
-        server = self._server = _grpc_server()
-        self._health = _add_services(server, self._versions)
+        server = self._server = _grpc_server(self._front.interceptors)
+        self._health, services = _add_services(server, self._versions)
         self.port = self._bind(server)
+        self._front.start(services)
         server.start()
         self._poller.start()
 
     def _bind(self, server: grpc.Server) -> int:
         try:
-            port = server.add_insecure_port(f"{_bracketed(self._host)}:{self._wanted_port}")
+            address = f"{_bracketed(self._host)}:{self._wanted_port}"
+            port = self._front.add_port(server, address)
         except RuntimeError:
             port = 0
         if not port:
             raise ServerStartError(f"port {self._wanted_port} of {self._host} cannot be had")
+        try:
+            self._front.bind_rest()
+        except OSError as error:
+            raise ServerStartError(f"REST port of {self._host}: {error.strerror}") from None
         return port
 
     def _keep_polling(self) -> None:
@@ -130,38 +155,45 @@ class ModelServer:
         self._stopping.set()
         if self._server and self._health:
             self._health.enter_graceful_shutdown()
-            self._server.stop(seconds).wait()
+            ended = self._server.stop(seconds)
+            self._front.stop(seconds)
+            ended.wait()
         if self._poller.is_alive():
             self._poller.join()  # a version that is being loaded is loaded to its end
         self._versions.close()
 
 
-def _grpc_server() -> grpc.Server:
+def _grpc_server(interceptors: Sequence[grpc.ServerInterceptor]) -> grpc.Server:
+    from serving.server.front import KEEPALIVE_OPTIONS
+
     options = [
+        *KEEPALIVE_OPTIONS,
         ("grpc.so_reuseport", 0),  # or two servers would share a port
         ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
         ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
     ]
     workers = futures.ThreadPoolExecutor(WORKERS, thread_name_prefix="request")
-    return grpc.server(workers, options=options)
+    return grpc.server(workers, options=options, interceptors=interceptors)
 
 
-def _add_services(server: grpc.Server, versions: Versions) -> HealthServicer:
-    """Registers all services; returns that of the health."""
+def _add_services(server: grpc.Server, versions: Versions) -> tuple[HealthServicer, Services]:
+    """Registers all services; returns that of the health, and the others for this process."""
     from grpc_health.v1 import health, health_pb2, health_pb2_grpc
     from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
+    from serving.server.call import Services
+    from serving.server.front import add_reflection
     from serving.server.services import ModelService, PredictionService
 
-    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
-        PredictionService(versions), server
-    )
-    model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(versions), server)
+    prediction, models = PredictionService(versions), ModelService(versions)
+    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(prediction, server)
+    model_service_pb2_grpc.add_ModelServiceServicer_to_server(models, server)
     servicer = health.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
     for name in ("", "PredictionService", "ModelService"):
         servicer.set(name, health_pb2.HealthCheckResponse.SERVING)
-    return servicer
+    add_reflection(server)
+    return servicer, Services(prediction, models)
 
 
 def _bracketed(host: str) -> str:

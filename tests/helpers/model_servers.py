@@ -79,10 +79,10 @@ def wait_until(true, what, log=lambda: ""):
 
 
 @contextlib.contextmanager
-def running(kind, folder, work, *, labels=()):
-    """Starts a server on the loopback address and ends it."""
+def running(kind, folder, work, *, labels=(), port=0):
+    """Starts a server on the loopback address and ends it; a free port if 0."""
     log, out = work / "server.log", work / "server.out"
-    command, port = _command(kind, folder, work, dict(labels))
+    command, port = _command(kind, folder, work, dict(labels), port)
     with log.open("w") as errors, out.open("w") as printed:
         process = subprocess.Popen(command, cwd=ROOT, stdout=printed, stderr=errors)
     try:
@@ -99,10 +99,32 @@ def running(kind, folder, work, *, labels=()):
         process.wait(PATIENCE_S)
 
 
-def _command(kind, folder, work, labels):
+@contextlib.contextmanager
+def rest_running(folder, work, *options):
+    """Starts `facerelief serve` with REST; gives its HOST:PORT, and ends it."""
+    log, out = work / "server.log", work / "server.out"
+    command = [sys.executable, "-m", "pipeline.cli", "serve", "--model", folder, "--port", "0"]
+    with log.open("w") as errors, out.open("w") as printed:
+        process = subprocess.Popen(
+            [*command, "--rest-port", "0", *options], cwd=ROOT, stdout=printed, stderr=errors
+        )
+    try:
+        wait_until(
+            lambda: process.poll() is not None or _is_up("facerelief", out, 0),
+            "serving",
+            log.read_text,
+        )
+        assert process.poll() is None, log.read_text()
+        yield out.read_text().splitlines()[0].split()[-1]
+    finally:
+        process.terminate()
+        process.wait(PATIENCE_S)
+
+
+def _command(kind, folder, work, labels, wanted):
     if kind == "facerelief":
-        command = [sys.executable, "-m", "pipeline.cli", "serve", "--model", folder, "--port", "0"]
-        command += ["--name", NAME, "--poll-seconds", "0.2"]
+        command = [sys.executable, "-m", "pipeline.cli", "serve", "--model", folder]
+        command += ["--port", str(wanted), "--name", NAME, "--poll-seconds", "0.2"]
         return [*command, *(f"--label={name}={number}" for name, number in labels.items())], None
     pairs = " ".join(f'version_labels {{ key: "{k}" value: {v} }}' for k, v in labels.items())
     config = work / "models.config"

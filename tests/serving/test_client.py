@@ -4,6 +4,7 @@ import contextlib
 import json
 import pathlib
 import re
+import signal
 import socket
 from concurrent import futures
 
@@ -19,7 +20,7 @@ from typer.testing import CliRunner
 from facemodel.morphable.landmarks import IBUG_68
 from facemodel.morphable.model import MorphableModel
 from pipeline.cli import make_app
-from serving import client
+from serving import client, served_model
 from serving.client import RemoteModel, RemoteModelError
 from serving.images import read_photo
 from serving.local_model import LocalModel
@@ -53,9 +54,12 @@ class Scripted(prediction_service_pb2_grpc.PredictionServiceServicer):
         return response
 
 
-OUTPUTS = {name: np.ones((1, 3), np.float32) for name in client.OUTPUTS}
+OUTPUTS = {name: np.ones((1, 3), np.float32) for name in served_model.OUTPUTS}
 METADATA = {
-    **{name: np.ones((1, 2), np.float32) for name in client.ARRAYS + client.LANDMARK_ARRAYS},
+    **{
+        name: np.ones((1, 2), np.float32)
+        for name in served_model.ARRAYS + served_model.LANDMARK_ARRAYS
+    },
     "description": [json.dumps({"model_name": "scripted"}).encode()],
 }
 
@@ -85,7 +89,7 @@ def remote(address, monkeypatch):
 def test_an_unavailable_server_is_asked_again(remote, servicer):
     servicer.script = [CODE.UNAVAILABLE, CODE.UNAVAILABLE, 1]
     outputs, model = remote.run(**FACE)
-    assert len(servicer.calls) == 4 and set(outputs) == client.OUTPUTS
+    assert len(servicer.calls) == 4 and set(outputs) == served_model.OUTPUTS
     assert model.facts["model_name"] == "scripted" and model is remote.model
 
 
@@ -279,3 +283,24 @@ def test_the_documented_client_works(server, served_version):
     expected, _ = LocalModel(served_version).run(**FACE)
     np.testing.assert_allclose(answer["vertices"], expected["vertices"][0], atol=1e-3)
     assert set(answer) == set(expected)
+
+
+@pytest.mark.serving
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_server_that_is_started_again_is_found_again(tiny_versions, tmp_path, number):
+    folder = tiny_versions[1]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with contextlib.ExitStack() as stack:
+        first = stack.enter_context(running("facerelief", folder, tmp_path, port=port))
+        remote = stack.enter_context(RemoteModel(first.address, name=NAME))
+        expected, _ = remote.run(**FACE)
+        first.process.send_signal(number)
+        first.process.wait(60)
+        with pytest.raises(RemoteModelError, match="cannot be reached"):
+            remote.run(**FACE)
+        second = stack.enter_context(running("facerelief", folder, tmp_path, port=port))
+        assert second.address == first.address and second.process.pid != first.process.pid
+        outputs, _ = remote.run(**FACE)
+        np.testing.assert_array_equal(outputs["coefficients"], expected["coefficients"])
