@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import os
 
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2
 
 from serving.server import warmup
-from serving.server.predict import choose_outputs, find_signature, read_inputs
+from serving.server.batch_queues import Key
+from serving.server.batching import Arrays
+from serving.server.image_sizes import MAX_IMAGE_PIXELS, check_image_sizes
+from serving.server.predict import choose_outputs, find_signature, read_inputs, write_tensor
+from serving.server.scheduler import OnEnd, Scheduler
 from serving.server.status import from_error
 
 SERVE_TAG = "serve"
@@ -21,13 +26,25 @@ class LoadedModel:
 
     Args:
       path: Folder of a version.
+      name: Name of the model.
+      scheduler: Where requests wait for their turn; they run at once if None.
+      max_image_pixels: Most pixels of an image file in a request.
 
     Raises:
       ServingError, tf.errors.OpError, OSError, ValueError: if it is missing, damaged or its warm-up
         requests fail.
     """
 
-    def __init__(self, path: str | os.PathLike[str]):
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        name: str = "",
+        scheduler: Scheduler | None = None,
+        max_image_pixels: int = MAX_IMAGE_PIXELS,
+    ):
+        self._scheduler: Scheduler | None = None  # a warm-up request waits for nobody
+        self._name, self._max_image_pixels = name, max_image_pixels
         self._graph = tf.Graph()
         self._session = tf.compat.v1.Session(graph=self._graph, config=_session_config())
         try:
@@ -41,40 +58,59 @@ class LoadedModel:
         except BaseException:
             self.close()
             raise
+        self._scheduler = scheduler
 
     def predict(
-        self, request: predict_pb2.PredictRequest, *, seconds: float | None = None
+        self,
+        request: predict_pb2.PredictRequest,
+        *,
+        seconds: float | None = None,
+        on_end: OnEnd | None = None,
     ) -> predict_pb2.PredictResponse:
         """Answers a request; of its model_spec only the signature counts.
 
         Args:
           request: Inputs of the signature.
           seconds: Timeout of the call; None for none.
+          on_end: Registers what to do when the caller is gone, as `context.add_callback` of grpc.
 
         Returns:
           The outputs, and the signature's name in model_spec.
 
         Raises:
           ServingError: with TensorFlow Serving's code if the request does not fit the signature or
-            the graph fails.
+            the graph fails, or if it could not be run in time.
         """
         name, signature = find_signature(self.signatures, request.model_spec.signature_name)
         feeds = read_inputs(signature, request.inputs)
-        outputs = choose_outputs(signature, request.output_filter)
-        options = tf.compat.v1.RunOptions()
-        if seconds is not None and seconds < NEVER_SECONDS:
-            options.timeout_in_ms = max(1, int(1e3 * seconds))
-        fetches = {output: signature.outputs[output].name for output in outputs}
-        try:
-            values = self._session.run(fetches, feeds, options=options)
-        except tf.errors.OpError as error:
-            raise from_error(error) from None
+        for alias, info in signature.inputs.items():
+            check_image_sizes(alias, feeds[info.name], limit=self._max_image_pixels)
+        fetches = tuple(
+            (output, signature.outputs[output].name)
+            for output in choose_outputs(signature, request.output_filter)
+        )
+        seconds = None if seconds is None or seconds >= NEVER_SECONDS else seconds
+        run = functools.partial(self._run, fetches)
+        if self._scheduler is None:
+            values = run(feeds, seconds)
+        else:
+            key = Key(self._name, name, (self, fetches))
+            values = self._scheduler.run(key, run, feeds, seconds=seconds, on_end=on_end)
         response = predict_pb2.PredictResponse()
         response.model_spec.signature_name = name
         for output, value in values.items():
-            proto = tf.make_tensor_proto(value, dtype=signature.outputs[output].dtype)
-            response.outputs[output].CopyFrom(proto)
+            write_tensor(value, signature.outputs[output].dtype, response.outputs[output])
         return response
+
+    def _run(self, fetches: tuple[tuple[str, str], ...], feeds: Arrays, seconds: float | None):
+        """Computes tensors, given as (name, tensor name), and nothing that they do not need."""
+        options = tf.compat.v1.RunOptions()
+        if seconds is not None:
+            options.timeout_in_ms = max(1, int(1e3 * seconds))
+        try:
+            return self._session.run(dict(fetches), feeds, options=options)
+        except tf.errors.OpError as error:
+            raise from_error(error) from None
 
     def close(self) -> None:
         """Frees what the session holds."""

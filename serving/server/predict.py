@@ -75,6 +75,23 @@ def choose_outputs(signature: SignatureDef, output_filter: Sequence[str]) -> lis
     return list(output_filter) or sorted(signature.outputs)
 
 
+def write_tensor(value: np.ndarray, dtype: int, proto) -> None:
+    """Fills a TensorProto with an array.
+
+    Args:
+      value: an output of the session.
+      dtype: Its DataType.
+      proto: TensorProto to fill.
+    """
+    if value.dtype.hasobject:  # strings
+        proto.CopyFrom(tf.make_tensor_proto(value, dtype=dtype))
+        return
+    proto.dtype = dtype
+    for size in value.shape:
+        proto.tensor_shape.dim.add(size=size)
+    proto.tensor_content = value.tobytes()
+
+
 def _read_tensor(name: str, proto, info) -> np.ndarray:
     expected, shape = tf.dtypes.as_dtype(info.dtype), [d.size for d in proto.tensor_shape.dim]
     if proto.tensor_shape.unknown_rank or min(shape, default=0) < 0:
