@@ -33,7 +33,7 @@ ifneq ($(shell cat $(SPARK) 2>/dev/null),$(CURDIR))
 $(SPARK): FORCE
 endif
 
-.PHONY: help setup demo test test-all check format model train synthesize spark synthesize-distributed evaluate golden bench pipeline kubeflow kubeflow-local lock clean FORCE
+.PHONY: help setup demo test test-all check format model train synthesize spark synthesize-distributed evaluate golden bench bench-serving pipeline kubeflow kubeflow-local lock clean FORCE
 FORCE:
 
 help: ## List the targets
@@ -86,6 +86,9 @@ golden: $(PROJECT) ## Write the pictures that the tests compare with again (look
 
 bench: $(PROJECT) ## Measure the time of each part
 	@$(FACERELIEF) bench $(ARGS)
+
+bench-serving: $(PROJECT) ## Measure the model server under load and write docs/measurements/serving.md
+	@$(RUN) pipeline.evaluation.bench_serving $(ARGS)
 
 pipeline: $(PROJECT) ## Run the whole pipeline here, profile small, under out/pipeline (docs/pipeline.md)
 	@$(FACERELIEF) pipeline $(ARGS)

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import enum
 import pathlib
 from typing import Annotated
 
 import typer
 
 FRONT = "REST and security"
-"""Title of a group of options."""
+MODELS, BATCHING, LIMITS = "Several models", "Batching", "Limits and log"
+"""Titles of groups of options."""
+
+
+class LogFormat(str, enum.Enum):
+    """How requests are logged."""
+
+    none = "none"
+    text = "text"
+    json = "json"
 
 
 def command(
@@ -82,17 +92,101 @@ def command(
             rich_help_panel=FRONT,
         ),
     ] = None,
+    model_config_file: Annotated[
+        pathlib.Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="TensorFlow Serving's models.config (ModelServerConfig, text), in place of "
+            "--model, --name and --label. SIGHUP has it read again.",
+            rich_help_panel=MODELS,
+        ),
+    ] = None,
+    allow_reload_requests: Annotated[
+        bool,
+        typer.Option(
+            "--allow-reload-requests",
+            help="Let clients change which models are served (HandleReloadConfigRequest): they "
+            "can name any folder of this machine.",
+            rich_help_panel=MODELS,
+        ),
+    ] = False,
+    enable_batching: Annotated[
+        bool,
+        typer.Option(
+            "--enable-batching", help="Join requests that wait.", rich_help_panel=BATCHING
+        ),
+    ] = False,
+    batching_parameters_file: Annotated[
+        pathlib.Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="TensorFlow Serving's batching_parameters.txt; its defaults if not given.",
+            rich_help_panel=BATCHING,
+        ),
+    ] = None,
+    concurrent_runs: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Requests computed at a time without batching; the number of cores if not given.",
+            rich_help_panel=BATCHING,
+        ),
+    ] = None,
+    max_requests: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            max=10_000,
+            help="In the server at a time; others are answered RESOURCE_EXHAUSTED.",
+            rich_help_panel=LIMITS,
+        ),
+    ] = 256,
+    max_concurrent_streams: Annotated[
+        int | None,
+        typer.Option(min=1, help="Requests of one connection at a time.", rich_help_panel=LIMITS),
+    ] = None,
+    max_message_bytes: Annotated[
+        int,
+        typer.Option(
+            min=1024, max=2**31 - 1, help="Of a request or answer.", rich_help_panel=LIMITS
+        ),
+    ] = 2**31 - 1,
+    max_image_pixels: Annotated[
+        int,
+        typer.Option(
+            min=1, help="Of an image file in a request, by its header.", rich_help_panel=LIMITS
+        ),
+    ] = 120_000_000,
+    grace_seconds: Annotated[
+        float,
+        typer.Option(
+            min=0, help="For unfinished requests when it is ended.", rich_help_panel=LIMITS
+        ),
+    ] = 30.0,
+    request_log: Annotated[
+        LogFormat,
+        typer.Option(
+            help="A line on standard error for each request, without anything of what was sent.",
+            rich_help_panel=LIMITS,
+        ),
+    ] = LogFormat.none,
 ) -> None:
-    """Serve a model over gRPC: TensorFlow Serving's Predict, GetModelMetadata, GetModelStatus.
+    """Serve models over gRPC with TensorFlow Serving's protocol.
 
     A newer version that appears in DIR is loaded and takes over, and no request is lost. SIGTERM
     and Ctrl-C finish what has begun. It listens to this machine only, unless --host says otherwise;
     then it should have --tls-cert, --tls-key and --token-file, too.
 
     Example: facerelief serve --port 8500
+
+    Example: facerelief serve --model-config-file models.config --enable-batching
+    --batching-parameters-file batching_parameters.txt
     """
     from pipeline.inference import serve, serve_front
+    from serving.server.settings import ServerSettings
 
+    if model_config_file and (model or label):
+        raise ValueError("--model-config-file names the models: give no --model and no --label")
     if not name:
         raise ValueError("--name should be the name of the model in requests, got ''")
     front = serve_front.read_front(
@@ -113,4 +207,16 @@ def command(
         labels=serve.read_labels(label or []),
         poll_seconds=poll_seconds,
         front=front,
+        config_file=model_config_file,
+        settings=ServerSettings(
+            batching=serve.batching_from(enabled=enable_batching, file=batching_parameters_file),
+            concurrent_runs=concurrent_runs,
+            max_message_bytes=max_message_bytes,
+            max_image_pixels=max_image_pixels,
+            max_concurrent_streams=max_concurrent_streams,
+            max_requests=max_requests,
+            grace_seconds=grace_seconds,
+            request_log=request_log.value,
+            allow_reload_requests=allow_reload_requests,
+        ),
     )

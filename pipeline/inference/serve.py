@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from serving.quiet import without_notices
-from serving.server.server import ModelServer, check_port, serve
+from serving.server.batching_parameters import BatchingParameters, read_batching_parameters
+from serving.server.process import serve
+from serving.server.server import ModelServer, check_port
+from serving.server.settings import ServerSettings
 
 if TYPE_CHECKING:
     from serving.server.front import FrontOptions
@@ -31,6 +34,20 @@ def read_labels(texts: Iterable[str]) -> dict[str, int]:
     return labels
 
 
+def batching_from(*, enabled: bool, file: pathlib.Path | None) -> BatchingParameters | None:
+    """What two options say of batching: TensorFlow Serving's defaults without a file.
+
+    Raises:
+      ConfigFileError: if the file cannot be used.
+      ValueError: if there is a file and batching is not enabled.
+    """
+    if file and not enabled:
+        raise ValueError("--batching-parameters-file is set without setting --enable-batching")
+    if file:
+        return read_batching_parameters(file)
+    return BatchingParameters() if enabled else None
+
+
 def run(
     model: pathlib.Path | None,
     *,
@@ -40,6 +57,8 @@ def run(
     labels: Mapping[str, int],
     poll_seconds: float,
     front: FrontOptions | None = None,
+    config_file: pathlib.Path | None = None,
+    settings: ServerSettings | None = None,
 ) -> None:
     """Serves until it is stopped; writes to standard output when requests are taken.
 
@@ -50,10 +69,12 @@ def run(
       host: address to listen on.
       labels: version numbers by label.
       poll_seconds: between two looks for new versions.
+      config_file: models.config that names the models, in place of model, name and labels.
+      settings: limits, batching and life cycle; the defaults if None.
       front: REST, TLS and the like; none of it if None.
 
     Raises:
-      ServerStartError, SecurityFileError, ModelStoreError: if it cannot start.
+      ServerStartError, ConfigFileError, SecurityFileError, ModelStoreError: if it cannot start.
     """
     _log_to_stderr()
     check_port(host, port)
@@ -65,22 +86,30 @@ def run(
         import tensorflow as tf
 
         tf.get_logger().setLevel(logging.ERROR)  # deprecations, otherwise
-        if model is None:
+        if model is None and config_file is None:
             from serving.model_store import default_model_dir
 
             model = default_model_dir()
         server = ModelServer(
-            model, name=name, port=port, host=host, labels=labels, poll_seconds=poll_seconds,
+            model or "",
+            name=name,
+            port=port,
+            host=host,
+            labels=labels,
+            poll_seconds=poll_seconds,
+            config_file=config_file,
+            settings=settings,
             front=front,
-        )  # fmt: skip
+        )
     console = Console(highlight=False, soft_wrap=True)
 
     def started() -> None:
-        versions = ", ".join(str(number) for number in server.available)
-        rest = f"REST on {server.rest_address}\n" if server.rest_address else ""
-        console.print(
-            f"{rest}serving {name} (version {versions}) on {server.address}", markup=False
+        models = ", ".join(
+            f"{name} (version {', '.join(map(str, numbers))})"
+            for name, numbers in server.available.items()
         )
+        rest = f"REST on {server.rest_address}\n" if server.rest_address else ""
+        console.print(f"{rest}serving {models} on {server.address}", markup=False)
 
     serve(server, started=started)
 

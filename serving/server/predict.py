@@ -13,6 +13,8 @@ from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
 from serving.server.status import ServingError, invalid
 
 DEFAULT_SIGNATURE = "serving_default"
+INITIALIZER = "__saved_model_init_op"
+"""A signature by which a SavedModel names an operation; it has no outputs."""
 MAX_TENSOR_BYTES = 512 * 2**20
 """A few bytes of request can describe a tensor of any size; larger ones than this are refused."""
 
@@ -24,7 +26,7 @@ def find_signature(signatures: Mapping[str, SignatureDef], name: str) -> tuple[s
       ServingError: FAILED_PRECONDITION if there is none.
     """
     name = name or DEFAULT_SIGNATURE
-    if name not in signatures:
+    if name not in signatures or name == INITIALIZER:
         raise ServingError(
             grpc.StatusCode.FAILED_PRECONDITION, f'Serving signature key "{name}" not found.'
         )
@@ -73,6 +75,23 @@ def choose_outputs(signature: SignatureDef, output_filter: Sequence[str]) -> lis
         if name in output_filter[:k]:
             raise invalid(f"duplicate output tensor alias: {name}")
     return list(output_filter) or sorted(signature.outputs)
+
+
+def write_tensor(value: np.ndarray, dtype: int, proto) -> None:
+    """Fills a TensorProto with an array.
+
+    Args:
+      value: an output of the session.
+      dtype: Its DataType.
+      proto: TensorProto to fill.
+    """
+    if value.dtype.hasobject:  # strings
+        proto.CopyFrom(tf.make_tensor_proto(value, dtype=dtype))
+        return
+    proto.dtype = dtype
+    for size in value.shape:
+        proto.tensor_shape.dim.add(size=size)
+    proto.tensor_content = value.tobytes()
 
 
 def _read_tensor(name: str, proto, info) -> np.ndarray:

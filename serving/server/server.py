@@ -1,47 +1,45 @@
 """A small model server that speaks TensorFlow Serving's gRPC protocol.
 
-PredictionService (Predict, GetModelMetadata), ModelService (GetModelStatus) and grpc.health.v1, and
-around them what front.py has, such as REST. Clients of this server work with
+PredictionService (Predict, GetModelMetadata), ModelService (GetModelStatus,
+HandleReloadConfigRequest) and grpc.health.v1, and around them what front.py has, such as REST.
+Clients of this server work with
 tensorflow_model_server unchanged, and the other way round.
 """
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import errno
 import logging
 import os
 import pathlib
-import signal
 import socket
 import threading
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent import futures
 from typing import TYPE_CHECKING
 
 import grpc
 
-from serving.server.versions import Versions
+from serving.server.model_config import ModelEntry, read_model_config
+from serving.server.models import Models
+from serving.server.request_log import RequestLog
+from serving.server.scheduler import Scheduler
+from serving.server.settings import ServerSettings
+from serving.server.status import ServingError
+from serving.server.text_protos import ConfigFileError
 
 if TYPE_CHECKING:
     from grpc_health.v1.health import HealthServicer
 
     from serving.server.call import Services
     from serving.server.front import FrontOptions
+    from serving.server.versions import ServedModel
 
 _log = logging.getLogger(__name__)
 
 LOOPBACK = "127.0.0.1"
 POLL_SECONDS = 1.0
-DRAIN_SECONDS = 30.0
-WORKERS = 16
-WAKE_SECONDS = 0.5
-"""How often the main thread looks for a signal: one that the system gave to another thread does not
-wake it."""
-MAX_MESSAGE_BYTES = 2**31 - 1
-"""As tensorflow_model_server."""
 
 
 class ServerStartError(ValueError):
@@ -49,15 +47,17 @@ class ServerStartError(ValueError):
 
 
 class ModelServer:
-    """Serves one model until it is stopped.
+    """Serves models until it is stopped.
 
     Args:
-      folder: Folder of the model's versions, or of one version.
+      folder: Folder of the model's versions, or of one version; not used with config_file.
       name: Model name.
       port: Port to listen on; 0 for a free one.
       host: Address to listen on.
       labels: Version numbers by label.
       poll_seconds: Interval between two looks for new versions.
+      config_file: models.config that names the models, in place of folder, name and labels.
+      settings: Limits, batching and life cycle; the defaults if None.
       front: REST, TLS and the like; none of it if None.
 
     Raises:
@@ -66,30 +66,43 @@ class ModelServer:
 
     def __init__(
         self,
-        folder: str | os.PathLike[str],
+        folder: str | os.PathLike[str] = "",
         *,
         name: str = "facerelief",
         port: int = 0,
         host: str = LOOPBACK,
         labels: Mapping[str, int] | None = None,
         poll_seconds: float = POLL_SECONDS,
+        config_file: str | os.PathLike[str] | None = None,
+        settings: ServerSettings | None = None,
         front: FrontOptions | None = None,
     ):
         from serving.server.front import Front, FrontOptions
-        from serving.server.loaded_model import LoadedModel
-        from serving.server.metrics import measured
 
+        settings = self._settings = settings or ServerSettings()
         self._front = Front(front or FrontOptions(), host)
-        self.name, self._poll_seconds = name, poll_seconds
+        self._poll_seconds, self.config_file = poll_seconds, config_file
         self._host, self._wanted_port = host, port
-        load = measured(LoadedModel, self._front.metrics, name)
-        self._versions = Versions(name, pathlib.Path(folder), load, labels=labels)
+        self._single = ModelEntry(name, pathlib.Path(folder), labels=dict(labels or {}))
+        self._scheduler = Scheduler(settings.batching, threads=settings.concurrent_runs)
+        self._models = Models(self._load)
         self._stopping = threading.Event()
         self._poller = threading.Thread(target=self._keep_polling, name="versions", daemon=True)
         self._server: grpc.Server | None = None
         self._health: HealthServicer | None = None
         self.port: int | None = None
         """On which it listens, once it has started."""
+
+    def _load(self, name: str, path: pathlib.Path) -> ServedModel:
+        from serving.server.loaded_model import LoadedModel
+        from serving.server.metrics import measured
+
+        limit = self._settings.max_image_pixels
+
+        def load(folder: pathlib.Path) -> LoadedModel:
+            return LoadedModel(folder, name=name, scheduler=self._scheduler, max_image_pixels=limit)
+
+        return measured(load, self._front.metrics, name)(path)
 
     @property
     def address(self) -> str:
@@ -103,27 +116,43 @@ class ModelServer:
         return None if port is None else f"{_bracketed(self._host)}:{port}"
 
     @property
-    def available(self) -> list[int]:
-        """Numbers of the versions that are served."""
-        return self._versions.available
+    def available(self) -> dict[str, list[int]]:
+        """Numbers of the versions that are served, by model name."""
+        return self._models.available
 
     def start(self) -> None:
-        """Loads the newest version that works, then begins to listen; logs why others do not.
+        """Loads the versions to be served, then begins to listen; logs why others do not work.
 
         Raises:
-          ServerStartError: if there is none, or the port is unavailable.
+          ServerStartError: if a model has none that works, or the port is unavailable.
+          ConfigFileError: if the configuration file cannot be used.
         """
-        if not self._versions.folder.is_dir():
-            raise ServerStartError(f"{self._versions.folder}: no such folder")
-        self._versions.poll(settled=False)
-        if not self._versions.available:
-            raise ServerStartError(f"{self._versions.folder}: no version can be served")
-        server = self._server = _grpc_server(self._front.interceptors)
-        self._health, services = _add_services(server, self._versions)
+        entries = read_model_config(self.config_file) if self.config_file else [self._single]
+        for entry in entries:
+            if not entry.folder.is_dir():
+                raise ServerStartError(f"{entry.folder}: no such folder")
+        with contextlib.suppress(ServingError):  # said below, with the folder
+            self._models.apply(entries)
+        for entry in entries:
+            if not self._models.available[entry.name]:
+                raise ServerStartError(f"{entry.folder}: no version can be served")
+        server = self._server = _grpc_server(self._settings, self._front.interceptors)
+        reload = self._models.apply if self._settings.allow_reload_requests else None
+        self._health, services = _add_services(server, self._models, reload)
         self.port = self._bind(server)
         self._front.start(services)
         server.start()
         self._poller.start()
+
+    def reload(self) -> None:
+        """Reads the configuration file again; what cannot be followed is logged."""
+        if not self.config_file:
+            return
+        try:
+            self._models.apply(read_model_config(self.config_file))
+            _log.info("%s was read again", self.config_file)
+        except (ConfigFileError, ServingError) as error:
+            _log.error("the configuration was not followed: %s", error)
 
     def _bind(self, server: grpc.Server) -> int:
         try:
@@ -142,41 +171,50 @@ class ModelServer:
     def _keep_polling(self) -> None:
         while not self._stopping.wait(self._poll_seconds):
             try:
-                self._versions.poll()
+                self._models.poll()
             except Exception:
                 _log.exception("looking for new versions failed; it is tried again")
 
-    def stop(self, *, seconds: float = DRAIN_SECONDS) -> None:
-        """Takes no more requests, finishes those it has and unloads the model.
+    def stop(self, *, seconds: float | None = None) -> None:
+        """Takes no more requests, finishes those it has and unloads the models.
 
         Args:
-          seconds: Time after which unfinished requests are cancelled.
+          seconds: Time after which unfinished requests are cancelled; the setting if None.
         """
         self._stopping.set()
         if self._server and self._health:
             self._health.enter_graceful_shutdown()
-            ended = self._server.stop(seconds)
-            self._front.stop(seconds)
+            grace = self._settings.grace_seconds if seconds is None else seconds
+            ended = self._server.stop(grace)
+            self._front.stop(grace)
             ended.wait()
         if self._poller.is_alive():
             self._poller.join()  # a version that is being loaded is loaded to its end
-        self._versions.close()
+        self._models.close()
+        self._scheduler.close()
 
 
-def _grpc_server(interceptors: Sequence[grpc.ServerInterceptor]) -> grpc.Server:
+def _grpc_server(
+    settings: ServerSettings, interceptors: Sequence[grpc.ServerInterceptor]
+) -> grpc.Server:
     from serving.server.front import KEEPALIVE_OPTIONS
 
-    options = [
-        *KEEPALIVE_OPTIONS,
-        ("grpc.so_reuseport", 0),  # or two servers would share a port
-        ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-        ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-    ]
-    workers = futures.ThreadPoolExecutor(WORKERS, thread_name_prefix="request")
-    return grpc.server(workers, options=options, interceptors=interceptors)
+    # A thread for each request that is let in: it waits for its turn in the scheduler.
+    workers = futures.ThreadPoolExecutor(settings.max_requests, thread_name_prefix="request")
+    log = settings.request_log
+    logged = [] if log == "none" else [RequestLog(as_json=log == "json")]
+    one_port = ("grpc.so_reuseport", 0)  # or two servers would share a port
+    return grpc.server(
+        workers,
+        interceptors=[*logged, *interceptors],
+        options=[*KEEPALIVE_OPTIONS, one_port, *settings.grpc_options],
+        maximum_concurrent_rpcs=settings.max_requests,
+    )
 
 
-def _add_services(server: grpc.Server, versions: Versions) -> tuple[HealthServicer, Services]:
+def _add_services(
+    server: grpc.Server, served: Models, reload: Callable[[list[ModelEntry]], None] | None
+) -> tuple[HealthServicer, Services]:
     """Registers all services; returns that of the health, and the others for this process."""
     from grpc_health.v1 import health, health_pb2, health_pb2_grpc
     from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
@@ -185,7 +223,7 @@ def _add_services(server: grpc.Server, versions: Versions) -> tuple[HealthServic
     from serving.server.front import add_reflection
     from serving.server.services import ModelService, PredictionService
 
-    prediction, models = PredictionService(versions), ModelService(versions)
+    prediction, models = PredictionService(served), ModelService(served, reload=reload)
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(prediction, server)
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(models, server)
     servicer = health.HealthServicer()
@@ -219,57 +257,3 @@ def check_port(host: str, port: int) -> None:
                 f"port {port} of {host} is in use; choose another, or 0 for a free one"
             ) from None
         raise ServerStartError(f"port {port} of {host}: {error.strerror or error}") from None
-
-
-def serve(server: ModelServer, *, started: Callable[[], None] = lambda: None) -> None:
-    """Runs a server in the main thread until SIGTERM or SIGINT; what it has then is finished.
-
-    A second signal ends the process at once.
-
-    Args:
-      server: not started yet.
-      started: called when requests are taken.
-
-    Raises:
-      ServerStartError: if it cannot start.
-    """
-    with _signals() as stop:
-        try:
-            server.start()
-            if not stop.asked:
-                started()
-            while not stop.asked:
-                time.sleep(WAKE_SECONDS)
-            _log.info("stopping: requests that have begun are finished")
-        finally:
-            server.stop()
-
-
-@dataclasses.dataclass
-class _Stop:
-    """Whether a signal has come. No threading.Event: its lock may be held when a handler runs."""
-
-    asked: bool = False
-
-
-@contextlib.contextmanager
-def _signals() -> Iterator[_Stop]:
-    """Notes the first SIGTERM or SIGINT."""
-    noted = _Stop()
-    numbers = (signal.SIGTERM, signal.SIGINT)
-    before = {number: signal.getsignal(number) for number in numbers}
-
-    def restore() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-    def stop(*_) -> None:
-        restore()
-        noted.asked = True
-
-    for number in numbers:
-        signal.signal(number, stop)
-    try:
-        yield noted
-    finally:
-        restore()

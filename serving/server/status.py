@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+from typing import TYPE_CHECKING
 
 import grpc
+
+if TYPE_CHECKING:  # it loads TensorFlow
+    from tensorflow_serving.apis.model_pb2 import ModelSpec
 
 _MAX_MESSAGE = 1024
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
@@ -60,3 +64,23 @@ class VersionStatus:
     number: int
     state: State
     problem: ServingError | None = None
+
+
+def not_found(spec: ModelSpec, number: int | None = None) -> ServingError:
+    """What is said of a model or version that is not served.
+
+    Args:
+      spec: What was asked for.
+      number: Version that its label stands for.
+    """
+    choice = spec.WhichOneof("version_choice")
+    if choice == "version_label" and number is None:
+        return unknown_label(spec)
+    number = spec.version.value if choice == "version" else number
+    asked = f"Latest({spec.name})" if number is None else f"Specific({spec.name}, {number})"
+    return ServingError(grpc.StatusCode.NOT_FOUND, f"Servable not found for request: {asked}")
+
+
+def unknown_label(spec: ModelSpec) -> ServingError:
+    """What is said of a label that names no version."""
+    return invalid(f"Unrecognized servable version label: {spec.version_label}")

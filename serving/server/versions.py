@@ -1,28 +1,38 @@
 """The versions of a model: found in a folder, loaded, swapped without losing a request, unloaded.
 
-As in TensorFlow Serving a folder whose name is a number holds a version, the newest is served, and
-the old one goes when the new one is available. Versions with a label are kept beside the newest.
+As in TensorFlow Serving a folder whose name is a number holds a version, a policy says which are
+served (the newest, by default), and an old one goes when the new one is available. Versions with a
+label are kept beside them.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import logging
 import pathlib
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Protocol
 
-import grpc
-
 from facemodel.saved_model.versions import SAVED_MODEL, find_versions, is_version
-from serving.server.status import ServingError, State, VersionStatus, from_error, invalid
+from serving.server.model_config import NEWEST, VersionPolicy
+from serving.server.status import (
+    State,
+    VersionStatus,
+    from_error,
+    invalid,
+    not_found,
+    unknown_label,
+)
 
 if TYPE_CHECKING:  # these load TensorFlow
     from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
     from tensorflow_serving.apis.model_pb2 import ModelSpec
     from tensorflow_serving.apis.predict_pb2 import PredictRequest, PredictResponse
+
+    from serving.server.scheduler import OnEnd
 
 _log = logging.getLogger(__name__)
 
@@ -34,8 +44,14 @@ class ServedModel(Protocol):
     def signatures(self) -> Mapping[str, SignatureDef]:
         """The graph's signatures by name."""
 
-    def predict(self, request: PredictRequest, *, seconds: float | None = None) -> PredictResponse:
-        """Answers a request; gives up after so many seconds, never if None."""
+    def predict(
+        self,
+        request: PredictRequest,
+        *,
+        seconds: float | None = None,
+        on_end: OnEnd | None = None,
+    ) -> PredictResponse:
+        """Answers a request; gives up after so many seconds, or when the caller is gone."""
 
     def close(self) -> None:
         """Frees what it holds."""
@@ -85,6 +101,7 @@ class Versions:
       name: Model name, for messages.
       folder: Folder of its versions.
       load: Makes a model from a version's folder; any exception means a broken version.
+      policy: Which versions are served.
       labels: Version numbers by label.
     """
 
@@ -94,16 +111,22 @@ class Versions:
         folder: pathlib.Path,
         load: Callable[[pathlib.Path], ServedModel],
         *,
+        policy: VersionPolicy = NEWEST,
         labels: Mapping[str, int] | None = None,
     ):
         self.name, self.folder, self._load = name, folder, load
-        self._labels = dict(labels or {})
+        self._policy, self.labels = policy, dict(labels or {})
         self._lock = threading.Lock()
         self._live: dict[int, _Live] = {}
         self._newest: int | None = None
         self._statuses: dict[int, VersionStatus] = {}
         self._seen: dict[int, frozenset] = {}
         self._broken: dict[int, frozenset] = {}
+
+    def configure(self, *, policy: VersionPolicy, labels: Mapping[str, int]) -> None:
+        """Changes what is served; the next poll acts on it."""
+        with self._lock:
+            self._policy, self.labels = policy, dict(labels)
 
     def poll(self, *, settled: bool = True) -> None:
         """Looks into the folder once; loads what is new there and unloads what that replaces.
@@ -127,13 +150,16 @@ class Versions:
             if number in self._live or not settled or self._seen.get(number) == marks[number]
         }
         self._seen = marks
-        wanted = {number for number in self._labels.values() if self._provide(number, ready, marks)}
-        candidates = sorted(ready, reverse=True)
-        newest = next((n for n in candidates if self._provide(n, ready, marks)), None)
-        if newest is not None:
+        labelled = {
+            number for number in self.labels.values() if self._provide(number, ready, marks)
+        }
+        candidates = self._policy.candidates(ready)
+        provided = (n for n in candidates if self._provide(n, ready, marks))
+        served = list(itertools.islice(provided, self._policy.most))
+        if served:
             with self._lock:
-                self._newest = newest
-            self._unload_all_but(wanted | {newest})
+                self._newest = served[0]
+            self._unload_all_but(labelled | set(served))
 
     def _provide(self, number: int, ready: Mapping, marks: Mapping) -> bool:
         """Loads a version unless it is loaded; returns whether it then is."""
@@ -201,23 +227,19 @@ class Versions:
             raise invalid("ModelSpec has no name specified.")
         choice = spec.WhichOneof("version_choice")
         with self._lock:
-            if choice is None:
-                number, asked = self._newest, f"Latest({spec.name})"
-            else:
+            number = self._newest
+            if choice is not None:
                 number = self._number(spec) if choice == "version_label" else spec.version.value
-                asked = f"Specific({spec.name}, {number})"
             if spec.name != self.name or number not in self._live:
-                raise ServingError(
-                    grpc.StatusCode.NOT_FOUND, f"Servable not found for request: {asked}"
-                )
+                raise not_found(spec, None if choice is None else number)
             live = self._live[number]
             live.users += 1
             return number, live
 
     def _number(self, spec: ModelSpec) -> int:
-        if spec.name != self.name or spec.version_label not in self._labels:
-            raise invalid(f"Unrecognized servable version label: {spec.version_label}")
-        return self._labels[spec.version_label]
+        if spec.name != self.name or spec.version_label not in self.labels:
+            raise unknown_label(spec)
+        return self.labels[spec.version_label]
 
     @property
     def available(self) -> list[int]:

@@ -46,13 +46,14 @@ class Stubs:
         prediction = prediction_service_pb2_grpc.PredictionServiceStub(self.channel)
         self.predict, self.metadata = prediction.Predict, prediction.GetModelMetadata
         self.classify = prediction.Classify
-        self.status = model_service_pb2_grpc.ModelServiceStub(self.channel).GetModelStatus
+        models = model_service_pb2_grpc.ModelServiceStub(self.channel)
+        self.status, self.reload = models.GetModelStatus, models.HandleReloadConfigRequest
         self.health = health_pb2_grpc.HealthStub(self.channel).Check
 
-    def states(self):
+    def states(self, name=NAME):
         """State name and error code of each version."""
         request = get_model_status_pb2.GetModelStatusRequest()
-        request.model_spec.name = NAME
+        request.model_spec.name = name
         statuses = self.status(request, timeout=PATIENCE_S).model_version_status
         names = get_model_status_pb2.ModelVersionStatus.State
         return {s.version: (names.Name(s.state), s.status.error_code) for s in statuses}
@@ -79,10 +80,14 @@ def wait_until(true, what, log=lambda: ""):
 
 
 @contextlib.contextmanager
-def running(kind, folder, work, *, labels=(), port=0):
-    """Starts a server on the loopback address and ends it; a free port if 0."""
+def running(kind, folder, work, *, labels=(), port=0, options=()):
+    """Starts a server on the loopback address (a free port if 0) and ends it.
+
+    options are more words for it.
+    """
     log, out = work / "server.log", work / "server.out"
     command, port = _command(kind, folder, work, dict(labels), port)
+    command += map(str, options)
     with log.open("w") as errors, out.open("w") as printed:
         process = subprocess.Popen(command, cwd=ROOT, stdout=printed, stderr=errors)
     try:
@@ -123,8 +128,9 @@ def rest_running(folder, work, *options):
 
 def _command(kind, folder, work, labels, wanted):
     if kind == "facerelief":
-        command = [sys.executable, "-m", "pipeline.cli", "serve", "--model", folder]
-        command += ["--port", str(wanted), "--name", NAME, "--poll-seconds", "0.2"]
+        command = [sys.executable, "-m", "pipeline.cli", "serve", "--port", str(wanted)]
+        command += ["--name", NAME, "--poll-seconds", "0.2"]
+        command += ["--model", folder] if folder else []
         return [*command, *(f"--label={name}={number}" for name, number in labels.items())], None
     pairs = " ".join(f'version_labels {{ key: "{k}" value: {v} }}' for k, v in labels.items())
     config = work / "models.config"

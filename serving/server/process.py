@@ -1,0 +1,79 @@
+"""The server as a process: signals end it, or have its configuration read again."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import logging
+import signal
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from serving.server.server import ModelServer
+
+_log = logging.getLogger(__name__)
+WAKE_SECONDS = 0.5
+"""How often the main thread looks for a signal: one that the system gave to another thread does not
+wake it."""
+
+
+def serve(server: ModelServer, *, started: Callable[[], None] = lambda: None) -> None:
+    """Runs a server in the main thread until SIGTERM or SIGINT; what it has then is finished.
+
+    A second signal ends the process at once. With a configuration file SIGHUP has it read again.
+
+    Args:
+      server: not started yet.
+      started: called when requests are taken.
+
+    Raises:
+      ServerStartError: if it cannot start.
+    """
+    with _signals(reload=server.config_file is not None) as noted:
+        try:
+            server.start()
+            if not noted.stop:
+                started()
+            while not noted.stop:
+                if noted.reload:
+                    noted.reload = False
+                    server.reload()
+                time.sleep(WAKE_SECONDS)
+            _log.info("stopping: requests that have begun are finished")
+        finally:
+            server.stop()
+
+
+@dataclasses.dataclass
+class _Noted:
+    """Which signals have come. No threading.Event: its lock may be held when a handler runs."""
+
+    stop: bool = False
+    reload: bool = False
+
+
+@contextlib.contextmanager
+def _signals(*, reload: bool) -> Iterator[_Noted]:
+    """Notes the first SIGTERM or SIGINT, and SIGHUP if wanted."""
+    noted = _Noted()
+    numbers = [signal.SIGTERM, signal.SIGINT, *([signal.SIGHUP] if reload else [])]
+    before: dict[int, Any] = {number: signal.getsignal(number) for number in numbers}
+
+    def restore(numbers: Iterable[int]) -> None:
+        for number in numbers:
+            signal.signal(number, before[number])
+
+    def note(number, _frame) -> None:
+        if number == signal.SIGHUP:
+            noted.reload = True
+        else:
+            restore([signal.SIGTERM, signal.SIGINT])
+            noted.stop = True
+
+    for number in numbers:
+        signal.signal(number, note)
+    try:
+        yield noted
+    finally:
+        restore(numbers)

@@ -1,0 +1,106 @@
+"""A loaded model of few ops: only what was asked for is computed, and batches through a session."""
+
+import random
+import threading
+
+import grpc
+import numpy as np
+import pytest
+import tensorflow as tf
+from model_servers import predict_request
+
+from serving.server import loaded_model
+from serving.server.batching_parameters import BatchingParameters
+from serving.server.loaded_model import LoadedModel
+from serving.server.scheduler import Scheduler
+from serving.server.status import ServingError
+
+
+class Texts(tf.Module):
+    """Outputs of a text; `number` fails unless it is one."""
+
+    @tf.function(autograph=False, input_signature=[tf.TensorSpec([None], tf.string, name="text")])
+    def describe(self, text):
+        return {
+            "length": tf.strings.length(text),
+            "number": tf.strings.to_number(text),
+            "twice": tf.strings.join([text, text]),
+        }
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    folder, texts = tmp_path_factory.mktemp("texts") / "1", Texts()
+    tf.saved_model.save(texts, str(folder), signatures=texts.describe)
+    return folder
+
+
+@pytest.fixture
+def model(path):
+    model = LoadedModel(path)
+    yield model
+    model.close()
+
+
+def ask(model, *texts, outputs=()):
+    response = model.predict(predict_request({"text": list(texts)}, outputs=outputs))
+    return {name: tf.make_ndarray(proto).tolist() for name, proto in response.outputs.items()}
+
+
+def test_outputs_that_nobody_asked_for_are_not_computed(model):
+    assert ask(model, "abc", outputs=["length", "twice"]) == {"length": [3], "twice": [b"abcabc"]}
+    with pytest.raises(ServingError) as caught:
+        ask(model, "abc")
+    assert caught.value.code is grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_after_some_sets_of_outputs_all_are_computed_and_the_asked_for_sent(model, monkeypatch):
+    monkeypatch.setattr(loaded_model, "MAX_OUTPUT_SETS", 1)
+    assert ask(model, "12", outputs=["length"]) == {"length": [2]}
+    assert ask(model, "12", outputs=["twice"]) == {"twice": [b"1212"]}
+    with pytest.raises(ServingError):
+        ask(model, "abc", outputs=["twice"])
+    assert ask(model, "abc", outputs=["length"]) == {"length": [3]}
+
+
+def test_the_initializer_is_no_signature(model):
+    with pytest.raises(ServingError) as caught:
+        model.predict(predict_request({}, signature="__saved_model_init_op"))
+    assert caught.value.code is grpc.StatusCode.FAILED_PRECONDITION
+
+
+def test_concurrent_requests_through_a_session_get_their_own_answers(path):
+    scheduler = Scheduler(
+        BatchingParameters(
+            max_batch_size=16,
+            max_enqueued_batches=1000,
+            num_batch_threads=2,
+            allowed_batch_sizes=(4, 16),
+        )
+    )
+    model, answers = LoadedModel(path, name="texts", scheduler=scheduler), []
+
+    def client(number):
+        rng = random.Random(number)
+        for k in range(60):
+            texts = [f"{number * 1000 + 10 * k + row}" for row in range(rng.randint(1, 4))]
+            outputs = rng.choice([("number",), ("number", "twice")])
+            if rng.random() < 0.05:
+                texts[-1] = "no number"
+            try:
+                answer = ask(model, *texts, outputs=outputs)
+                right = answer["number"] == [float(np.float32(text)) for text in texts]
+                twice = [(text + text).encode() for text in texts]
+                answers.append(right and answer.get("twice", twice) == twice)
+            except ServingError as error:
+                refused = error.code is grpc.StatusCode.INVALID_ARGUMENT
+                answers.append(refused and texts[-1] == "no number")
+
+    threads = [threading.Thread(target=client, args=(number,)) for number in range(30)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    scheduler.close()
+    model.close()
+    assert len(answers) == 30 * 60 and all(answers)
