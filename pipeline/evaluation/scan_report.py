@@ -104,7 +104,10 @@ def warnings(summary: ScanSummary) -> list[str]:
     for scan in {r.scan.scan.name: r.scan.scan for r in summary.results}.values():
         if scan.guessed and scan.unit != "mm":
             units[scan.unit] = units.get(scan.unit, 0) + 1
-    lines = [f"{n} scans taken as {unit}, by the distance of the eyes" for unit, n in units.items()]
+    lines = [
+        f"{n} scan{'s' * (n > 1)} taken as {unit}, by the distance of the eyes"
+        for unit, n in units.items()
+    ]
     for flag, meaning in FLAGS.items():
         names = [result.name for result in summary.results if flag in result.flags]
         if names:

@@ -65,7 +65,7 @@ def test_known_faces_have_known_errors_and_traps_are_said(face, tmp_path):
     result = run("--scans", scans, "--predictions", found, "--page", page, "--json", figures)
     assert result.exit_code == 2
     assert "stranger: no scan of this name" in result.stderr
-    assert "1 scans taken as m" in result.stderr
+    assert "1 scan taken as m," in result.stderr
     content = json.loads(figures.read_text())
     same, mirrored = (
         next(face for face in content["faces"] if face["name"] == name)
