@@ -52,6 +52,9 @@ def encode_animated_glb(mesh: TexturedMesh, animation: Animation) -> bytes:
     """
     animation.check(mesh)
     document = gltf.GLTF2.load_from_bytes(encode_glb(mesh))
+    for accessor in document.accessors:
+        if accessor.bufferView is None:
+            accessor.byteOffset = None  # which pygltflib reads as 0, and glTF does not allow
     content = bytearray(document.binary_blob())
     time = _add(document, content, animation.time_s, bounds=True)
     weights = _add(document, content, animation.weights.ravel())
