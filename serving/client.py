@@ -128,5 +128,5 @@ def _channel_options(max_message_bytes: int) -> list[tuple[str, int]]:
         ("grpc.max_reconnect_backoff_ms", 1000),
         # Time for one try to connect, 20 s by default: so long a server is not looked for again
         # after it was away.
-        ("grpc.min_reconnect_backoff_ms", 2000),
+        ("grpc.min_reconnect_backoff_ms", 5000),
     ]

@@ -148,12 +148,30 @@ def test_names_agree():
     assert (target["kind"], target["name"]) == ("Deployment", deployment["metadata"]["name"])
     volumes = deployment["spec"]["template"]["spec"]["volumes"]
     assert volumes[1]["configMap"]["name"] == rollout.CONFIG_MAP
-    assert not [one for one in resources if one["kind"] == "ConfigMap"]  # rollouts stay
+    config_maps = {one["metadata"]["name"] for one in resources if one["kind"] == "ConfigMap"}
+    assert rollout.CONFIG_MAP not in config_maps  # rollouts stay
     claims = {
         one["metadata"]["name"] for one in resources if one["kind"] == "PersistentVolumeClaim"
     }
     assert claims == set(kubeflow_compile.StepPaths.cluster(PAPER).claims.values())
     assert volumes[0]["persistentVolumeClaim"]["claimName"] in claims
+
+
+def test_metrics_are_where_prometheus_is_told_to_look():
+    resources = base_resources()
+    template = by_kind(resources, "Deployment")["spec"]["template"]
+    told = {
+        key.removeprefix("prometheus.io/"): value
+        for key, value in template["metadata"]["annotations"].items()
+    }
+    (server,) = template["spec"]["containers"]
+    ports = {port["name"]: port["containerPort"] for port in server["ports"]}
+    assert told["scrape"] == "true" and int(told["port"]) == ports["http"]
+    config = by_kind(resources, "ConfigMap", "facerelief-monitoring")["data"]
+    (file,) = [arg for arg in server["args"] if arg.startswith("--monitoring_config_file=")]
+    assert f'path: "{told["path"]}"' in config[pathlib.PurePosixPath(file).name]
+    mounts = {mount["name"]: mount["mountPath"] for mount in server["volumeMounts"]}
+    assert file.startswith(f"--monitoring_config_file={mounts['monitoring']}/")
 
 
 def test_secrets_are_referred_to_and_nowhere_written():

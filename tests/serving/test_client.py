@@ -294,12 +294,13 @@ def test_a_server_that_is_started_again_is_found_again(tiny_versions, tmp_path, 
         port = free.getsockname()[1]
     with contextlib.ExitStack() as stack:
         first = stack.enter_context(running("facerelief", folder, tmp_path, port=port))
-        remote = stack.enter_context(RemoteModel(first.address, name=NAME))
+        patient = RemoteModel(first.address, name=NAME, attempts=20, timeout_s=60)
+        remote = stack.enter_context(patient)
         expected, _ = remote.run(**FACE)
         first.process.send_signal(number)
         first.process.wait(60)
         with pytest.raises(RemoteModelError, match="cannot be reached"):
-            remote.run(**FACE)
+            RemoteModel(first.address, name=NAME, attempts=1)
         second = stack.enter_context(running("facerelief", folder, tmp_path, port=port))
         assert second.address == first.address and second.process.pid != first.process.pid
         outputs, _ = remote.run(**FACE)
