@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import logging
 import os
 import pathlib
 import subprocess
@@ -161,6 +162,12 @@ def command(
 
     Example: python -m pipeline.evaluation.bench_serving --seconds 5 --clients 1,8 -o serving.md
     """
+    from serving.quiet import without_notices
+
+    with without_notices():
+        import tensorflow as tf
+
+        tf.get_logger().setLevel(logging.ERROR)  # deprecations, otherwise
     busy = os.getloadavg()[0]
     counts = [int(count) for count in clients.split(",")]
     bare = bare_rates(size, seconds=seconds)
