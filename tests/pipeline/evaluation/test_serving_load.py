@@ -34,8 +34,9 @@ def test_answers_and_refusals_are_counted():
 
 def test_the_page_says_what_was_reached():
     step = Step(2, 2.0, [100.0] * 9 + [300.0], {"UNAVAILABLE": 3}, 512.0)
-    page = as_page({1: 4.0, 8: 10.0}, {"With": [step]}, size=64, seconds=2, busy=0.5)
+    page = as_page({1: 4.0, 8: 10.0}, {"With": [step]}, after=9.0, size=64, seconds=2, busy=0.5)
     assert "| 2 | 5.0 | 100 | 210 | 282 | 3 UNAVAILABLE | 512 |" in page
+    assert "once more, after all else: 9.0 faces/s" in page
     assert "Best: 50 % of the best without a server." in page
 
 
