@@ -84,7 +84,9 @@ class ModelServer:
         self._poll_seconds, self.config_file = poll_seconds, config_file
         self._host, self._wanted_port = host, port
         self._single = ModelEntry(name, pathlib.Path(folder), labels=dict(labels or {}))
-        self._scheduler = Scheduler(settings.batching, threads=settings.concurrent_runs)
+        self._scheduler = Scheduler(
+            settings.batching, threads=settings.concurrent_runs, observer=self._front.metrics
+        )
         self._models = Models(self._load)
         self._stopping = threading.Event()
         self._poller = threading.Thread(target=self._keep_polling, name="versions", daemon=True)
