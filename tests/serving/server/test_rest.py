@@ -3,6 +3,7 @@
 import base64
 import concurrent.futures
 import json
+import re
 import socket
 import time
 
@@ -16,9 +17,11 @@ from test_server import png
 
 from facemodel.morphable.model import MorphableModel
 from serving.server import http_server
+from serving.server.batching_parameters import BatchingParameters
 from serving.server.front import FrontOptions
 from serving.server.rest import RestLimits
 from serving.server.server import ModelServer
+from serving.server.settings import ServerSettings
 
 pytestmark = pytest.mark.serving
 
@@ -41,6 +44,7 @@ def server(tiny_versions):
         tiny_versions[0].parent,
         name=NAME,
         labels={"stable": 2},
+        settings=ServerSettings(batching=BatchingParameters()),
         front=FrontOptions(rest_port=0, limits=limits),
     )
     server.start()
@@ -256,6 +260,10 @@ def test_requests_of_both_protocols_are_counted(http, stubs):
     assert counted(http, protocol="grpc", code="INVALID_ARGUMENT", model=NAME) == wrong + 1
     text = http.get("/monitoring/prometheus/metrics").text
     assert f'model_load_seconds{{model="{NAME}",version="2"}}' in text
+    of_model = f'{{model="{NAME}",signature="serving_default"}}'
+    (examples,) = re.findall(rf"batch_size_sum{of_model} (\S+)", text)
+    assert float(examples) >= 2 * len(FACE["image"])  # those of the two answers at least
+    assert f"queue_depth{of_model} 0.0" in text
 
 
 def test_health_is_told_over_http(http):
