@@ -285,6 +285,7 @@ def test_the_documented_client_works(server, served_version):
     assert set(answer) == set(expected)
 
 
+@pytest.mark.slow
 @pytest.mark.serving
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_a_server_that_is_started_again_is_found_again(tiny_versions, tmp_path, number):

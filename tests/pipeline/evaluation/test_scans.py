@@ -46,6 +46,7 @@ def run(*words):
     return CliRunner().invoke(cli.make_app(), ["evaluate", "scans", *map(str, words)])
 
 
+@pytest.mark.slow
 @pytest.mark.e2e
 def test_known_faces_have_known_errors_and_traps_are_said(face, tmp_path):
     vertices, triangles, landmarks = face

@@ -284,6 +284,7 @@ def test_services_are_listed(stubs):
     }
 
 
+@pytest.mark.slow
 def test_a_server_that_ends_answers_what_has_begun(tiny_versions):
     server = ModelServer(tiny_versions[1], name=NAME, front=FrontOptions(rest_port=0))
     server.start()
