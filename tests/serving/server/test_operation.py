@@ -46,6 +46,7 @@ def face(number, count=1):
     return {"image": pictures(count), "landmarks": points.astype(np.float32)}
 
 
+@pytest.mark.slow
 @pytest.mark.serving
 def test_batched_requests_get_their_own_answers(tiny_versions, tmp_path):
     file = tmp_path / "batching_parameters.txt"
@@ -99,6 +100,7 @@ def reload_request(text):
     return request
 
 
+@pytest.mark.slow
 @pytest.mark.serving
 def test_several_models_are_served_and_changed(tiny_versions, tmp_path):
     folder, file = tiny_versions[0].parent, tmp_path / "models.config"

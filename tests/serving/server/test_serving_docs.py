@@ -51,6 +51,7 @@ def test_the_page_has_examples():
     assert len(commands()) == 8 and all(line.startswith("curl ") for line in commands())
 
 
+@pytest.mark.slow
 @pytest.mark.serving
 @pytest.mark.skipif(not shutil.which("curl"), reason="needs curl, which is not here")
 def test_the_examples_do_what_the_page_says(shell):
