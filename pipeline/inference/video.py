@@ -76,7 +76,11 @@ def run(source: str, output: pathlib.Path, options: VideoOptions, *, seconds: fl
         frames = sum(1 for _ in store)
         tracks = _tracks(film, store, options)
         if not tracks:
-            raise FilmError(f"{source}: no face found in its {frames} frames")
+            from serving.tracking.refine import LEAST_FRAMES
+
+            raise FilmError(
+                f"{source}: no face found in {LEAST_FRAMES} or more of its {frames} frames"
+            )
         _write(film, name, output, tracks, options, progress)
     if not options.keep_cache:
         shutil.rmtree(cache, ignore_errors=True)

@@ -60,7 +60,7 @@ def test_a_film_without_a_face_is_named(tmp_path):
     (tmp_path / "empty.mp4").write_bytes(encode_mp4(frames, fps=10))
     result = run(tmp_path / "empty.mp4", "-o", tmp_path / "out")
     assert result.exit_code == 2
-    assert "no face found in its 3 frames" in result.output
+    assert "no face found in 5 or more of its 3 frames" in result.output
     assert not [path for path in (tmp_path / "out").glob("*") if not path.name.startswith(".")]
 
 
