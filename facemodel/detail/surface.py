@@ -8,12 +8,10 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
-from facemodel.morphable.mesh import vertex_normals
+from facemodel.morphable.mesh import SKIN, vertex_normals
 from facemodel.morphable.model import MorphableModel
-from facemodel.rendering.numpy_rasterizer import rasterize_numpy
+from facemodel.rendering.numpy_rasterizer import barycentric, corners_at, rasterize_numpy
 
-SKIN = 0
-"""Number of that region in a face model."""
 SMALLEST_ALBEDO = 0.004
 NEIGHBOUR_STEPS = 2
 """Albedo of a scale below about this many edges of the mesh counts as fine."""
@@ -189,14 +187,10 @@ def interpolate(
       bool [height, width], where the mesh is; float32 [height, width, C], 0 elsewhere.
     """
     pixel, triangle = rasterize_numpy(screen, triangles, height=height, width=width)
-    corners = triangles[triangle]
-    x, y = (pixel % width + 0.5).astype(np.float32), (pixel // width + 0.5).astype(np.float32)
-    across = [screen[corners[:, k], 0] - x for k in range(3)]
-    down = [screen[corners[:, k], 1] - y for k in range(3)]
-    areas = [across[i] * down[j] - down[i] * across[j] for i, j in ((1, 2), (2, 0), (0, 1))]
-    total = areas[0] + areas[1] + areas[2]
+    weights = barycentric(screen, triangles, pixel, triangle, width)
     values = np.ascontiguousarray(values, np.float32)
-    sums = sum(values[corners[:, k]] * (areas[k] / total)[:, None] for k in range(3))
+    corners = corners_at(triangles, triangle)
+    sums = sum(values[corners[k]] * weights[k][:, None] for k in range(3))
     image = np.zeros((height * width, values.shape[1]), np.float32)
     image[pixel] = sums
     mask = np.zeros(height * width, bool)

@@ -6,6 +6,9 @@ import dataclasses
 
 import numpy as np
 
+SKIN = 0
+"""Number of that region in a face model; the others are eyes, teeth, tongue and mouth."""
+
 
 class ModelError(ValueError):
     """A face model file that cannot be read, or a model whose arrays do not fit together."""

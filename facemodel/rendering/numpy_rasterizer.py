@@ -49,6 +49,41 @@ def rasterize_numpy(
     return pixel, _take(triangle, pixel)
 
 
+def barycentric(
+    screen: np.ndarray,
+    triangles: np.ndarray,
+    pixel: np.ndarray,
+    triangle: np.ndarray,
+    columns: int,
+) -> np.ndarray:
+    """Where the centres of pixels are in the triangles that cover them.
+
+    Args:
+      screen: float32 [V, 2 or more] px.
+      triangles: [T, 3].
+      pixel: [P] row * columns + column, as of rasterize_numpy.
+      triangle: [P] which one.
+      columns: px, width of the image.
+
+    Returns:
+      float32 [3, P] weights of the corners, which sum to 1.
+    """
+    row, column = np.divmod(pixel, columns)
+    x, y = column.astype(np.float32) + 0.5, row.astype(np.float32) + 0.5
+    corners = corners_at(triangles, triangle)
+    places = np.ascontiguousarray(screen[:, :2].T)
+    across = [_take(places[0], corner) - x for corner in corners]
+    down = [_take(places[1], corner) - y for corner in corners]
+    areas = [across[i] * down[j] - down[i] * across[j] for i, j in ((1, 2), (2, 0), (0, 1))]
+    return np.stack(areas) / (areas[0] + areas[1] + areas[2])
+
+
+def corners_at(triangles: np.ndarray, triangle: np.ndarray) -> list[np.ndarray]:
+    """The three corners, [P] each, of the triangles [T, 3] at pixels."""
+    columns = np.ascontiguousarray(triangles.T, np.intp)
+    return [_take(column, triangle) for column in columns]
+
+
 def _take(values, indices):
     return values.take(indices, mode="clip")  # faster than to check every index
 

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from scipy import sparse
 
-from facemodel.rendering.numpy_rasterizer import rasterize_numpy
+from facemodel.rendering.numpy_rasterizer import barycentric, rasterize_numpy
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -70,8 +70,7 @@ def make_atlas(
     )
     if not len(texel):
         raise ValueError("no triangle covers the centre of a texel")
-    points = (np.stack([texel % size, texel // size], -1) + 0.5).astype(np.float32)
-    weights = barycentric(places[uv_triangles[triangle], :2], points)
+    weights = np.ascontiguousarray(barycentric(places, uv_triangles, texel, triangle, size).T)
     count = vertex_count or int(triangles.max()) + 1
     begins = np.arange(0, 3 * len(texel) + 1, 3)
     table = (weights.ravel(), triangles[triangle].ravel(), begins)
@@ -86,14 +85,6 @@ def _facing(places: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     ahead, aside = second - first, third - first
     behind = ahead[:, 0] * aside[:, 1] - ahead[:, 1] * aside[:, 0] > 0
     return np.where(behind[:, None], triangles[:, ::-1], triangles)
-
-
-def barycentric(corners: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Where points [P, 2] lie in triangles [P, 3, 2] -> weights [P, 3] that sum to 1."""
-    x, y = ([corners[:, k, axis] - points[:, axis] for k in range(3)] for axis in range(2))
-    areas = [x[i] * y[j] - y[i] * x[j] for i, j in ((1, 2), (2, 0), (0, 1))]
-    weights: np.ndarray = np.stack(areas, -1) / (areas[0] + areas[1] + areas[2])[:, None]
-    return weights
 
 
 def _nearest(texel: np.ndarray, size: int) -> np.ndarray:

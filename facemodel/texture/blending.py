@@ -6,7 +6,8 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse.linalg import splu
 
-from facemodel.texture.skin_model import SKIN, SkinModel
+from facemodel.morphable.mesh import SKIN
+from facemodel.texture.skin_model import SkinModel
 
 FIDELITY = 30.0
 """How strongly a fully seen vertex keeps its value, in units of one edge."""

@@ -7,8 +7,9 @@ import dataclasses
 import numpy as np
 from scipy import linalg
 
+from facemodel.morphable.mesh import SKIN
 from facemodel.texture import light as lights
-from facemodel.texture.skin_model import SKIN, SkinModel
+from facemodel.texture.skin_model import SkinModel
 
 NOISE = 0.05
 """Scale of what albedo and smooth light leave unexplained, sRGB."""

@@ -8,8 +8,7 @@ import cv2
 import numpy as np
 
 from facemodel.morphable.mesh import vertex_normals
-from facemodel.rendering.numpy_rasterizer import rasterize_numpy
-from facemodel.texture.atlas import barycentric
+from facemodel.rendering.numpy_rasterizer import barycentric, rasterize_numpy
 
 GRAZING, FACING = 0.15, 0.5
 """Cosines of normal and view: below the first a point is hidden, above the other seen."""
@@ -125,8 +124,7 @@ def footprint(view: View, triangles: np.ndarray) -> Footprint:
     screen = np.concatenate([view.pixels, view.depth[:, None]], 1).astype(np.float32)
     pixel, triangle = rasterize_numpy(screen, triangles, height=height, width=width)
     corners = triangles[triangle]
-    points = (np.stack([pixel % width, pixel // width], -1) + 0.5).astype(np.float32)
-    weights = barycentric(screen[corners, :2], points)
+    weights = np.ascontiguousarray(barycentric(screen, triangles, pixel, triangle, width).T)
     depth = np.full(height * width, -np.inf, np.float32)
     depth[pixel] = (weights * screen[corners, 2]).sum(1)
     return Footprint(pixel, triangle, corners, weights, depth.reshape(height, width))

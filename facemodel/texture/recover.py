@@ -6,6 +6,7 @@ import dataclasses
 
 import numpy as np
 
+from facemodel.morphable.mesh import SKIN
 from facemodel.texture import light as lights
 from facemodel.texture import projection
 from facemodel.texture.analysis import Analysis, analyse
@@ -14,7 +15,7 @@ from facemodel.texture.completion import albedo_of
 from facemodel.texture.doubts import doubts
 from facemodel.texture.inner_parts import TexelColours, paint_inner_parts
 from facemodel.texture.projection import View
-from facemodel.texture.skin_model import SKIN, SkinModel
+from facemodel.texture.skin_model import SkinModel
 
 FINER = 1.15
 """A photo with more than so many pixels for a texel is reduced first."""

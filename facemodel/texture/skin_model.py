@@ -10,11 +10,10 @@ from scipy import sparse
 from scipy.spatial import cKDTree
 
 from facemodel.colour import LUMA
+from facemodel.morphable.mesh import SKIN
 from facemodel.morphable.model import MorphableModel
 from facemodel.texture.atlas import Atlas, make_atlas
 
-SKIN = 0
-"""Number of that region in a face model; the others are eyes, teeth, tongue and mouth."""
 FIT_SPACING_MM = 6.0
 """Side of the cells of which each gives one vertex to the fits."""
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
+from facemodel.morphable.mesh import SKIN
 from facemodel.texture import projection
 from facemodel.texture.projection import View
-from facemodel.texture.skin_model import SKIN
 
 SAMPLE_PX_PER_MM = 1.0
 """The photo is reduced to this before it is sampled: vertices lie 1 to 3 mm apart."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial import cKDTree
 
-from facemodel.texture.skin_model import SKIN, SkinModel
+from facemodel.morphable.mesh import SKIN
+from facemodel.texture.skin_model import SkinModel
 
 BROWN, RED, GREY = np.array([0.5, 1.0, 1.3]), np.array([0.2, 1.0, 0.9]), np.ones(3)
 """Logarithms of red, green and blue by which spots darken."""

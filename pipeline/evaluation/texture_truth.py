@@ -12,7 +12,7 @@ from keras import ops
 from facemodel import camera
 from facemodel.morphable.head import HeadModel
 from facemodel.morphable.landmarks import IRISES
-from facemodel.morphable.mesh import vertex_normals
+from facemodel.morphable.mesh import SKIN, vertex_normals
 from facemodel.morphable.model import MorphableModel
 from facemodel.rendering.lighting import irradiance, light_visibility
 from facemodel.rendering.shading import SHININESS
@@ -23,7 +23,7 @@ from facemodel.synthesis.recipes import SynthesisConfig
 from facemodel.synthesis.scenes import Scene, SceneModel, sample_scene, scene_landmarks
 from facemodel.synthesis.streams import PhiloxStreams
 from facemodel.texture import projection
-from facemodel.texture.skin_model import SKIN, SkinModel
+from facemodel.texture.skin_model import SkinModel
 from pipeline.evaluation.texture_detail import sample_detail
 
 SIDE = 448

@@ -7,8 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from facemodel.rendering.numpy_rasterizer import rasterize_numpy
-from serving.output.views import barycentric
+from facemodel.rendering.numpy_rasterizer import barycentric, rasterize_numpy
 
 _MAP_PX, _MARGIN_PX = 320, 8
 _BIAS_MM, _STEEPEST = 1.5, np.float32(0.25)

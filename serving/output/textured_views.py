@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from facemodel.detail.surface import linear_from_srgb
 from serving.output.lights import Light, light_reach
 from serving.output.textured_mesh import TexturedMesh
 from serving.output.views import View, fetch, reduced
@@ -142,9 +143,7 @@ def _gloss(view, mesh):
 @functools.cache
 def _linear_table() -> np.ndarray:
     """Linear light [256] of sRGB values (IEC 61966-2-1)."""
-    values = np.arange(256) / 255.0
-    linear = np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
-    return linear.astype(np.float32)
+    return linear_from_srgb(np.arange(256) / 255.0).astype(np.float32)
 
 
 @functools.cache

@@ -12,7 +12,7 @@ import functools
 import cv2
 import numpy as np
 
-from facemodel.rendering.numpy_rasterizer import rasterize_numpy
+from facemodel.rendering.numpy_rasterizer import barycentric, corners_at, rasterize_numpy
 from serving.reconstructor import project
 
 SUPERSAMPLE = 2
@@ -52,7 +52,7 @@ class View:
         Returns:
           float32 [C, P].
         """
-        corners = _corners_at(triangles, self.triangle)
+        corners = corners_at(triangles, self.triangle)
         found = np.empty((attributes.shape[1], len(self.pixel)), np.float32)
         for k, values in enumerate(np.ascontiguousarray(attributes.T, np.float32)):
             found[k] = self.weights[0] * _take(values, corners[0])
@@ -100,12 +100,6 @@ class View:
 
 def _take(values, indices):
     return values.take(indices, mode="clip")  # faster than to check every index
-
-
-def _corners_at(triangles, triangle):
-    """The three corners, [P] each, of the triangles at samples."""
-    columns = np.ascontiguousarray(triangles.T, np.intp)
-    return [_take(column, triangle) for column in columns]
 
 
 def _averaged(sheet, samples):
@@ -187,35 +181,6 @@ def look_centred(
         width=width,
         samples=samples,
     )
-
-
-def barycentric(
-    screen: np.ndarray,
-    triangles: np.ndarray,
-    pixel: np.ndarray,
-    triangle: np.ndarray,
-    columns: int,
-) -> np.ndarray:
-    """Where the centres of pixels are in the triangles that cover them.
-
-    Args:
-      screen: float32 [V, 2 or more] px.
-      triangles: [T, 3].
-      pixel: [P] row * columns + column, as of rasterize_numpy.
-      triangle: [P] which one.
-      columns: px, width of the image.
-
-    Returns:
-      float32 [3, P] weights of the corners, which sum to 1.
-    """
-    row, column = np.divmod(pixel, columns)
-    x, y = column.astype(np.float32) + 0.5, row.astype(np.float32) + 0.5
-    corners = _corners_at(triangles, triangle)
-    places = np.ascontiguousarray(screen[:, :2].T)
-    across = [_take(places[0], corner) - x for corner in corners]
-    down = [_take(places[1], corner) - y for corner in corners]
-    areas = [across[i] * down[j] - down[i] * across[j] for i, j in ((1, 2), (2, 0), (0, 1))]
-    return np.stack(areas) / (areas[0] + areas[1] + areas[2])
 
 
 def fetch(texture: np.ndarray, uv: np.ndarray) -> np.ndarray:
