@@ -7,8 +7,10 @@ import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
-from model_servers import predict_request
+from model_servers import face_landmarks, pictures, predict_request
 
+from facemodel.morphable.model import MorphableModel
+from serving.model_store import default_model_dir
 from serving.server import loaded_model
 from serving.server.batching_parameters import BatchingParameters
 from serving.server.loaded_model import LoadedModel
@@ -17,15 +19,21 @@ from serving.server.status import ServingError
 
 
 class Texts(tf.Module):
-    """Outputs of a text; `number` fails unless it is one."""
+    """Outputs of a text; `number` fails unless it is one. Calls, a variable and checks."""
+
+    def __init__(self):
+        super().__init__()
+        self.nothing = tf.Variable(0, trainable=False)
 
     @tf.function(autograph=False, input_signature=[tf.TensorSpec([None], tf.string, name="text")])
     def describe(self, text):
-        return {
-            "length": tf.strings.length(text),
-            "number": tf.strings.to_number(text),
-            "twice": tf.strings.join([text, text]),
-        }
+        return {"twice": tf.strings.join([text, text]), **self.measure(text)}
+
+    @tf.function(autograph=False)
+    def measure(self, text):
+        length = tf.strings.length(text) + self.nothing
+        tf.debugging.assert_less(length, 9, message="too long")
+        return {"length": length, "number": tf.strings.to_number(text)}
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +59,30 @@ def test_outputs_that_nobody_asked_for_are_not_computed(model):
     assert ask(model, "abc", outputs=["length", "twice"]) == {"length": [3], "twice": [b"abcabc"]}
     with pytest.raises(ServingError) as caught:
         ask(model, "abc")
+    assert caught.value.code is grpc.StatusCode.INVALID_ARGUMENT
+
+
+@pytest.mark.slow
+def test_a_face_model_computes_only_what_is_asked_for():
+    """Of the default model, whose loop is no part of the crop."""
+    model = LoadedModel(default_model_dir())
+    signature = model.signatures["serving_default"]
+    values = {"image": pictures(), "landmarks": face_landmarks(MorphableModel.load())}
+    feeds = {signature.inputs[name].name: value for name, value in values.items()}
+
+    def count_ops(*outputs):
+        fetches = [model._fetches["serving_default"][output] for output in outputs]
+        options, traced = tf.compat.v1.RunOptions(trace_level=3), tf.compat.v1.RunMetadata()
+        model._session.run(fetches, feeds, options=options, run_metadata=traced)
+        return sum(len(device.node_stats) for device in traced.step_stats.dev_stats)
+
+    assert 0 < count_ops("crop_from_image") < 0.5 * count_ops("crop_from_image", "shading")
+    model.close()
+
+
+def test_checks_are_made_whatever_was_asked_for(model):
+    with pytest.raises(ServingError, match="too long") as caught:
+        ask(model, "123456789", outputs=["twice"])
     assert caught.value.code is grpc.StatusCode.INVALID_ARGUMENT
 
 

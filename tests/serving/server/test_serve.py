@@ -156,7 +156,8 @@ def test_versions_that_do_not_work_are_passed_over(tiny_versions, tmp_path):
 @pytest.mark.serving
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_the_server_when_its_requests_are_done(number, tiny_versions, tmp_path):
-    batch = {"image": pictures(24), "landmarks": face_landmarks(TINY, 24)}
+    count = 64
+    batch = {"image": pictures(count), "landmarks": face_landmarks(TINY, count)}
     request = predict_request(batch, outputs=["coefficients"])
     with running("facerelief", tiny_versions[0], tmp_path) as server:
         calls = [server.stubs.predict.future(request, timeout=120) for _ in range(8)]
@@ -164,7 +165,7 @@ def test_a_signal_ends_the_server_when_its_requests_are_done(number, tiny_versio
         server.process.send_signal(number)
         unfinished = [call for call in calls if not call.done()]
         for call in calls:
-            assert arrays_of(call.result())["coefficients"].shape == (24, TINY.coefficient_count)
+            assert arrays_of(call.result())["coefficients"].shape == (count, TINY.coefficient_count)
         assert server.process.wait(60) == 0
         assert unfinished, "all were done before the signal: use larger batches"
         with pytest.raises(grpc.RpcError) as caught:
