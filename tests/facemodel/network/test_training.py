@@ -162,14 +162,13 @@ def test_a_short_training_learns(scenes):
         SMALL, samples=1200, batch_size=16, warmup_steps=10, learning_rate=2e-3, average_decay=0.9,
         landmark_fit_starts=0.0, zero_starts=1.0,
     )  # fmt: skip
-    network = build_network(MODEL.coefficient_count, momentum=0.8)
-    trainer = make_trainer(scenes, config, network=network, eagerly=False)
+    trainer = make_trainer(scenes, config, eagerly=False)
     training.train(trainer)
     assert int(trainer.step.value) == config.steps
     logs = trainer.evaluate(
         held_out(scenes, 128, config.size), batch_size=32, return_dict=True, verbose=0
     )
-    assert float(logs["loss"]) < 0.8 * float(logs["rms_0"]) ** 2
+    assert float(logs["loss"]) < 0.9 * float(logs["rms_0"]) ** 2
 
 
 class Interrupt(keras.callbacks.Callback):
@@ -291,12 +290,16 @@ from facemodel.network import training
 from facemodel.network.training_config import TrainingConfig
 from facemodel.morphable.geometry import FaceGeometry
 from facemodel.morphable.model import MorphableModel
-from facemodel.network.regressor import IterativeRegressor, build_network
-from facemodel.network.training_config import TrainingConfig
+from facemodel.network.regressor import IterativeRegressor, _LayerMaker
 model = MorphableModel.tiny()
 batch = dict(np.load({batch!r}))
 rng = np.random.default_rng(0)
-network = build_network(model.coefficient_count)
+image, coefficients = keras.Input((None, None, 2)), keras.Input((model.coefficient_count,))
+make = _LayerMaker(0.98, "float32")
+x = make.residual_block(make.relu(make.normalised(image, 8, 7, 2)), 16, 2)
+x = keras.layers.Concatenate()([keras.layers.GlobalAveragePooling2D()(x), coefficients])
+delta = keras.layers.Dense(model.coefficient_count)(x)
+network = keras.Model([image, coefficients], delta)
 for weight in network.trainable_weights:
     spread = 0.3 if weight.name == "kernel" else 0.1
     fan = max(1, int(np.prod(weight.shape[:-1])))
@@ -317,7 +320,10 @@ print(keras.backend.backend(), *(float(step[name]) for step in steps for name in
 
 
 def test_tensorflow_and_jax_give_the_same_loss_for_one_step(scenes, tmp_path):
-    """One process each; what goes in is made by numpy and the same bytes for both."""
+    """One process each; what goes in is made by numpy and the same bytes for both.
+
+    The network has a layer of each kind of figure 4: compiling all of them takes JAX ten seconds.
+    """
     path = tmp_path / "batch.npz"
     np.savez(path, **held_out(scenes, 4, SMALL.size))
     code = ONE_STEP.format(root=str(ROOT), batch=str(path))
