@@ -27,8 +27,8 @@ def command(
 ) -> None:
     """Make a film of a head: it turns, a lamp goes round it, it makes a few faces.
 
-    FACE is what `facerelief reconstruct` wrote. The .mp4 holds VP9, which browsers and most players
-    show; a .gif is shown everywhere, but is larger.
+    FACE is what `facerelief reconstruct` wrote. The .mp4 holds H.264; a .gif is shown even where
+    no film is, but is larger.
 
     Example: facerelief turntable out/portrait_0.glb -o portrait.mp4
     """

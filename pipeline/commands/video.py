@@ -56,8 +56,8 @@ def command(
     """Follow the people in a film: one neutral shape for each, expression and pose in each frame.
 
     For person K of NAME.mp4 (0 is there longest) OUT gets NAME_K.npz and .json (the track) and
-    NAME_K.glb (the head with its animation), and NAME.mp4 (frames and heads side by side, without
-    sound). A run that was interrupted goes on where it was.
+    NAME_K.glb (the head with its animation), and NAME.mp4 (frames and heads side by side, with the
+    film's sound). A run that was interrupted goes on where it was.
 
     Example: facerelief video interview.mp4 -o out
     """

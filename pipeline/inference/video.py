@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +22,7 @@ from serving.tracking.records import RecordStore
 from serving.tracking.track import Track, encode_json, encode_npz
 
 CACHE_SUFFIX = ".frames"
-LONGEST_PANEL_PX = 480
+LONGEST_PANEL_PX = 640
 
 
 @dataclasses.dataclass(frozen=True)
@@ -224,11 +225,22 @@ def _write_film(film: Film, path, tracks, heads, performer, progress: Progress) 
             ]
             yield render_pair(image, placed, size=size)
 
-    with atomic_path(path) as temporary:
-        # OpenCV chooses the container by the suffix.
-        partial = temporary.with_suffix(".mp4")
-        try:
-            write_mp4(partial, _ahead(pairs()), fps=film.fps)
-            partial.replace(temporary)
-        finally:
-            partial.unlink(missing_ok=True)
+    with atomic_path(path) as temporary, tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        silent = pathlib.Path(folder, "silent.mp4")
+        write_mp4(silent, _ahead(pairs()), fps=film.fps)
+        if not film.pictures and _add_sound(silent, film.path, temporary, progress):
+            return
+        silent.replace(temporary)
+
+
+def _add_sound(silent: pathlib.Path, source: pathlib.Path, target: pathlib.Path, progress) -> bool:
+    """Writes the film with the source's sound; says so where that cannot be read."""
+    import av
+
+    from serving.output.video import add_sound
+
+    try:
+        return add_sound(silent, source, target)
+    except av.FFmpegError as error:
+        progress.console.print(f"note: {source}: its sound cannot be read ({error.strerror})")
+        return False

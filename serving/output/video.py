@@ -2,32 +2,36 @@
 
 from __future__ import annotations
 
+import fractions
+import heapq
 import io
 import pathlib
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import cast
 
-import cv2
+import av
 import numpy as np
 from PIL import Image
 
 GIF_TICKS = 100
 """Of a second: the unit of time in a GIF."""
-_CODEC = "vp09"
+_CODEC, _PIXELS = "libx264", "yuv420p"
+_QUALITY = {"crf": "20", "preset": "veryfast"}
+_MP4 = {"movflags": "faststart"}
+_MP4_SOUND = ("aac", "mp3", "ac3", "eac3", "alac", "flac", "opus")
+"""Kinds of sound that an .mp4 holds as they are; others become AAC."""
 _COLOURS = 255
 
 
-def encode_mp4(frames: Iterable[np.ndarray], *, fps: int) -> bytes:
-    """Encodes a film as VP9 in an .mp4, which browsers and the usual players show.
-
-    H.264 is not among the encoders that come with OpenCV.
+def encode_mp4(frames: Iterable[np.ndarray], *, fps: float) -> bytes:
+    """Encodes a film as H.264 in an .mp4, which browsers and players show.
 
     Args:
       frames: uint8 [H, W, 3] sRGB, H and W even.
       fps: frames per second.
 
     Raises:
-      RuntimeError: if this OpenCV cannot write VP9.
       ValueError: if there is no frame.
     """
     with tempfile.TemporaryDirectory() as folder:
@@ -37,31 +41,88 @@ def encode_mp4(frames: Iterable[np.ndarray], *, fps: int) -> bytes:
 
 
 def write_mp4(path: pathlib.Path, frames: Iterable[np.ndarray], *, fps: float) -> None:
-    """Writes a film as encode_mp4 does, frame by frame, into a file that ends in .mp4.
+    """Writes a film as encode_mp4 does, frame by frame.
 
     Raises:
-      RuntimeError: if this OpenCV cannot write VP9.
       ValueError: if there is no frame.
     """
-    writer = None
-    try:
-        for frame in frames:
-            if writer is None:
-                writer = _open_writer(path, fps, frame.shape[1::-1])
-            writer.write(frame[..., ::-1])
-    finally:
-        if writer is not None:
-            writer.release()
-    if writer is None:
+    frames = iter(frames)
+    first = next(frames, None)
+    if first is None:
         raise ValueError("a film needs a frame")
+    with av.open(str(path), "w", format="mp4", options=_MP4) as film:
+        rate = fractions.Fraction(fps).limit_denominator(1001)
+        stream = cast(av.VideoStream, film.add_stream(_CODEC, rate=rate, options=_QUALITY))
+        stream.height, stream.width = first.shape[:2]
+        stream.pix_fmt = _PIXELS
+        for frame in _chain(first, frames):
+            film.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        film.mux(stream.encode())
 
 
-def _open_writer(path: pathlib.Path, fps: float, size: Sequence[int]) -> cv2.VideoWriter:
-    code = cv2.VideoWriter.fourcc(*_CODEC)
-    writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, code, fps, tuple(size))
-    if not writer.isOpened():
-        raise RuntimeError("this build of OpenCV cannot encode VP9; write a .gif instead")
-    return writer
+def _chain(first: np.ndarray, others: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+    yield first
+    yield from others
+
+
+def add_sound(silent: pathlib.Path, source: pathlib.Path, path: pathlib.Path) -> bool:
+    """Copies a silent .mp4 with the first sound track of another film, if it has one.
+
+    Neither is held in memory. Pictures stay as they are, and sound where an .mp4 can hold it.
+
+    Args:
+      silent: The film.
+      source: The film with the sound, any format that FFmpeg reads.
+      path: File to write.
+
+    Returns:
+      Whether there was sound; nothing is written without.
+
+    Raises:
+      av.FFmpegError: if the sound cannot be read.
+    """
+    with av.open(str(source)) as heard, av.open(str(silent)) as seen:
+        if not heard.streams.audio:
+            return False
+        with av.open(str(path), "w", format="mp4", options=_MP4) as film:
+            pictures = _copied(film, seen, seen.streams.video[0])
+            sound = heard.streams.audio[0]
+            copied = sound.codec_context.name in _MP4_SOUND
+            packets = (_copied if copied else _encoded)(film, heard, sound)
+            for packet in heapq.merge(pictures, packets, key=_seconds):
+                film.mux(packet)
+    return True
+
+
+def _seconds(packet: av.Packet) -> fractions.Fraction:
+    return (packet.dts or 0) * packet.time_base
+
+
+def _copied(film, source, stream) -> Iterator[av.Packet]:
+    """Packets of a stream as they are."""
+    target = film.add_stream(template=stream)
+    return _redirected(source.demux(stream), target)
+
+
+def _redirected(packets: Iterable[av.Packet], target) -> Iterator[av.Packet]:
+    for packet in packets:
+        if packet.dts is not None:  # the last one only flushes
+            packet.stream = target
+            yield packet
+
+
+def _encoded(film, source, stream) -> Iterator[av.Packet]:
+    """Packets of a stream's sound as AAC."""
+    target = film.add_stream("aac", rate=stream.rate)
+    target.layout = "mono" if stream.channels == 1 else "stereo"
+    target.format = "fltp"
+    return _encoded_packets(source.decode(stream), target)
+
+
+def _encoded_packets(frames: Iterable[av.AudioFrame], target) -> Iterator[av.Packet]:
+    for frame in frames:
+        yield from target.encode(frame)
+    yield from target.encode()
 
 
 def encode_gif(
