@@ -37,9 +37,9 @@ class IdentityPosterior:
 
         Args:
           identity: [I] its estimate.
-          weight: How much it counts, in (0, 1].
+          weight: How much it counts, in [0, 1].
         """
-        gained = max(weight, LEAST_WEIGHT) / SINGLE_SD**2
+        gained = weight / SINGLE_SD**2
         precision = self.precision + gained
         step = gained / precision * (np.asarray(identity, np.float64) - self.mean)
         return IdentityPosterior(self.mean + step, precision)
@@ -52,7 +52,7 @@ class IdentityPosterior:
 
 def posterior_of(identities: np.ndarray, weights: np.ndarray) -> IdentityPosterior:
     """The same from all frames at once: estimates [F, I] and their weights [F]."""
-    gained = np.maximum(weights, LEAST_WEIGHT) / SINGLE_SD**2
+    gained = np.asarray(weights) / SINGLE_SD**2
     precision = 1.0 + gained.sum()
     return IdentityPosterior(gained @ np.asarray(identities, np.float64) / precision, precision)
 

@@ -37,6 +37,11 @@ def command(
         bool,
         typer.Option("--causal", help="Use no later frame for an earlier one, as live tracking."),
     ] = False,
+    fast: Annotated[
+        bool,
+        typer.Option("--fast", help="Let the network see every sixth frame only; landmarks say "
+                     "expressions."),
+    ] = False,
     film: Annotated[
         bool, typer.Option("--film/--no-film", help="The film beside the heads, .mp4.")
     ] = True,
@@ -62,9 +67,10 @@ def command(
     Example: facerelief video interview.mp4 -o out
     """
     from pipeline.inference import video
+    from serving.tracking.tracker import FAST_EVERY
 
     options = video.VideoOptions(
         weights=weights, fps=fps, max_people=max_people, causal=causal, film=film, heads=heads,
-        texture=texture, keep_cache=keep_cache,
+        texture=texture, keep_cache=keep_cache, network_every=FAST_EVERY if fast else 1,
     )  # fmt: skip
     typer.echo(video.run(source, output, options, seconds=seconds))

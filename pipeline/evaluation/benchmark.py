@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 
+import cv2
 import numpy as np
 from rich.table import Table
 
@@ -32,6 +33,7 @@ from pipeline.evaluation.head_parts import head_parts
 BATCHES = (1, 8)
 TRAIN_BATCH, TRAIN_SIZE = 16, 100
 SYNTHESIS_SAMPLES = 256
+FILM_PX, FILM_FRAMES = 640, 70
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,6 +77,18 @@ def photo_figures(photo: np.ndarray, *, repeats: int) -> Iterator[Figure]:
         face = reconstructor.reconstruct(photo, max_faces=1)[0]
     for part, make in head_parts(photo, face):
         yield Figure(part, *_ms(make, repeats))
+
+
+def film_figures(photo: np.ndarray) -> Iterator[Figure]:
+    """The first pass over a film of one face, 640 px wide or high, that moves a little."""
+    from pipeline.evaluation.video import first_pass
+    from serving.tracking.tracker import FAST_EVERY
+
+    small = cv2.resize(photo, None, fx=(zoom := FILM_PX / max(photo.shape[:2])), fy=zoom)
+    frames = [np.roll(small, number % 8, axis=1) for number in range(FILM_FRAMES)]
+    for name, every in (("film", 1), ("film, fast", FAST_EVERY)):
+        _, rate = first_pass(frames, network_every=every)
+        yield Figure(f"{name}, first pass, {FILM_PX} px", rate, "frames/s")
 
 
 def loop_figures(photo: np.ndarray, points: np.ndarray, *, repeats: int) -> Iterator[Figure]:
@@ -201,6 +215,7 @@ def run(photo_path: pathlib.Path, *, repeats: int) -> list[Figure]:
         raise ImageError(f"{photo_path}: no face found")
     stages = (
         ("photo", lambda: photo_figures(photo, repeats=repeats)),
+        ("film", lambda: film_figures(photo)),
         ("loop", lambda: loop_figures(photo, faces[0].landmarks, repeats=repeats)),
         ("synthesis", synthesis_figures),
         ("training", lambda: training_figures(repeats=repeats)),

@@ -38,6 +38,7 @@ class VideoOptions:
       heads: write animated heads.
       texture: colours of the best frame; clay without.
       keep_cache: leave the records of the first pass.
+      network_every: in which frames the network looks at a known face; see Tracker.
     """
 
     weights: pathlib.Path | None = None
@@ -48,6 +49,7 @@ class VideoOptions:
     heads: bool = True
     texture: bool = True
     keep_cache: bool = False
+    network_every: int = 1
 
 
 def run(source: str, output: pathlib.Path, options: VideoOptions, *, seconds: float = 10.0) -> str:
@@ -105,7 +107,11 @@ def _settings(options: VideoOptions) -> dict[str, object]:
     from facemodel.network.weights import DEFAULT_WEIGHTS
 
     weights = options.weights or DEFAULT_WEIGHTS
-    return {"weights_sha256": file_digest(weights), "max_people": options.max_people}
+    return {
+        "weights_sha256": file_digest(weights),
+        "max_people": options.max_people,
+        "network_every": options.network_every,
+    }
 
 
 def _progress() -> Progress:
@@ -145,7 +151,10 @@ def _first_pass(film: Film, store: RecordStore, options: VideoOptions, progress:
 
         estimator, detector = FilmEstimator(options.weights), FaceDetector()
     with detector:
-        tracker = Tracker(detector, estimator, max_people=options.max_people)
+        tracker = Tracker(
+            detector, estimator,
+            max_people=options.max_people, network_every=options.network_every,
+        )  # fmt: skip
         for record in store:
             tracker.restore(record)
         # The frame before the first new one, for cuts.

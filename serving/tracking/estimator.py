@@ -89,16 +89,20 @@ class FilmEstimator:
 
     def next(self, image: np.ndarray, found: DetectedFace, identity: np.ndarray) -> np.ndarray:
         """Coefficients [n] of a face whose identity [I] is about known, by one iteration."""
+        start = self.known(found, identity)
+        window, landmarks = _cut(image, found)
+        with self._turn, deterministic():
+            return np.asarray(self._next(window[None], landmarks[None], start[None]))[0]
+
+    def known(self, found: DetectedFace, identity: np.ndarray) -> np.ndarray:
+        """Coefficients [n] of a face whose identity [I] is known, by its landmarks alone."""
         inner = found.landmarks[list(INNER_51)].astype(np.float64)
         expected = np.full((1, len(self._expression_basis)), EXPRESSION_MEAN)
         expression, _ = fit_expressions(
             self.face(identity), inner[None], expected=expected, sd=EXPRESSION_SD,
             rounds=_FIT_ROUNDS,
         )  # fmt: skip
-        start = np.concatenate([identity, expression[0]]).astype(np.float32)
-        window, landmarks = _cut(image, found)
-        with self._turn, deterministic():
-            return np.asarray(self._next(window[None], landmarks[None], start[None]))[0]
+        return np.concatenate([identity, expression[0]]).astype(np.float32)
 
     def angles_deg(
         self, found: DetectedFace, coefficients: np.ndarray

@@ -13,6 +13,8 @@ from serving.tracking.association import FAR, Known, Seen, assign, distance, wit
 from serving.tracking.cuts import CutDetector
 from serving.tracking.records import FaceRecord, FrameRecord
 
+FAST_EVERY = 6
+"""How often the network looks at a known face in the fast profile."""
 SEARCH_EVERY, SEARCH_SOON = 25, 3
 """All of a frame is searched so often; and so often while somebody is lost or nobody is there."""
 FORGET_AFTER = 15
@@ -36,6 +38,7 @@ class Estimator(Protocol):
     def identity_metric(self) -> np.ndarray: ...
     def first(self, image: np.ndarray, found: DetectedFace) -> np.ndarray: ...
     def next(self, image: np.ndarray, found: DetectedFace, identity: np.ndarray) -> np.ndarray: ...
+    def known(self, found: DetectedFace, identity: np.ndarray) -> np.ndarray: ...
     def angles_deg(
         self, found: DetectedFace, coefficients: np.ndarray
     ) -> tuple[float, float, float]: ...
@@ -77,10 +80,20 @@ class Tracker:
       detector: finds faces.
       estimator: estimates coefficients.
       max_people: how many people at a time, the largest faces; None for all.
+      network_every: in which frames of a person the network looks at the face. If not in all, it
+        is asked for the identity alone, and landmarks say the expressions.
     """
 
-    def __init__(self, detector: Detector, estimator: Estimator, *, max_people: int | None = None):
+    def __init__(
+        self,
+        detector: Detector,
+        estimator: Estimator,
+        *,
+        max_people: int | None = None,
+        network_every: int = 1,
+    ):
         self._detector, self._estimator, self._max_people = detector, estimator, max_people
+        self._network_every = network_every
         self.people: list[Person] = []
         self._cut, self._searched, self._last = CutDetector(), -SEARCH_EVERY, -1
 
@@ -156,27 +169,36 @@ class Tracker:
             if all(distance(face.landmarks, other) > 0.25 for other in known)
         ]
 
-    def _estimate(self, image, face: DetectedFace, person: int | None) -> np.ndarray:
+    def _estimate(self, image, face: DetectedFace, person: int | None) -> tuple[np.ndarray, bool]:
+        """Coefficients, and whether they say anything new of the identity."""
         if person is None:
-            return self._estimator.first(image, face)
-        return self._estimator.next(image, face, self.people[person].posterior.mean)
+            return self._estimator.first(image, face), True
+        one, every = self.people[person], self._network_every
+        if every == 1:
+            return self._estimator.next(image, face, one.posterior.mean), True
+        known = self._estimator.known(face, one.posterior.mean)
+        if one.age % every:
+            return known, False
+        count = self._estimator.identity_count
+        seen = self._estimator.next(image, face, one.posterior.mean)
+        return np.concatenate([seen[:count], known[count:]]), True
 
     def _record(self, number, cut, image, faces, estimates) -> FrameRecord:
         count = self._estimator.identity_count
-        seen = [Seen(f.landmarks, e[:count]) for f, e in zip(faces, estimates)]
+        seen = [Seen(f.landmarks, e[:count]) for f, (e, _) in zip(faces, estimates)]
         known = [
             Known(one.expected().landmarks if one.placed else None, one.posterior.mean)
             for one in self.people
         ]
         chosen = assign(known, seen, self._estimator.identity_metric)
         rows, new = [], len(self.people)
-        for face, estimate, person in zip(faces, estimates, chosen):
+        for face, (estimate, informed), person in zip(faces, estimates, chosen):
             if person is None:
                 person, new = new, new + 1
             sharp = self._estimator.sharpness(image, face)
             best = self.people[person].sharpest if person < len(self.people) else sharp
             yaw, pitch, _ = self._estimator.angles_deg(face, estimate)
-            weight = frame_weight(yaw, pitch, min(1.0, sharp / max(best, 1e-9)))
+            weight = frame_weight(yaw, pitch, min(1.0, sharp / max(best, 1e-9))) * informed
             rows.append(FaceRecord(person, face.landmarks, face.score, estimate, sharp, weight))
         return FrameRecord(number, cut, tuple(rows))
 
