@@ -44,21 +44,22 @@ def create_app(
       body_mib: Largest image file.
     """
     handlers = _Handlers(studio, model_server, RestLimits(body_bytes=int(body_mib * 2**20)))
-    face = "/api/photos/{photo}/faces/{face:int}"
+    face = "/photos/{photo}/faces/{face:int}"
     routes = [
-        Route("/api/about", _answering(handlers.about)),
-        Route("/api/photos", _answering(handlers.open), methods=["POST"]),
-        Route("/api/photos/{photo}", _answering(handlers.forget), methods=["DELETE"]),
-        Route("/api/photos/{photo}/preview.jpg", _answering(handlers.preview)),
+        Route("/about", _answering(handlers.about)),
+        Route("/photos", _answering(handlers.open), methods=["POST"]),
+        Route("/photos/{photo}", _answering(handlers.forget), methods=["DELETE"]),
+        Route("/photos/{photo}/preview.jpg", _answering(handlers.preview)),
         Route(face, _answering(handlers.start), methods=["POST"]),
         Route(face, _answering(handlers.progress)),
         Route(face + "/head.bin", _answering(handlers.head)),
         Route(face + "/{image}.jpg", _answering(handlers.image)),
         Route(face + "/files/{form}", _answering(handlers.file)),
-        Mount("/", StaticFiles(directory=PAGE, html=True)),
     ]
+    pages = StaticFiles(directory=PAGE, html=True)
     errors: dict[Any, Any] = {404: _not_found, 405: _wrong_method}
-    return Guard(Starlette(routes=routes, exception_handlers=errors), loopback=loopback)
+    mounts = [Mount("/api", routes=routes), Mount("/", pages)]
+    return Guard(Starlette(routes=mounts, exception_handlers=errors), loopback=loopback)
 
 
 def _answering(handler: Handler) -> Handler:

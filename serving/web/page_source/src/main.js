@@ -104,6 +104,7 @@ async function show(number, head, made) {
   showResult({ notes: part("notes"), facts: part("facts"), files: part("files") }, photo.photo, number, head);
   showStage(progress, "");
   part("status").textContent = "The head is ready.";
+  if (document.activeElement === document.body) part("view").focus({ preventScroll: true });
   part("view").dataset.ready = `${photo.photo}/${number}`;
 }
 
@@ -112,10 +113,10 @@ function showDetail(there) {
   part("detail-label").title = there ? "" : "This face has no detail map; see the notes.";
 }
 
-async function forget() {
-  turn++;
-  await forgetPhoto(photo.photo).catch(() => {});
-  location.reload();
+/** Leaving the page is enough; the server keeps nothing that no page shows. */
+function forget() {
+  if (photo) forgetPhoto(photo.photo).catch(() => {});
+  photo = undefined;
 }
 
 function connect() {
@@ -124,7 +125,8 @@ function connect() {
     shoot: part("shoot"), cancel: part("cancel"),
   };
   uploads({ zone: document.body, input: part("file"), choose: part("choose"), camera, again: part("again") }, send, fail);
-  part("forget").addEventListener("click", forget);
+  window.addEventListener("pagehide", forget);
+  part("forget").addEventListener("click", () => location.reload());
   part("dismiss").addEventListener("click", clearError);
   for (const mode of MODES) {
     part(mode).addEventListener("change", () => viewer?.setLook({ mode }));

@@ -3,6 +3,7 @@ import {
   AmbientLight,
   Color,
   DirectionalLight,
+  DoubleSide,
   LinearFilter,
   LinearMipmapLinearFilter,
   MeshLambertMaterial,
@@ -16,9 +17,9 @@ export const MODES = ["texture", "albedo", "clay", "shading"];
 const CLAY = 0xc9c2ba;
 /** Ambient light, and the light that is dragged, for each mode. */
 const LIGHTS = {
-  texture: [2.0, 1.5],
-  albedo: [0.7, 3.2],
-  clay: [0.5, 3.0],
+  texture: [2.1, 1.0],
+  albedo: [1.0, 2.9],
+  clay: [0.25, 3.1],
   shading: [0, 0],
 };
 const HEADLIGHT = Math.PI;
@@ -39,10 +40,10 @@ export async function loadMaps(path, names) {
 /** A material for a mode; with the detail's normal map if there is one and it is wanted. */
 export function makeMaterial(mode, maps, detail) {
   const normals = detail ? { normalMap: maps.normals, normalScale: new Vector2(1, 1) } : {};
-  const offset = { polygonOffset: true, polygonOffsetFactor: 1, polygonOffsetUnits: 1 };
-  if (mode === "shading") return new MeshLambertMaterial({ color: 0xffffff, ...normals, ...offset });
+  const solid = { side: DoubleSide, polygonOffset: true, polygonOffsetFactor: 1, polygonOffsetUnits: 1 };
+  if (mode === "shading") return new MeshLambertMaterial({ color: 0xffffff, ...normals, ...solid });
   const colour = mode === "clay" ? { color: new Color(CLAY) } : { map: maps[mode] };
-  return new MeshStandardMaterial({ roughness: 0.62, metalness: 0, ...colour, ...normals, ...offset });
+  return new MeshStandardMaterial({ roughness: 0.72, metalness: 0, ...colour, ...normals, ...solid });
 }
 
 /** The lights; all hang on the camera, so they stay where they are when the head is turned. */

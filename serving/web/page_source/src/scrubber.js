@@ -60,6 +60,7 @@ export class Scrubber {
 
   _describe(station) {
     const text = describe(this._shape, station);
+    this._range.style.setProperty("--to", `${(100 * station) / (this._shape.stations - 1 || 1)}%`);
     this._note.textContent = text;
     this._range.setAttribute("aria-valuetext", `${this._shape.labels[station]}: ${text}`);
     [...this._ticks.children].forEach((tick, k) => tick.classList.toggle("current", k === station));

@@ -60,7 +60,9 @@ export class Sliders {
     const show = (number, edited) => {
       input.value = number;
       value.textContent = number.toFixed(2).replace("-0.00", "0.00").replace("-", "−");
-      input.style.setProperty("--fill", `${(100 * (number - low)) / (high - low)}%`);
+      const share = (part) => `${(100 * (part - low)) / (high - low)}%`;
+      input.style.setProperty("--from", share(Math.min(0, number)));
+      input.style.setProperty("--to", share(Math.max(0, number)));
       item.classList.toggle("edited", edited);
     };
     return { item, kind, show, words: `${text} ${name}`.toLowerCase() };

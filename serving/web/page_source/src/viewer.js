@@ -2,9 +2,11 @@
 import {
   BufferAttribute,
   BufferGeometry,
+  LinearSRGBColorSpace,
   Mesh,
   MeshBasicMaterial,
   PerspectiveCamera,
+  SRGBColorSpace,
   Scene,
   Spherical,
   Vector3,
@@ -49,7 +51,7 @@ export class Viewer {
     this._geometry.setAttribute("position", new BufferAttribute(shape.positions, 3));
     this._geometry.setAttribute("normal", new BufferAttribute(shape.normals, 3));
     this._mesh = new Mesh(this._geometry);
-    const lines = { wireframe: true, transparent: true, opacity: 0.28, color: 0x10151c };
+    const lines = { wireframe: true, transparent: true, opacity: 0.2, color: 0x10151c };
     this._lines = new Mesh(this._geometry, new MeshBasicMaterial(lines));
     for (const mesh of [this._mesh, this._lines]) mesh.frustumCulled = false;
     this._scene.add(this._mesh, this._lines);
@@ -104,6 +106,9 @@ export class Viewer {
     this._mesh.material = makeMaterial(known, this._maps, detail && this.hasDetail);
     this._lines.visible = wireframe;
     this._lights.setMode(known);
+    // The network sees the cosine itself as a grey value.
+    const linear = known === "shading";
+    this._renderer.outputColorSpace = linear ? LinearSRGBColorSpace : SRGBColorSpace;
     this.invalidate();
   }
 
