@@ -4,6 +4,7 @@ Wants a Chromium on the path and the package playwright.
 """
 
 import io
+import itertools
 import json
 import pathlib
 import shutil
@@ -76,7 +77,7 @@ def open_page(browser, address):
         contexts.append(browser.new_context(viewport=viewport, **options))
         page = contexts[-1].new_page()
         page.on("pageerror", lambda error: problems.append(str(error)))
-        page.on("request", lambda request: hosts.add(request.url.split("/api")[0]))
+        page.on("requestfinished", lambda request: hosts.add(request.url.split("/api")[0]))
         page.goto(address)
         return page
 
@@ -88,9 +89,10 @@ def open_page(browser, address):
 
 
 def ready(page, photo=DEMO):
-    """Sends a photo and waits until its head is drawn."""
+    """Sends a photo and waits until its head is drawn; nothing has the focus then."""
     page.set_input_files("#file", photo)
     drawn(page)
+    page.evaluate("() => document.activeElement.blur()")
 
 
 def drawn(page):
@@ -104,20 +106,15 @@ def pixels(page):
     return np.asarray(Image.open(io.BytesIO(shot)).convert("RGB")).astype(int)
 
 
-def differ(one, other):
-    """Share of pixels that changed visibly."""
-    return float((np.abs(one - other).max(-1) > 12).mean())
+def differ(one, other, *, by=12):
+    """Share of pixels that changed by more than so many grey levels."""
+    return float((np.abs(one - other).max(-1) > by).mean())
 
 
 def set_slider(page, selector, value):
     page.locator(selector).evaluate(
         "(input, value) => { input.value = value; input.dispatchEvent(new Event('input')); }", value
     )
-
-
-def turn_by_key(page):
-    page.locator("#view").focus()
-    page.keyboard.press("ArrowLeft")
 
 
 def test_a_head_is_drawn_and_turns(open_page):
@@ -171,7 +168,7 @@ def test_the_iterations_can_be_scrubbed(open_page):
     assert page.locator("#identity output").all_inner_texts() == values
     assert differ(result, pixels(page)) < 0.005
     page.click("#play")
-    page.wait_for_function("document.getElementById('iteration').value === '4'")
+    page.wait_for_function("() => document.getElementById('iteration').value === '4'")
     assert differ(result, pixels(page)) < 0.005
 
 
@@ -191,12 +188,12 @@ def test_surfaces_detail_wireframe_and_light_are_seen(open_page, large_demo):
     for mode in ("albedo", "clay", "shading"):
         page.locator(f"label:has(#{mode})").click()
         looks.append(pixels(page))
-    assert min(differ(a, b) for a, b in zip(looks, looks[1:])) > 0.1
+    assert min(differ(a, b) for a, b in itertools.pairwise(looks)) > 0.1
     assert np.ptp(looks[3], axis=-1).mean() < np.ptp(looks[0], axis=-1).mean()
     page.locator("label:has(#clay)").click()
     page.uncheck("#detail")
     smooth = pixels(page)
-    assert differ(looks[2], smooth) > 0.001
+    assert differ(looks[2], smooth, by=3) > 0.005
     page.check("#wireframe")
     assert differ(smooth, pixels(page)) > 0.1
     page.uncheck("#wireframe")
@@ -285,8 +282,8 @@ def test_a_photo_is_taken_by_the_camera(open_page):
 def test_without_a_camera_it_is_said(browser, open_page):
     page = open_page()
     page.evaluate(
-        "navigator.mediaDevices.getUserMedia = "
-        "async () => { throw new DOMException('', 'NotFoundError'); }"
+        "() => { navigator.mediaDevices.getUserMedia = "
+        "async () => { throw new DOMException('', 'NotFoundError'); }; }"
     )
     page.get_by_role("button", name="Use the camera").click()
     page.get_by_text("No camera was found.").wait_for()
@@ -325,7 +322,8 @@ def walk(page, steps):
             """() => {
                 const it = document.activeElement;
                 const seen = it.type === 'radio' ? it.nextElementSibling : it;
-                return [it.id || it.getAttribute('href') || '', getComputedStyle(seen).outlineStyle];
+                const name = it.id || it.getAttribute('href') || '';
+                return [name, getComputedStyle(seen).outlineStyle];
             }"""
         )
         assert ring != "none", name

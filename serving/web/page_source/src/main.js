@@ -126,6 +126,7 @@ function connect() {
   };
   uploads({ zone: document.body, input: part("file"), choose: part("choose"), camera, again: part("again") }, send, fail);
   window.addEventListener("pagehide", forget);
+  window.addEventListener("pageshow", ({ persisted }) => persisted && location.reload());
   part("forget").addEventListener("click", () => location.reload());
   part("dismiss").addEventListener("click", clearError);
   for (const mode of MODES) {
