@@ -49,6 +49,10 @@ def address(tmp_path_factory):
         yield address
 
 
+def launch(chromium, *switches):
+    return chromium.launch(executable_path=BINARY, args=[*SWITCHES, *switches])
+
+
 @pytest.fixture(scope="module")
 def camera_film(tmp_path_factory):
     """What the browser's camera sees: the demo photo."""
@@ -62,8 +66,7 @@ def camera_film(tmp_path_factory):
 @pytest.fixture(scope="module")
 def browser(camera_film):
     with sync_api.sync_playwright() as playwright:
-        switches = [*SWITCHES, f"--use-file-for-fake-video-capture={camera_film}"]
-        started = playwright.chromium.launch(executable_path=BINARY, args=switches)
+        started = launch(playwright.chromium, f"--use-file-for-fake-video-capture={camera_film}")
         yield started
         started.close()
 
@@ -279,7 +282,17 @@ def test_a_photo_is_taken_by_the_camera(open_page):
     assert page.evaluate("document.getElementById('video').srcObject") is None
 
 
-def test_without_a_camera_it_is_said(browser, open_page):
+def test_without_webgl_it_is_said_and_files_are_there(browser, address):
+    without = launch(browser.browser_type, "--disable-3d-apis")
+    page = without.new_page()
+    page.goto(address)
+    ready(page)
+    assert page.get_by_text("This browser shows no 3D").is_visible()
+    assert page.locator("#files a").count() == 4
+    without.close()
+
+
+def test_without_a_camera_it_is_said(open_page):
     page = open_page()
     page.evaluate(
         "() => { navigator.mediaDevices.getUserMedia = "
