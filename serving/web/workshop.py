@@ -13,6 +13,8 @@ import cv2
 import numpy as np
 from typing_extensions import Self
 
+from facemodel.morphable.landmarks import embedded_points
+from facemodel.morphable.model import MorphableModel
 from serving.detection.detector import DetectedFace
 from serving.heads import Head, HeadMaker
 from serving.output.face_files import encode_face, face_alone
@@ -84,9 +86,14 @@ class FaceWorkshop:
         self._reconstructor.close()
 
     def prepare(self) -> None:
-        """Makes what is made once, so that the first photo does not wait for it."""
-        self._reconstructor.detector.detect(np.zeros((256, 256, 3), np.uint8))
-        assert self._maker.skin and self._maker.statistics and self._packer.sliders
+        """Does everything once, so that the first photo does not wait for what is made once.
+
+        Raises:
+          RemoteModelError: if the model is on a server that does not answer.
+        """
+        photo, face = _average_photo()
+        self.find_faces(photo)
+        self.make(photo, face, name="average", stage=lambda _: None)
 
     @property
     def description(self) -> dict[str, object]:
@@ -130,6 +137,17 @@ class FaceWorkshop:
                 photo, result, name=name, photo_facts={"name": "photo"}, head=head
             ),
         )
+
+
+def _average_photo() -> tuple[np.ndarray, DetectedFace]:
+    """A photo of one colour, and the mean face's landmarks in it."""
+    model = MorphableModel.load()
+    points = embedded_points(
+        model.mean, model.triangles, model.landmark_triangles, model.landmark_barycentric
+    )
+    landmarks = 2.0 * points[:, :2] * (1, -1) + 320
+    photo = np.full((640, 640, 3), (200, 160, 140), np.uint8)
+    return photo, DetectedFace(landmarks.astype(np.float32), 1.0)
 
 
 def _images(mesh: TexturedMesh, head: Head | None) -> dict[str, bytes]:

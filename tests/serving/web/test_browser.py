@@ -157,6 +157,22 @@ def test_sliders_move_the_mesh_and_reset_brings_it_back(open_page):
     assert differ(before, pixels(page)) < 0.005
 
 
+def test_both_sides_of_the_face_move_together_if_wanted(open_page):
+    page = open_page()
+    ready(page)
+    page.check("#together")
+    set_value = "#expression li:has-text('{}') input"
+    set_slider(page, set_value.format("Eye blink left"), 0.6)
+    set_slider(page, set_value.format("Eye look in left"), 0.9)
+    set_slider(page, set_value.format("Jaw left"), 0.5)
+    changed = page.locator("#expression li.edited label").all_inner_texts()
+    assert changed == [
+        "Eye blink left", "Eye blink right", "Eye look in left", "Eye look out right", "Jaw left",
+    ]  # fmt: skip
+    values = page.locator("#expression li.edited output").all_inner_texts()
+    assert values == ["0.60", "0.60", "0.90", "0.90", "0.50"]
+
+
 def test_the_iterations_can_be_scrubbed(open_page):
     page = open_page(reduced_motion="reduce")
     ready(page)
@@ -254,6 +270,10 @@ def test_a_bad_file_is_refused_in_words_and_the_next_one_works(open_page, tmp_pa
     assert "wall.png: no face found" in alert.inner_text() and page.locator("#intro").is_visible()
     ready(page)
     assert not alert.is_visible() and pixels(page).std() > 25
+    bad.write_bytes(b"x" * (32 * 2**20 + 1))
+    page.set_input_files("#file", bad)
+    alert.wait_for()
+    assert "holiday.txt is larger than 32 MiB" in alert.inner_text()
 
 
 TRANSFER = """async ([kind, bytes]) => {

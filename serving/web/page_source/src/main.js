@@ -16,6 +16,7 @@ const progress = { box: part("progress"), list: part("stages"), status: part("st
 let photo;
 let shape;
 let turn = 0;
+let largest = Infinity;
 
 const viewer = makeViewer();
 const refresh = () => viewer?.refresh();
@@ -26,6 +27,7 @@ const sliders = new Sliders(
     search: part("search"),
     none: part("none"),
     reset: part("reset"),
+    together: part("together"),
   },
   refresh,
 );
@@ -59,6 +61,7 @@ function clearError() {
 async function send(file, name) {
   const mine = ++turn;
   clearError();
+  if (file.size > largest * 2 ** 20) return fail(`${name} is larger than ${largest} MiB.`);
   showStage(progress, "finding faces");
   try {
     const opened = await openPhoto(file, name);
@@ -142,6 +145,7 @@ function connect() {
 
 async function introduce() {
   const { version, model_server: server, limits } = await about();
+  largest = limits.mib;
   part("version").textContent = version;
   part("minutes").textContent = limits.minutes;
   part("limits").textContent = `up to ${limits.mib} MiB and ${limits.megapixels} megapixels`;

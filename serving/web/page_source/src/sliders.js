@@ -2,10 +2,13 @@
 
 const IDENTITY_RANGE = [-3, 3];
 const WEIGHT_RANGE = [0, 1];
+/** Names that end in a side and have no twin there: the jaw and the mouth as a whole. */
+const WHOLE = ["jaw", "mouth"];
+const ACROSS = { eyeLookIn: "eyeLookOut", eyeLookOut: "eyeLookIn" };
 
 /** Fills the panel for a shape; calls changed() after each move. */
 export class Sliders {
-  constructor({ identity, expression, search, none, reset }, changed) {
+  constructor({ identity, expression, search, none, reset, together }, changed) {
     this._lists = { identity, expression };
     this._search = search;
     this._none = none;
@@ -13,6 +16,7 @@ export class Sliders {
     search.addEventListener("input", () => this._filter());
     reset.addEventListener("click", () => this.reset());
     this._reset = reset;
+    this._together = together;
   }
 
   show(shape) {
@@ -68,15 +72,23 @@ export class Sliders {
     return { item, kind, show, words: `${text} ${name}`.toLowerCase() };
   }
 
+  /** The slider, and its twin on the other side if both are to move together. */
+  _moved(slider) {
+    const twin = this._together.checked ? this._shape.names.indexOf(twinOf(this._shape.names[slider])) : -1;
+    return twin < 0 ? [slider] : [slider, twin];
+  }
+
   _move(slider, value) {
-    this._shape.edits.set(slider, value);
-    this._rows[slider].show(value, true);
+    for (const moved of this._moved(slider)) {
+      this._shape.edits.set(moved, value);
+      this._rows[moved].show(value, true);
+    }
     this._reset.disabled = false;
     this._changed();
   }
 
   _restore(slider) {
-    this._shape.edits.delete(slider);
+    for (const moved of this._moved(slider)) this._shape.edits.delete(moved);
     this.follow();
     this._changed();
   }
@@ -91,6 +103,13 @@ export class Sliders {
     }
     this._none.hidden = shown > 0;
   }
+}
+
+/** The name of the same movement on the other side of the face; undefined if there is none. */
+function twinOf(name) {
+  const [, part, side] = name.match(/^(\w+)(Left|Right)$/) ?? [];
+  if (!part || WHOLE.includes(part)) return undefined;
+  return (ACROSS[part] ?? part) + (side === "Left" ? "Right" : "Left");
 }
 
 /** "mouthSmileLeft" -> "Mouth smile left", "identity/3" -> "Identity 3". */
