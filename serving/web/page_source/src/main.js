@@ -107,7 +107,9 @@ async function show(number, head, made) {
   showResult({ notes: part("notes"), facts: part("facts"), files: part("files") }, photo.photo, number, head);
   showStage(progress, "");
   part("status").textContent = "The head is ready.";
-  if (document.activeElement === document.body) part("view").focus({ preventScroll: true });
+  const focused = document.activeElement;
+  // The button that was pressed may just have gone.
+  if (focused === document.body || focused.closest("[hidden]")) part("view").focus({ preventScroll: true });
   part("view").dataset.ready = `${photo.photo}/${number}`;
 }
 
