@@ -324,6 +324,7 @@ def test_without_a_camera_it_is_said(open_page):
 
 def test_the_keyboard_alone_is_enough(open_page):
     page = open_page()
+    page.on("filechooser", lambda _: None)  # from now on, so that it is caught under load, too
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.id") == "choose"
     with page.expect_file_chooser() as chooser:
