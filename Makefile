@@ -33,7 +33,7 @@ ifneq ($(shell cat $(SPARK) 2>/dev/null),$(CURDIR))
 $(SPARK): FORCE
 endif
 
-.PHONY: help setup demo test test-all check format model train synthesize spark synthesize-distributed evaluate golden bench bench-serving pipeline kubeflow kubeflow-local lock clean FORCE
+.PHONY: help setup demo web web-page test test-all check format model train synthesize spark synthesize-distributed evaluate golden bench bench-serving pipeline kubeflow kubeflow-local lock clean FORCE
 FORCE:
 
 help: ## List the targets
@@ -46,6 +46,14 @@ demo: $(PROJECT) ## Turn docs/images/demo.jpg into a 3D face under out/demo
 	@$(FACERELIEF) reconstruct docs/images/demo.jpg -o out/demo --overwrite $(ARGS)
 	echo "Written to out/demo:"
 	ls out/demo
+
+web: $(PROJECT) ## Show the page that turns photos into heads (docs/web.md; Ctrl-C ends it)
+	@$(FACERELIEF) web $(ARGS)
+
+web-page: ## Bundle the page's scripts again from serving/web/page_source (wants Node.js and npm)
+	@cd serving/web/page_source
+	npm ci --silent
+	npm run --silent build
 
 test: $(PROJECT) ## Run the tests that are not slow, a small end-to-end run among them
 	@$(RUN) pytest -m "not slow" -n logical --maxprocesses 4 --dist loadgroup $(ARGS)

@@ -24,6 +24,7 @@ COMMANDS = {
     "reconstruct": "reconstruct",
     "turntable": "turntable",
     "video": "video",
+    "web": "web",
     "synthesize": "synthesize",
     "dataset": "dataset",
     "train": "train",

@@ -1,0 +1,30 @@
+// The photo with a button on each face.
+import { previewPath } from "./api.js";
+
+/** Shows a photo; calls chosen(number) when a face is clicked. */
+export function showPhoto({ image, boxes, hint }, { photo, width, height, faces }, chosen) {
+  image.src = previewPath(photo);
+  image.width = width;
+  image.height = height;
+  const percent = (value, whole) => `${(100 * value) / whole}%`;
+  const buttons = faces.map(({ box: [left, top, right, bottom] }, number) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.setAttribute("aria-label", `Face ${number + 1} of ${faces.length}`);
+    Object.assign(button.style, {
+      left: percent(left, width),
+      top: percent(top, height),
+      width: percent(right - left, width),
+      height: percent(bottom - top, height),
+    });
+    button.addEventListener("click", () => chosen(number));
+    return button;
+  });
+  boxes.replaceChildren(...buttons);
+  hint.hidden = faces.length < 2;
+  hint.textContent = `${faces.length} faces: click the one to show.`;
+}
+
+export function markFace(boxes, number) {
+  [...boxes.children].forEach((button, k) => button.setAttribute("aria-pressed", k === number));
+}

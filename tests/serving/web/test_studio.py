@@ -1,0 +1,134 @@
+"""Photos are kept in memory, few, and not for long; work is done one piece at a time."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+from web_pages import TinyWorkshop, picture
+
+from serving.server.http_status import HttpError
+from serving.web.studio import Limits, Studio
+from serving.web.workshop import RECONSTRUCTING, preview, zip_obj
+
+
+class Clock:
+    """Stands still until it is moved."""
+
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def parts():
+    workshop, clock = TinyWorkshop(), Clock()
+    studio = Studio(workshop, Limits(photos=2, seconds=60, waiting=3), clock=clock)
+    yield studio, workshop, clock
+    workshop.go_on.set()
+    studio.close()
+
+
+def opened(studio, seed=0):
+    return studio.open(picture(seed), name="anna.png").result(60)
+
+
+def status(call):
+    with pytest.raises(HttpError) as caught:
+        call()
+    return caught.value.status, caught.value.message
+
+
+def test_the_photo_used_longest_ago_makes_room(parts):
+    studio, _, _ = parts
+    first, second = opened(studio, 1), opened(studio, 2)
+    assert first != second and len(first) > 20
+    studio.photo(first)
+    third = opened(studio, 3)
+    assert status(lambda: studio.photo(second))[0] == 404
+    assert studio.photo(first).faces and studio.photo(third).faces
+
+
+def test_a_photo_that_nobody_uses_is_forgotten(parts):
+    studio, _, clock = parts
+    used, unused = opened(studio, 1), opened(studio, 2)
+    clock.now = 50
+    studio.photo(used)
+    clock.now = 70
+    assert status(lambda: studio.photo(unused)) == (
+        404, "this photo is no longer kept; send it again",
+    )  # fmt: skip
+    studio.photo(used)
+    studio.forget(used)
+    assert status(lambda: studio.photo(used))[0] == 404
+
+
+BAD = {
+    "text": (b"no picture", 415, "not an image"),
+    "nothing": (b"", 415, "empty"),
+    "damaged": (picture()[:900], 422, "damaged"),
+    "small": (picture(size=9), 422, "too small"),
+    "large": (picture(size=1200, form="BMP"), 413, "megapixels"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_what_cannot_be_used_is_named_with_a_reason(name):
+    content, code, words = BAD[name]
+    studio = Studio(TinyWorkshop(), Limits(megapixels=1))
+    found, message = status(lambda: studio.open(content, name="anna.jpg").result(60))
+    assert found == code and message.startswith("anna.jpg: ") and words in message
+
+
+def test_a_photo_without_a_face_is_told_so(parts):
+    file = io.BytesIO()
+    Image.new("RGB", (40, 40)).save(file, "PNG")
+    found = status(lambda: parts[0].open(file.getvalue(), name="wall.png").result(60))
+    assert found == (422, "wall.png: no face found that is at least 24 px wide")
+
+
+def test_heads_are_made_once_and_one_at_a_time(parts):
+    studio, workshop, _ = parts
+    photo = studio.photo(opened(studio))
+    workshop.go_on.clear()
+    job = studio.start(photo, 0)
+    other = studio.start(photo, 1)
+    assert studio.start(photo, 0) is job
+    while job.stage != RECONSTRUCTING:
+        pass
+    assert other.stage == "waiting" and other.made is None
+    last = studio.open(picture(4), name="x")
+    assert status(lambda: studio.open(picture(5), name="x"))[0] == 503
+    workshop.go_on.set()
+    last.result(60)
+    assert job.made and other.made and workshop.made == 2
+    assert status(lambda: studio.start(photo, 2))[0] == 404
+
+
+def test_a_failed_head_says_why_and_may_be_tried_again(parts):
+    studio, workshop, _ = parts
+    photo = studio.photo(opened(studio))
+    workshop.error = ConnectionError("127.0.0.1:9: no answer")
+    failed = studio.start(photo, 0)
+    opened(studio, 2)  # comes after it
+    assert failed.error == "127.0.0.1:9: no answer" and failed.made is None
+    workshop.error = None
+    again = studio.start(photo, 0)
+    opened(studio, 3)
+    assert again is not failed and again.made and again.error is None
+
+
+def test_a_defect_is_logged_and_not_shown(parts, caplog):
+    studio, workshop, _ = parts
+    workshop.error = KeyError("secret")
+    job = studio.start(studio.photo(opened(studio)), 0)
+    opened(studio, 2)
+    assert "secret" not in job.error and "secret" in caplog.text
+
+
+def test_previews_are_small_and_zips_always_the_same():
+    large = preview(np.zeros((900, 3200, 3), np.uint8))
+    assert Image.open(io.BytesIO(large)).size == (1600, 450)
+    files = {"obj": b"o", "mtl": b"m", "texture.jpg": b"t", "json": b"{}"}
+    assert zip_obj(files, "face_0") == zip_obj(files, "face_0")
