@@ -9,6 +9,7 @@ import numpy as np
 from facemodel.texture import light as lights
 from facemodel.texture import projection
 from facemodel.texture.completion import SkinFit, albedo_of, fit_skin
+from facemodel.texture.hairline import below_hairline
 from facemodel.texture.projection import Footprint, View
 from facemodel.texture.rejection import OFFSET, skin_pixels
 from facemodel.texture.skin_model import SkinModel
@@ -87,14 +88,16 @@ def _skin(
     model: SkinModel, view: View, covered: Footprint, predicted: np.ndarray, prior: np.ndarray
 ) -> np.ndarray:
     """float32 [h, w] how surely each pixel shows skin."""
-    columns = [predicted, model.albedo_sd[:, None], prior[:, None]]
+    columns = [predicted, model.albedo_sd[:, None], prior[:, None], model.positions[:, :2]]
     maps = covered.image(np.concatenate(columns, 1))
-    middle = model.core > 0.5
-    maps[~np.isfinite(covered.depth), :3] = np.median(predicted[middle], 0)
+    outside = ~np.isfinite(covered.depth)
+    maps[outside, :3] = np.median(predicted[model.core > 0.5], 0)
+    maps[outside, 5:] = np.nan
     found = skin_pixels(
         view.image, maps[..., :3], maps[..., 3], maps[..., 4], px_per_mm=view.px_per_mm
     )
-    return found.astype(np.float32)
+    ratio = np.log((view.image + OFFSET) / (maps[..., :3] + OFFSET))
+    return below_hairline(found, ratio, maps[..., 5:]).astype(np.float32)
 
 
 def predict(model: SkinModel, normals: np.ndarray, fit: SkinFit, seen: np.ndarray) -> np.ndarray:
