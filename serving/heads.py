@@ -27,6 +27,7 @@ from serving.output.normal_map import bake_normal_map
 from serving.output.textured_mesh import TexturedMesh
 from serving.output.views import fetch
 from serving.reconstructor import Reconstruction
+from serving.stopwatch import Stage, unmeasured
 
 TEXTURE_PX = 1024
 CLAY = np.full((8, 8, 3), 200, np.uint8)
@@ -116,6 +117,10 @@ class HeadMaker:
     def _kept_targets(self) -> dict[int, Mapping[str, np.ndarray]]:
         return {}
 
+    def prepare(self) -> None:
+        """Makes what all heads share now, and not with the first one."""
+        self.statistics, self.skin.atlas(TEXTURE_PX), self._targets(COARSE_LEVEL)
+
     def fits(self, face: Reconstruction) -> bool:
         """Whether a face is one of the face model that this head goes with."""
         if face.coefficients.shape != (self.head.coefficient_count,):
@@ -134,6 +139,7 @@ class HeadMaker:
         *,
         name: str = "face",
         options: HeadOptions | None = None,
+        stage: Stage = unmeasured,
     ) -> Head:
         """Makes the head of a face.
 
@@ -142,6 +148,7 @@ class HeadMaker:
           face: reconstructed from it, or otherwise known in it; fits() it.
           name: Name of the head in files and titles.
           options: What it gets.
+          stage: measures "texture", "detail", "normal map" or "finer mesh", and "albedo".
         """
         options = options or HeadOptions()
         vertices = self.head.vertices(face.coefficients, COARSE_LEVEL)
@@ -149,17 +156,21 @@ class HeadMaker:
         texture = relief = None
         with self._threads.limit(limits=1, user_api="blas"):  # more wait for each other here
             if options.texture:
-                texture = recover_texture(
-                    photo, vertices, self.skin, pose, size=TEXTURE_PX, albedo=options.albedo
-                )
+                with stage("texture"):
+                    texture = recover_texture(
+                        photo, vertices, self.skin, pose, size=TEXTURE_PX, albedo=options.albedo
+                    )
             if options.detail != "none":
-                relief = recover_relief(photo, self._surface(face), pose)
+                with stage("detail"):
+                    relief = recover_relief(photo, self._surface(face), pose)
         image = CLAY if texture is None else texture.image
         mesh = coarse = self._mesh(name, vertices, COARSE_LEVEL, image)
         if relief is not None and relief.displacement.any():
             add = self._displaced if options.detail == "geometry" else self._with_normal_map
-            mesh = add(coarse, face, relief, None if texture is None else texture.from_photo)
-        albedo = None if texture is None else divide_light(texture, self.skin)
+            with stage("finer mesh" if options.detail == "geometry" else "normal map"):
+                mesh = add(coarse, face, relief, None if texture is None else texture.from_photo)
+        with stage("albedo"):
+            albedo = None if texture is None else divide_light(texture, self.skin)
         return Head(mesh, coarse, texture, albedo, relief)
 
     def _surface(self, face: PosedFace) -> CoarseSurface:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import pathlib
+import time
 from collections.abc import Sequence
 
 from rich.console import Console
@@ -19,12 +20,14 @@ from pipeline.inference.photo_checks import (
 from pipeline.inference.photo_files import find_photos, passed_over
 from pipeline.inference.photo_job import Job
 from pipeline.inference.starting import start
+from pipeline.inference.tally import timings_table
 from serving.head_options import HeadOptions
 from serving.images import ImageError
 from serving.output.description import model_facts
 from serving.output.file_names import FORMATS
 from serving.quiet import without_notices
 from serving.server_access import ServerAccess
+from serving.stopwatch import Stopwatch, unmeasured
 
 
 def run(
@@ -40,6 +43,7 @@ def run(
     min_face_px: float | None = None,
     formats: Sequence[str] = FORMATS,
     options: HeadOptions | None = None,
+    timings: bool = False,
 ) -> int:
     """Reconstructs all faces of all photos and writes their files.
 
@@ -55,6 +59,7 @@ def run(
       min_face_px: Width of the smallest face that is looked for; the detector's own if None.
       formats: File formats of the meshes.
       options: What heads get.
+      timings: print at the end how long each part took.
 
     Returns:
       How many inputs failed; each has had its line on standard error.
@@ -72,11 +77,24 @@ def run(
         console.print(f"error: {line}", markup=False)
     for line in map(_passed_over, filter(os.path.isdir, inputs)):
         console.print(line, end="", markup=False)
-    facts = functools.cache(lambda: None if server else _local_facts(model))
+    stopwatch = Stopwatch()
+    stage = stopwatch.stage if timings else unmeasured
+    began = time.perf_counter()
     job = Job(
-        output, overwrite, max_faces, tuple(formats), options or HeadOptions(), console, facts
+        output,
+        lambda: start(model, server, server_model, access, min_face_px, stage),
+        formats=tuple(formats),
+        options=options or HeadOptions(),
+        overwrite=overwrite,
+        max_faces=max_faces,
+        console=console,
+        model=functools.cache(lambda: None if server else _local_facts(model)),
+        stage=stage,
     )
-    failed = job.run(photos, lambda: start(model, server, server_model, access, min_face_px))
+    failed = job.run(photos)
+    if timings:
+        table = timings_table(stopwatch.seconds, time.perf_counter() - began)
+        console.print(table, markup=False)
     remove_empty(made)
     return len(missing) + failed
 
