@@ -24,7 +24,7 @@ from facemodel.texture.recover import Texture, divide_light, recover_texture
 from facemodel.texture.skin_model import SkinModel
 from serving.head_options import HeadOptions
 from serving.output.normal_map import bake_normal_map
-from serving.output.textured_mesh import TexturedMesh
+from serving.output.textured_mesh import Corners, TexturedMesh
 from serving.output.views import fetch
 from serving.reconstructor import Reconstruction
 from serving.stopwatch import Stage, unmeasured
@@ -117,6 +117,10 @@ class HeadMaker:
     def _kept_targets(self) -> dict[int, Mapping[str, np.ndarray]]:
         return {}
 
+    @functools.cached_property
+    def _kept_corners(self) -> dict[int, Corners]:
+        return {}
+
     def prepare(self) -> None:
         """Makes what all heads share now, and not with the first one."""
         self.statistics, self.skin.atlas(TEXTURE_PX), self._targets(COARSE_LEVEL)
@@ -201,7 +205,7 @@ class HeadMaker:
 
     def _mesh(self, name: str, vertices: np.ndarray, level: int, image) -> TexturedMesh:
         mesh = self.head.mesh(level)
-        return TexturedMesh(
+        made = TexturedMesh(
             name=name,
             vertices=vertices,
             triangles=mesh.triangles,
@@ -212,6 +216,10 @@ class HeadMaker:
             texture=image,
             targets=self._targets(level),
         )
+        if level in self._kept_corners:  # the cached property, which is the same for all heads
+            made.__dict__["corners"] = self._kept_corners[level]
+        self._kept_corners[level] = made.corners
+        return made
 
     def _targets(self, level: int) -> Mapping[str, np.ndarray]:
         """ARKit's expressions: they are linear, so the same for each face."""
