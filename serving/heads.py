@@ -85,14 +85,17 @@ class HeadMaker:
 
     Attributes:
       head: Model of the heads.
+      blas: Libraries of linear algebra, which get one thread while a head is made. To find them
+        while another thread imports modules may stop both for ever; so it is done here.
     """
 
     head: HeadModel
+    blas: ThreadpoolController = dataclasses.field(default_factory=ThreadpoolController)
 
     @classmethod
-    def load(cls) -> HeadMaker:
-        """For the default face model."""
-        return cls(HeadModel.load())
+    def load(cls, *, blas: ThreadpoolController | None = None) -> HeadMaker:
+        """For the default face model; blas as of the class."""
+        return cls(HeadModel.load(), blas or ThreadpoolController())
 
     @functools.cached_property
     def skin(self) -> SkinModel:
@@ -108,10 +111,6 @@ class HeadMaker:
     @functools.cached_property
     def _face_model(self) -> MorphableModel:
         return MorphableModel.load(level=COARSE_LEVEL)
-
-    @functools.cached_property
-    def _threads(self) -> ThreadpoolController:
-        return ThreadpoolController()
 
     @functools.cached_property
     def _kept_targets(self) -> dict[int, Mapping[str, np.ndarray]]:
@@ -158,7 +157,7 @@ class HeadMaker:
         vertices = self.head.vertices(face.coefficients, COARSE_LEVEL)
         pose = CameraPose(face.rotation, face.scale, face.translation)
         texture = relief = None
-        with self._threads.limit(limits=1, user_api="blas"):  # more wait for each other here
+        with self.blas.limit(limits=1, user_api="blas"):  # more wait for each other here
             if options.texture:
                 with stage("texture"):
                     texture = recover_texture(

@@ -12,7 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from serving.quiet import without_notices
 from serving.server_access import ServerAccess
@@ -74,21 +74,26 @@ def start(
     limits = {"min_face_px": min_face_px, "min_face_fraction": 0.0} if min_face_px else {}
     with contextlib.ExitStack() as stack, _loading(stage) as load:
         import_tensorflow(stage)
+        # Small matrices: threads of BLAS would wait for each other. Its libraries are looked for
+        # while no other thread imports, see HeadMaker.
+        import scipy.linalg  # noqa: F401
+
+        blas = ThreadpoolController()
+        stack.enter_context(blas.limit(limits=1, user_api="blas"))
         with stage("imports for the model"):
             opener = _server_opener(server, server_model, access) if server else _opener(model)
         face_model = load("model", lambda: stack.enter_context(opener()))
         warm = face_model if server else load("first run", lambda: face_model.result().warm_up())
         with stage("other imports"):
-            from serving.detection.detector import FaceDetector
+            from serving.detection.detector import FaceDetector, import_mediapipe
 
+            import_mediapipe()
             detector = load("detector", lambda: stack.enter_context(FaceDetector(**limits)))
             from serving.heads import HeadMaker
 
-            heads = load("head data", _prepared, HeadMaker)
+            heads = load("head data", _prepared, HeadMaker, blas)
             from serving.output import face_files  # noqa: F401
             from serving.reconstructor import Reconstructor
-        # Small matrices: threads of BLAS would wait for each other.
-        stack.enter_context(threadpool_limits(1, user_api="blas"))
         try:
             face_model.result()
         except (ValueError, ConnectionError) as error:
@@ -144,7 +149,7 @@ def _server_opener(
     return lambda: RemoteModel(server, name=name or DEFAULT_NAME, access=access)
 
 
-def _prepared(maker):
-    heads = maker.load()
+def _prepared(maker, blas: ThreadpoolController):
+    heads = maker.load(blas=blas)
     heads.prepare()
     return heads

@@ -206,6 +206,12 @@ class FaceDetector:
         return max(faces, key=lambda face: tiles.iou(face.box, candidate.box), default=None)
 
 
+def import_mediapipe() -> None:
+    """Imports it now, for those who make detectors in another thread than the one that imports."""
+    with without_notices():
+        from mediapipe.python.solutions import face_detection, face_mesh  # noqa: F401
+
+
 def _start(stack: contextlib.ExitStack, min_score: float):
     """Starts two detectors (near and far range) and the mesh, and runs each once."""
     from mediapipe.python.solutions import face_detection, face_mesh
