@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from serving.detection.detector import FaceDetector
     from serving.heads import HeadMaker
     from serving.reconstructor import Reconstructor
+    from serving.tracking.estimator import FilmEstimator
 
 LOADERS = 3
 OPTIONAL = ("jax", "pandas", "h5py", "googleapiclient")
@@ -104,6 +105,19 @@ def start(
             return Reconstructor(face_model=face_model.result(), detector=detector.result())
 
         yield Started(detector.result, functools.cache(reconstructor), heads.result)
+
+
+def start_film(weights: pathlib.Path | None) -> tuple[FilmEstimator, FaceDetector]:
+    """Loads what films need; the weights are those of VideoOptions."""
+    with without_notices(), _loading(unmeasured) as load:
+        import_tensorflow()
+        from serving.detection.detector import FaceDetector, import_mediapipe
+
+        import_mediapipe()
+        from serving.tracking.estimator import FilmEstimator
+
+        detector = load("detector", FaceDetector)
+        return FilmEstimator(weights), detector.result()
 
 
 def import_tensorflow(stage: Stage = unmeasured) -> None:
