@@ -24,9 +24,10 @@ from facemodel.texture.recover import Texture, divide_light, recover_texture
 from facemodel.texture.skin_model import SkinModel
 from serving.head_options import HeadOptions
 from serving.output.normal_map import bake_normal_map
-from serving.output.textured_mesh import TexturedMesh
+from serving.output.textured_mesh import Corners, TexturedMesh
 from serving.output.views import fetch
 from serving.reconstructor import Reconstruction
+from serving.stopwatch import Stage, unmeasured
 
 TEXTURE_PX = 1024
 CLAY = np.full((8, 8, 3), 200, np.uint8)
@@ -84,14 +85,17 @@ class HeadMaker:
 
     Attributes:
       head: Model of the heads.
+      blas: Libraries of linear algebra, which get one thread while a head is made. To find them
+        while another thread imports modules may stop both for ever; so it is done here.
     """
 
     head: HeadModel
+    blas: ThreadpoolController = dataclasses.field(default_factory=ThreadpoolController)
 
     @classmethod
-    def load(cls) -> HeadMaker:
-        """For the default face model."""
-        return cls(HeadModel.load())
+    def load(cls, *, blas: ThreadpoolController | None = None) -> HeadMaker:
+        """For the default face model; blas as of the class."""
+        return cls(HeadModel.load(), blas or ThreadpoolController())
 
     @functools.cached_property
     def skin(self) -> SkinModel:
@@ -109,12 +113,16 @@ class HeadMaker:
         return MorphableModel.load(level=COARSE_LEVEL)
 
     @functools.cached_property
-    def _threads(self) -> ThreadpoolController:
-        return ThreadpoolController()
-
-    @functools.cached_property
     def _kept_targets(self) -> dict[int, Mapping[str, np.ndarray]]:
         return {}
+
+    @functools.cached_property
+    def _kept_corners(self) -> dict[int, Corners]:
+        return {}
+
+    def prepare(self) -> None:
+        """Makes what all heads share now, and not with the first one."""
+        self.statistics, self.skin.atlas(TEXTURE_PX), self._targets(COARSE_LEVEL)
 
     def fits(self, face: Reconstruction) -> bool:
         """Whether a face is one of the face model that this head goes with."""
@@ -134,6 +142,7 @@ class HeadMaker:
         *,
         name: str = "face",
         options: HeadOptions | None = None,
+        stage: Stage = unmeasured,
     ) -> Head:
         """Makes the head of a face.
 
@@ -142,24 +151,29 @@ class HeadMaker:
           face: reconstructed from it, or otherwise known in it; fits() it.
           name: Name of the head in files and titles.
           options: What it gets.
+          stage: measures "texture", "detail", "normal map" or "finer mesh", and "albedo".
         """
         options = options or HeadOptions()
         vertices = self.head.vertices(face.coefficients, COARSE_LEVEL)
         pose = CameraPose(face.rotation, face.scale, face.translation)
         texture = relief = None
-        with self._threads.limit(limits=1, user_api="blas"):  # more wait for each other here
+        with self.blas.limit(limits=1, user_api="blas"):  # more wait for each other here
             if options.texture:
-                texture = recover_texture(
-                    photo, vertices, self.skin, pose, size=TEXTURE_PX, albedo=options.albedo
-                )
+                with stage("texture"):
+                    texture = recover_texture(
+                        photo, vertices, self.skin, pose, size=TEXTURE_PX, albedo=options.albedo
+                    )
             if options.detail != "none":
-                relief = recover_relief(photo, self._surface(face), pose)
+                with stage("detail"):
+                    relief = recover_relief(photo, self._surface(face), pose)
         image = CLAY if texture is None else texture.image
         mesh = coarse = self._mesh(name, vertices, COARSE_LEVEL, image)
         if relief is not None and relief.displacement.any():
             add = self._displaced if options.detail == "geometry" else self._with_normal_map
-            mesh = add(coarse, face, relief, None if texture is None else texture.from_photo)
-        albedo = None if texture is None else divide_light(texture, self.skin)
+            with stage("finer mesh" if options.detail == "geometry" else "normal map"):
+                mesh = add(coarse, face, relief, None if texture is None else texture.from_photo)
+        with stage("albedo"):
+            albedo = None if texture is None else divide_light(texture, self.skin)
         return Head(mesh, coarse, texture, albedo, relief)
 
     def _surface(self, face: PosedFace) -> CoarseSurface:
@@ -190,7 +204,7 @@ class HeadMaker:
 
     def _mesh(self, name: str, vertices: np.ndarray, level: int, image) -> TexturedMesh:
         mesh = self.head.mesh(level)
-        return TexturedMesh(
+        made = TexturedMesh(
             name=name,
             vertices=vertices,
             triangles=mesh.triangles,
@@ -201,6 +215,10 @@ class HeadMaker:
             texture=image,
             targets=self._targets(level),
         )
+        if level in self._kept_corners:  # the cached property, which is the same for all heads
+            made.__dict__["corners"] = self._kept_corners[level]
+        self._kept_corners[level] = made.corners
+        return made
 
     def _targets(self, level: int) -> Mapping[str, np.ndarray]:
         """ARKit's expressions: they are linear, so the same for each face."""

@@ -6,6 +6,7 @@ import os
 
 import numpy as np
 
+from facemodel.morphable.landmarks import MEDIAPIPE_COUNT
 from serving.model_store import (
     ModelStoreError,
     SavedFaceModel,
@@ -30,19 +31,22 @@ class LocalModel:
         self._turn = OneCaller("LocalModel")
         with without_notices():
             import tensorflow as tf
+
+            from serving.saved_function import SavedFunction
         self.model = read_saved_model(model_dir or default_model_dir())
+        assert self.model.path
         try:
-            self._saved = tf.saved_model.load(str(self.model.path))
-            self._run = self._saved.signatures["serving_default"]
+            self._run = SavedFunction(self.model.path)
         except (tf.errors.OpError, LookupError, OSError, ValueError) as error:
             raise ModelStoreError(f"{self.model.path}: damaged SavedModel ({error})") from error
+
+    def warm_up(self) -> None:
+        """Runs it on a black picture: TensorFlow prepares a graph when it first runs, for 1.3 s."""
+        self.run(np.zeros((1, 8, 8, 3), np.uint8), np.zeros((1, MEDIAPIPE_COUNT, 2), np.float32))
 
     def run(
         self, image: np.ndarray, landmarks: np.ndarray
     ) -> tuple[dict[str, np.ndarray], SavedFaceModel]:
         """See reconstructor.Predictor."""
-        from facemodel.backend import without_grappler
-
-        with self._turn, without_grappler():
-            outputs = self._run(image=image, landmarks=landmarks)
-        return {name: value.numpy() for name, value in outputs.items()}, self.model
+        with self._turn:
+            return self._run(image=image, landmarks=landmarks), self.model

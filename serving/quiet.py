@@ -27,8 +27,6 @@ _NOTICES = re.compile(
     rb"(?:retrieving CUDA diagnostic|hostname:)"
 )
 
-_ONE_THREAD = threading.RLock()
-
 
 def notices_wanted() -> bool:
     """Whether the environment asks for the notices, as `facerelief -v` does."""
@@ -66,25 +64,48 @@ def without_notices() -> Iterator[None]:
     """Holds back what is written to standard error, then passes on all lines but known notices.
 
     Works on the file descriptor, because native code does not know sys.stderr; so it holds back
-    what other threads write, too, until the end of the block, and only one thread may do it.
+    what other threads write, too. Threads may do it at once: the last one to end passes on.
     """
     if notices_wanted() or sys.stderr is None:
         yield
         return
-    with _ONE_THREAD, tempfile.TemporaryFile() as held:
-        sys.stderr.flush()
-        saved = os.dup(2)
-        os.dup2(held.fileno(), 2)
-        try:
-            yield
-        finally:
+    _HELD.begin()
+    try:
+        yield
+    finally:
+        _HELD.end()
+
+
+class _Held:
+    """Standard error while it is held back; there is one, as there is one file descriptor."""
+
+    def __init__(self) -> None:
+        self._lock, self._holders = threading.Lock(), 0
+
+    def begin(self) -> None:
+        with self._lock:
+            self._holders += 1
+            if self._holders == 1:
+                sys.stderr.flush()
+                self._file, self._kept = tempfile.TemporaryFile(), os.dup(2)  # noqa: SIM115
+                os.dup2(self._file.fileno(), 2)
+
+    def end(self) -> None:
+        with self._lock:
+            self._holders -= 1
+            if self._holders:
+                return
             sys.stderr.flush()
-            os.dup2(saved, 2)
-            os.close(saved)
-            held.seek(0)
-            for line in held:
-                if not _NOTICES.search(line):
-                    os.write(2, line)
+            os.dup2(self._kept, 2)
+            os.close(self._kept)
+            with self._file as held:
+                held.seek(0)
+                for line in held:
+                    if not _NOTICES.search(line):
+                        os.write(2, line)
+
+
+_HELD = _Held()
 
 
 def _pass_on() -> None:

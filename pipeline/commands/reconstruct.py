@@ -93,6 +93,10 @@ def command(
     albedo: Annotated[
         bool, typer.Option("--albedo", help="Divide the photo's light out of the texture.")
     ] = False,
+    timings: Annotated[
+        bool,
+        typer.Option("--timings", help="Print how long each part took, on standard error."),
+    ] = False,
 ) -> None:
     """Turn the faces in photos into textured 3D heads.
 
@@ -128,6 +132,7 @@ def command(
         min_face_px=min_face,
         formats=[part.strip().lower() for part in formats.split(",") if part.strip()],
         options=HeadOptions(texture=texture, albedo=albedo, detail=kind),
+        timings=timings,
     )
     if failed:
         raise typer.Exit(2)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import pathlib
 import shutil
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ class DatasetError(ValueError):
 
 
 def _place(folder: pathlib.Path) -> pathlib.Path:
+    folder = pathlib.Path(os.path.abspath(folder))  # "." has no name
     return folder.with_name(f".{folder.name}.unfinished")
 
 

@@ -116,6 +116,11 @@ def _check_same(
     )
 
 
+def first_names(photo: Photo) -> tuple[str, ...]:
+    """The names that a photo takes unless all of them are taken, the shortest first."""
+    return tuple(itertools.islice(_candidates(photo), 3))
+
+
 def _candidates(photo: Photo) -> Iterator[str]:
     """Names for a photo, the shortest first; the same ones whatever other photos there are."""
     stem = "_".join(photo.place.with_suffix("").parts)

@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from threadpoolctl import threadpool_limits
 
 from facemodel.files import atomic_path, write_bytes
+from pipeline.inference.starting import start_film
 from serving.quiet import without_notices
 from serving.tracking.frames import Film, FilmError, open_film, record_camera
 from serving.tracking.records import RecordStore
@@ -144,12 +145,9 @@ def _first_pass(film: Film, store: RecordStore, options: VideoOptions, progress:
     resume = store.count
     if film.count and resume >= film.count:
         return
-    with without_notices():
-        from serving.detection.detector import FaceDetector
-        from serving.tracking.estimator import FilmEstimator
-        from serving.tracking.tracker import Tracker
+    estimator, detector = start_film(options.weights)
+    from serving.tracking.tracker import Tracker
 
-        estimator, detector = FilmEstimator(options.weights), FaceDetector()
     with detector:
         tracker = Tracker(
             detector, estimator,

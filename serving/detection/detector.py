@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
+from collections.abc import Sequence
 
 import numpy as np
 from typing_extensions import Self
@@ -27,7 +28,7 @@ SAME_FACE_IOU = 0.3
 MAX_DISAGREEMENT = 0.05
 """Two looks at a face may differ by this share of its size; what is no face moves by more."""
 SURE_SCORE = 0.8
-"""Where no face reaches this score, the photo may lie on its side or upside down."""
+"""A face below this score may be one of a photo that lies on its side or upside down."""
 EYE_CORNERS = (33, 263)
 """MediaPipe's outer corners of the right and the left eye."""
 MIN_MESH_PX = 16.0
@@ -73,8 +74,7 @@ class FaceDetector:
       min_face_fraction: smallest face searched for, as a share of the photo's longer side. Halving
         it takes about four times as long; 0.1 and above searches no tiles.
       min_face_px: Smallest width of a face, px.
-      try_rotated: look for larger faces in the photo turned by quarter turns, too, where no
-        upright one is certain.
+      try_rotated: look for larger faces in the photo turned by quarter turns, too.
     """
 
     def __init__(
@@ -150,21 +150,31 @@ class FaceDetector:
         return max(self._min_face_px, self._min_face_fraction * max(image.shape[:2]))
 
     def _search(self, image: np.ndarray) -> list[DetectedFace]:
-        """Upright faces, and turned ones where none is certain; some may be found twice."""
+        """Upright faces, and larger ones that are turned; some may be found twice.
+
+        Where an upright face is certain, turned photos are searched beside it only.
+        """
         faces = self._faces(image, smallest_face_px=self.smallest_face_px(image))
-        if self._try_rotated and max((face.score for face in faces), default=0.0) < SURE_SCORE:
-            for quarter_turns in (1, 2, 3):
-                turned = np.ascontiguousarray(np.rot90(image, quarter_turns))
-                found = self._faces(turned, smallest_face_px=np.inf)
-                faces += [_turn_back(face, image.shape, quarter_turns) for face in found]
+        certain = [face for face in faces if face.score >= SURE_SCORE]
+        for quarter_turns in (1, 2, 3) if self._try_rotated else ():
+            turned = np.ascontiguousarray(np.rot90(image, quarter_turns))
+            known = [_turn_back(face, turned.shape, 4 - quarter_turns) for face in certain]
+            found = self._faces(turned, smallest_face_px=np.inf, known=known)
+            faces += [_turn_back(face, image.shape, quarter_turns) for face in found]
         return faces
 
-    def _faces(self, image: np.ndarray, *, smallest_face_px: float) -> list[DetectedFace]:
-        """The upright faces; searches tiles only where they help to find faces of that size."""
-        candidates = self._candidates(
-            image, tiles.tiles(image.shape[:2], smallest_face_px=smallest_face_px)
-        )
-        found = (self._mesh_of(image, candidate) for candidate in candidates)
+    def _faces(
+        self, image: np.ndarray, *, smallest_face_px: float, known: Sequence[DetectedFace] = ()
+    ) -> list[DetectedFace]:
+        """The upright faces; searches tiles only where they help to find faces of that size.
+
+        Candidates in the middle of a known face are left out, and beside one no face fills so much
+        of the photo that it is only found with a margin around it.
+        """
+        places = tiles.tiles(image.shape[:2], smallest_face_px=smallest_face_px)
+        candidates = self._candidates(image, places[:1] if known else places)
+        new = (one for one in candidates if not any(_holds(face.box, one.box) for face in known))
+        found = (self._mesh_of(image, candidate) for candidate in new)
         return [face for face in found if face and face.size_px >= MIN_MESH_PX]
 
     def _candidates(self, image: np.ndarray, places: list[tiles.Tile]) -> list[tiles.Candidate]:
@@ -194,6 +204,12 @@ class FaceDetector:
         faces = [_face(mesh, candidate.score, image_from_crop) for mesh in meshes]
         faces = [face for face in faces if tiles.iou(face.box, candidate.box) > SAME_FACE_IOU]
         return max(faces, key=lambda face: tiles.iou(face.box, candidate.box), default=None)
+
+
+def import_mediapipe() -> None:
+    """Imports it now, for those who make detectors in another thread than the one that imports."""
+    with without_notices():
+        from mediapipe.python.solutions import face_detection, face_mesh  # noqa: F401
 
 
 def _start(stack: contextlib.ExitStack, min_score: float):
@@ -226,6 +242,12 @@ def _candidate(detection, tile: tiles.Tile) -> tiles.Candidate:
         box=(box.xmin, box.ymin, box.xmin + box.width, box.ymin + box.height),
         eyes=((right_eye.x, right_eye.y), (left_eye.x, left_eye.y)),
     )
+
+
+def _holds(box: tiles.Box, other: tiles.Box) -> bool:
+    """Whether the middle of another box lies in a box."""
+    x, y = (other[0] + other[2]) / 2, (other[1] + other[3]) / 2
+    return box[0] < x < box[2] and box[1] < y < box[3]
 
 
 def _face(mesh, score: float, image_from_crop: np.ndarray) -> DetectedFace:

@@ -24,6 +24,7 @@ from serving.output.ply import FaceMesh, encode_ply
 from serving.output.textured_mesh import TexturedMesh
 from serving.output.vertex_colours import coloured_by_vertex
 from serving.reconstructor import Reconstruction
+from serving.stopwatch import Stage, unmeasured
 
 
 def encode_face(
@@ -35,6 +36,7 @@ def encode_face(
     head: Head | None = None,
     options: HeadOptions | None = None,
     formats: Sequence[str] = FORMATS,
+    stage: Stage = unmeasured,
 ) -> dict[str, bytes]:
     """Gives the contents of all files of one face.
 
@@ -46,6 +48,7 @@ def encode_face(
       head: made for the face; None for the face alone, with colours as seen from in front.
       options: With which the head was made, for the description.
       formats: Mesh formats, from FORMATS.
+      stage: measures each format, "json" and "overview".
 
     Returns:
       Bytes by suffix (without dot): those of the formats, "json" and "png" (the overview). Equal
@@ -55,16 +58,18 @@ def encode_face(
     if head:
         flags = (*face.flags, *head.flags)
         face = dataclasses.replace(face, quality=dataclasses.replace(face.quality, flags=flags))
-    files = _meshes(mesh, formats)
-    description = describe(
-        face,
-        photo_facts=photo_facts,
-        photo_size=photo.shape[:2],
-        mesh=mesh,
-        options=dataclasses.asdict(options or HeadOptions()),
-    )
-    files["json"] = (json.dumps(description, indent=1) + "\n").encode()
-    files["png"] = encode_png(_overview(photo, face, mesh, head))
+    files = _meshes(mesh, formats, stage)
+    with stage("json"):
+        description = describe(
+            face,
+            photo_facts=photo_facts,
+            photo_size=photo.shape[:2],
+            mesh=mesh,
+            options=dataclasses.asdict(options or HeadOptions()),
+        )
+        files["json"] = (json.dumps(description, indent=1) + "\n").encode()
+    with stage("overview"):
+        files["png"] = encode_png(_overview(photo, face, mesh, head))
     return files
 
 
@@ -75,14 +80,19 @@ def face_alone(photo: np.ndarray, face: Reconstruction, name: str) -> TexturedMe
     return frontal_texture(mesh, regions=face.model.arrays["regions"])
 
 
-def _meshes(mesh: TexturedMesh, formats: Sequence[str]) -> dict[str, bytes]:
-    texture = encode_jpeg(mesh.texture)
+def _meshes(mesh: TexturedMesh, formats: Sequence[str], stage: Stage) -> dict[str, bytes]:
+    with stage("texture image"):
+        texture = encode_jpeg(mesh.texture)
     encoders: dict[str, Callable[[], dict[str, bytes]]] = {
         "obj": lambda: wavefront.encode_obj(mesh, texture=texture),
         "ply": lambda: {"ply": encode_ply(coloured_by_vertex(mesh))},
         "glb": lambda: {"glb": encode_glb(mesh, texture=texture)},
     }
-    return {end: data for form in formats for end, data in encoders[form]().items()}
+    files: dict[str, bytes] = {}
+    for name in formats:
+        with stage(name):
+            files |= encoders[name]()
+    return files
 
 
 def _overview(photo, face, mesh: TexturedMesh, head: Head | None) -> np.ndarray:

@@ -6,6 +6,8 @@ for what expressions move.
 
 from __future__ import annotations
 
+import functools
+
 import cv2
 import numpy as np
 import pygltflib as gltf
@@ -99,7 +101,7 @@ def _targets(mesh: TexturedMesh, buffers: Buffers) -> list[gltf.Attributes]:
 
 def _material(mesh: TexturedMesh, texture: bytes, buffers: Buffers) -> dict[str, list]:
     """A dull skin with wet eyes, and its images."""
-    files = [texture, encode_png(_roughness_map(mesh), level=9)]
+    files = [texture, _roughness_png(mesh)]
     if mesh.normal_map is not None:
         files.append(encode_jpeg(mesh.normal_map, quality=VECTOR_QUALITY))
     surface = gltf.PbrMetallicRoughness(
@@ -134,21 +136,32 @@ def _image(name: str, content: bytes, buffers: Buffers) -> gltf.Image:
     return gltf.Image(name=name, mimeType=kind, bufferView=buffers.add_bytes(content))
 
 
-def _roughness_map(mesh: TexturedMesh) -> np.ndarray:
-    """uint8 [S, S, 3] with the regions' roughness in green, as glTF has it."""
+def _roughness_png(mesh: TexturedMesh) -> bytes:
+    """The regions' roughness in green, as glTF has it."""
+    corners = np.float32(mesh.uv[mesh.uv_triangles] * (1, -1) + (0, 1))
+    regions = np.asarray(mesh.regions, np.uint8)[mesh.triangles].max(1)
+    return _roughness_of(corners.tobytes(), regions.tobytes())
+
+
+@functools.lru_cache(maxsize=2)
+def _roughness_of(corners: bytes, regions: bytes) -> bytes:
+    """_roughness_png of the bytes of places in the texture [T, 3, 2] and regions of triangles [T].
+
+    Heads of one face model share them.
+    """
     image = np.full((_ROUGHNESS_SIZE, _ROUGHNESS_SIZE), _eight_bit(ROUGHNESS[0]), np.uint8)
-    places = (mesh.uv[mesh.uv_triangles] * (1, -1) + (0, 1)) * _ROUGHNESS_SIZE - 0.5
-    regions = np.asarray(mesh.regions)[mesh.triangles].max(1)
+    places = np.frombuffer(corners, np.float32).reshape(-1, 3, 2) * _ROUGHNESS_SIZE - 0.5
+    region_of = np.frombuffer(regions, np.uint8)
     for region, roughness in enumerate(ROUGHNESS[1:], start=1):
-        if (regions == region).any():
+        if (region_of == region).any():
             inside = np.zeros_like(image)
-            polygons = np.round(places[regions == region] * 16).astype(np.int32)
+            polygons = np.round(places[region_of == region] * 16).astype(np.int32)
             for polygon in polygons:
                 cv2.fillConvexPoly(inside, polygon, (255,), shift=4)
             # One texel more, as the texture is filtered across the borders of its parts.
             image[cv2.dilate(inside, np.ones((3, 3), np.uint8)) > 0] = _eight_bit(roughness)
     empty = np.zeros_like(image)
-    return np.stack([empty, image, empty], -1)
+    return encode_png(np.stack([empty, image, empty], -1), level=9)
 
 
 def _eight_bit(value: float) -> int:

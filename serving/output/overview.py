@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
@@ -133,12 +134,15 @@ def _sheet(found: Mapping[str, np.ndarray], title: str, description: str) -> np.
     columns = min(COLUMNS, len(found))
     rows = -(-len(found) // COLUMNS)
     width = GAP + columns * (PANEL_WIDTH + GAP)
-    sheet = Image.new("RGB", (width, TITLE + rows * (PANEL_HEIGHT + CAPTION)), PAPER)
+    pixels = np.full((TITLE + rows * (PANEL_HEIGHT + CAPTION), width, 3), PAPER, np.uint8)
+    for (left, top), panel in zip(_places(columns), found.values()):
+        place = pixels[top : top + PANEL_HEIGHT, left : left + PANEL_WIDTH]
+        place[:] = 255 * panel + 0.5
+    sheet = Image.fromarray(pixels)
     pen = ImageDraw.Draw(sheet)
     pen.text((GAP, TITLE / 2), title, INK, _font(26), anchor="lm")
     pen.text((width - GAP, TITLE / 2), description, FAINT, _font(17), anchor="rm")
-    for (left, top), (caption, panel) in zip(_places(columns), found.items()):
-        sheet.paste(Image.fromarray(np.uint8(255 * panel + 0.5)), (left, top))
+    for (left, top), caption in zip(_places(columns), found):
         middle = (left + PANEL_WIDTH / 2, top + PANEL_HEIGHT + CAPTION / 2)
         pen.text(middle, caption, INK, _font(17), anchor="mm")
     return np.asarray(sheet)
@@ -153,5 +157,6 @@ def _places(columns: int) -> Iterator[tuple[int, int]]:
         number += 1
 
 
+@functools.cache
 def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size)

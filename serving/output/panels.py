@@ -5,6 +5,7 @@ All panels are float [PANEL_HEIGHT, PANEL_WIDTH, 3] sRGB in [0, 1].
 
 from __future__ import annotations
 
+import functools
 import math
 
 import cv2
@@ -47,7 +48,7 @@ def photo_panel(photo: np.ndarray, face: Reconstruction) -> np.ndarray:
     points = [tuple(corner) for corner in (2 * corners).tolist()]
     ImageDraw.Draw(outline).line([*points, points[0], points[1]], fill=255, width=5, joint="curve")
     canvas.paste(ACCENT, mask=outline.resize(canvas.size, Image.Resampling.LANCZOS))
-    return np.asarray(canvas) / 255.0
+    return np.asarray(canvas) * np.float32(1 / 255)
 
 
 def _crop_corners(face: Reconstruction) -> np.ndarray:
@@ -73,6 +74,7 @@ def overlay_panel(photo: np.ndarray, face: Reconstruction, mesh: TexturedMesh) -
         translation=face.translation * zoom + shift,
         height=PANEL_HEIGHT,
         width=PANEL_WIDTH,
+        thin=True,
     )
     normals, cover = view.picture(surface_normals(view, mesh, face.rotation, detail=False))
     background = _zoomed(photo, zoom, shift)
@@ -105,6 +107,7 @@ def centred(mesh: TexturedMesh, rotation: np.ndarray) -> View:
         rotation=rotation,
         height=PANEL_HEIGHT,
         width=PANEL_WIDTH,
+        thin=True,
     )
 
 
@@ -156,12 +159,20 @@ def texture_panel(mesh: TexturedMesh, from_photo: np.ndarray | None) -> np.ndarr
 
 def _atlas(mesh: TexturedMesh, side: int) -> np.ndarray:
     """[side, side] in [0, 1]: about which part of each pixel of the texture the mesh uses."""
-    places = mesh.uv * (side, -side) + (0, side)
+    uv, triangles = np.asarray(mesh.uv, np.float32), np.asarray(mesh.uv_triangles, np.int32)
+    return _covered(uv.tobytes(), triangles.tobytes(), side)
+
+
+@functools.lru_cache(maxsize=2)
+def _covered(uv: bytes, triangles: bytes, side: int) -> np.ndarray:
+    """_atlas of the bytes of uv and uv_triangles, which heads of one face model share."""
+    places = np.frombuffer(uv, np.float32).reshape(-1, 2) * (side, -side) + (0, side)
     screen = np.column_stack([places, np.zeros(len(places))]).astype(np.float32)
     covered = np.zeros(side * side, np.float32)
+    corners = np.frombuffer(triangles, np.int32).reshape(-1, 3)
     # The second way round is for parts of a texture that lie mirrored.
-    for triangles in (mesh.uv_triangles, mesh.uv_triangles[:, ::-1]):
-        covered[rasterize_numpy(screen, triangles, height=side, width=side)[0]] = 1.0
+    for way in (corners, corners[:, ::-1]):
+        covered[rasterize_numpy(screen, way, height=side, width=side)[0]] = 1.0
     return cv2.GaussianBlur(covered.reshape(side, side), (3, 3), _EDGE_PX)
 
 

@@ -277,6 +277,29 @@ def test_command_is_repeatable_and_overwrites_only_when_told(run, tmp_path):
 
 
 @pytest.mark.slow
+def test_results_are_the_same_however_many_photos_overlap(run, photo, tmp_path):
+    """And the errors between them come in the order of the photos."""
+    place = tmp_path / "in"
+    place.mkdir()
+    for number in range(4):
+        shifted = np.ascontiguousarray(np.roll(photo, 9 * number, axis=1))
+        Image.fromarray(shifted).save(place / f"p{number}.png")
+    (place / "p1b.png").write_bytes(b"no picture")
+    Image.fromarray(np.full((64, 64, 3), 90, np.uint8)).save(place / "p2b.png")
+    together = run(place, "-o", tmp_path / "all", "--no-texture", "--timings")
+    first, second = error_lines(together)
+    assert together.exit_code == 2 and "p1b.png" in first and "p2b.png" in second
+    rows = {line[:22].strip(): line.split() for line in together.stderr.splitlines()}
+    assert rows["network"][1] == rows["glb"][1] == "4" and rows["detect"][1] == "5"
+    for number in range(4):
+        assert run(place / f"p{number}.png", "-o", tmp_path / "one", "--no-texture").exit_code == 0
+    assert names(tmp_path / "all") == names(tmp_path / "one")
+    for name in names(tmp_path / "all"):
+        content = (tmp_path / "one" / name).read_bytes()
+        assert (tmp_path / "all" / name).read_bytes() == content, name
+
+
+@pytest.mark.slow
 def test_a_small_face_is_found_when_it_is_asked_for(run, photo, tmp_path):
     """A face of 27 px in a wide photo, in which faces from 45 px on are looked for."""
     crowd = np.full((500, 1800, 3), 90, np.uint8)

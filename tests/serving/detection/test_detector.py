@@ -86,6 +86,17 @@ def test_a_photo_on_its_side_is_read_too(quarter_turns, photo, detector, referen
     assert deviation(face.landmarks, np.stack(turned, -1)) < 0.02
 
 
+@pytest.mark.parametrize("quarter_turns", [1, 2, 3])
+def test_a_turned_face_beside_an_upright_one_is_found(quarter_turns, photo, detector, reference):
+    """A photo of two halves, of which the second one is turned."""
+    turned = np.rot90(photo[:, ::-1], quarter_turns)
+    faces = detector.detect(np.ascontiguousarray(np.concatenate([photo, turned], 1)))
+    assert len(faces) == 2
+    first, second = sorted(faces, key=lambda face: face.box)
+    assert deviation(first.landmarks, reference.landmarks) < 0.02
+    assert second.box[0] > 512
+
+
 @pytest.mark.parametrize("degrees", [-40, 25])
 def test_a_tilted_head_is_found(degrees, photo, detector, reference):
     matrix = cv2.getRotationMatrix2D((225, 125), degrees, 1.0)

@@ -186,3 +186,21 @@ def test_attributes_look_as_before():
     rows, columns = np.nonzero(whole)
     np.testing.assert_allclose(0.3 * picture[whole][:, 0] + 24, columns + 0.5, atol=1e-3)
     np.testing.assert_allclose(-0.3 * picture[whole][:, 1] + 24, rows + 0.5, atol=1e-3)
+
+
+@pytest.mark.parametrize("yaw_deg", [0, 40])
+def test_a_thinned_view_shows_the_same_with_fewer_samples(yaw_deg):
+    mesh = tiny_head()
+    angle = np.radians(yaw_deg)
+    turn = np.array(
+        [[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]]
+    )
+    whole, thin = (seen(mesh, size=200, rotation=turn, thin=thin) for thin in (False, True))
+    assert len(thin.pixel) < 0.5 * len(whole.pixel)
+    (full, cover), (few, same) = (
+        view.picture(view.interpolate(mesh.normals @ turn.T, mesh.triangles))
+        for view in (whole, thin)
+    )
+    np.testing.assert_allclose(same, cover, atol=1e-6)
+    difference = np.abs(full - few).max(-1)[cover > 0]
+    assert difference.mean() < 0.02 and np.quantile(difference, 0.99) < 0.15

@@ -1,0 +1,54 @@
+"""One signature of a SavedModel, run by the functions in its file."""
+
+import gc
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from facemodel.backend import without_grappler
+from serving.saved_function import SavedFunction
+
+
+@pytest.fixture(scope="module")
+def inputs():
+    rng = np.random.default_rng(3)
+    return {
+        "image": rng.integers(0, 256, (2, 90, 110, 3)).astype(np.uint8),
+        "landmarks": rng.uniform(10, 80, (2, 478, 2)).astype(np.float32),
+    }
+
+
+def loaded(folder, inputs):
+    """What TensorFlow's own loader gives."""
+    run = tf.saved_model.load(str(folder)).signatures["serving_default"]
+    with without_grappler():
+        outputs = run(**{name: tf.constant(value) for name, value in inputs.items()})
+    return {name: value.numpy() for name, value in outputs.items()}
+
+
+def test_outputs_are_those_of_the_whole_saved_model_to_the_bit(tiny_versions, inputs):
+    """Two models whose functions have the same names do not disturb each other."""
+    functions = [SavedFunction(folder) for folder in tiny_versions]
+    outputs = [function(**inputs) for function in functions]
+    for folder, found in zip(tiny_versions, outputs):
+        expected = loaded(folder, inputs)
+        assert found.keys() == expected.keys()
+        for name, value in found.items():
+            np.testing.assert_array_equal(value, expected[name], err_msg=name)
+    assert np.abs(outputs[0]["iterations"] - outputs[1]["iterations"]).max() > 0
+    functions.pop(0)  # takes only its own functions along
+    gc.collect()
+    np.testing.assert_array_equal(functions[0](**inputs)["mask"], outputs[1]["mask"])
+
+
+def test_other_inputs_and_signatures_raise(tiny_versions, inputs, tmp_path):
+    with pytest.raises(LookupError, match="unknown"):
+        SavedFunction(tiny_versions[0], "unknown")
+    with pytest.raises(OSError):
+        SavedFunction(tmp_path)
+    (tmp_path / "saved_model.pb").write_bytes(b"no model")
+    with pytest.raises(ValueError, match="saved_model.pb"):
+        SavedFunction(tmp_path)
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        SavedFunction(tiny_versions[0])(image=inputs["image"][:1], landmarks=inputs["landmarks"])
