@@ -63,10 +63,10 @@ class Target:
         step = load(self.caller.send, clients=clients, seconds=seconds, cpu=self.server.cpu)
         return dataclasses.replace(step, rss_mib=self.server.rss_mib)
 
-    def arrivals(self, per_second: float, seconds: float) -> Step:
-        """A step at a rate."""
+    def arrivals(self, per_second: float, seconds: float, *, random: bool) -> Step:
+        """A step at a rate; see serving_load.arrivals."""
         send, cpu = self.caller.send, self.server.cpu
-        step = arrivals(send, per_second=per_second, seconds=seconds, cpu=cpu)
+        step = arrivals(send, per_second=per_second, seconds=seconds, random=random, cpu=cpu)
         return dataclasses.replace(step, rss_mib=self.server.rss_mib)
 
 
@@ -156,7 +156,10 @@ def measure(
                 seen[key].append(step())
         rows = {key: Row(found) for key, found in seen.items()}
         best = max(row.per_second for (title, *_), row in rows.items() if title == WITH)
-        arriving = reached[WITH].arrivals(SHARE * best, arrival_seconds)
+        arriving = {
+            name: reached[WITH].arrivals(SHARE * best, arrival_seconds / 2, random=random)
+            for name, random in (("even", False), ("random", True))
+        }
         check_answers(bare, reached)
     return Report(rows, arriving, SHARE * best, busy, WITH)
 
@@ -169,8 +172,11 @@ def command(
     seconds: Annotated[float, typer.Option(min=0.1, help="For each row in each round.")] = 3.0,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds over all rows.")] = 3,
     arrival_seconds: Annotated[
-        float, typer.Option(min=1, help="With requests that come at their own times.")
-    ] = 45.0,
+        float,
+        typer.Option(
+            min=1, help="With requests that come at their own times, evenly and at random."
+        ),
+    ] = 60.0,
     size: Annotated[int, typer.Option(min=64, help="Of the images, px.")] = 512,
 ) -> None:
     """Measure the model server under load, with and without batching, over gRPC and REST.

@@ -133,9 +133,15 @@ def load(
 
 
 def arrivals(
-    send: Send, *, per_second: float, seconds: float, seed: int = 0, cpu: Cpu = lambda: 0.0
+    send: Send,
+    *,
+    per_second: float,
+    seconds: float,
+    random: bool = True,
+    seed: int = 0,
+    cpu: Cpu = lambda: 0.0,
 ) -> Step:
-    """Sends requests at random times (a Poisson process), whether others are answered or not.
+    """Sends requests at their own times, whether others are answered or not.
 
     A latency counts from when the request was due.
 
@@ -143,12 +149,14 @@ def arrivals(
       send: Function that threads call.
       per_second: Mean rate.
       seconds: Time after which no more requests are sent.
-      seed: Of the times.
+      random: Whether they come at random (a Poisson process), or evenly.
+      seed: Of the random times.
       cpu: Of what answers.
     """
     seen, rng = _Seen(), np.random.default_rng(seed)
     count = max(1, round(per_second * seconds))
-    times = np.cumsum(rng.exponential(1 / per_second, count))
+    gaps = rng.exponential(1 / per_second, count) if random else np.full(count, 1 / per_second)
+    times = np.cumsum(gaps)
 
     def dispatch() -> None:
         with futures.ThreadPoolExecutor(min(count, 256)) as pool:

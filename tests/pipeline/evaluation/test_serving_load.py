@@ -42,6 +42,8 @@ def test_requests_at_their_own_times_do_not_wait_for_answers():
     step = arrivals(send, per_second=200, seconds=0.2, seed=1)
     assert len(step.latencies_ms) == 40 and step.latencies_ms[0] >= 50
     assert most > 1
+    even = arrivals(send, per_second=100, seconds=0.1, random=False)
+    assert len(even.latencies_ms) == 10 and even.seconds >= 0.15
 
 
 def test_rounds_are_put_together():
@@ -71,11 +73,11 @@ def test_the_page_says_what_was_reached():
         ("batched", 8, 1): rate(8, 9, 900.0, cpu_s=0.9, client_cpu_s=0.018, rss_mib=512),
     }
     arriving = Step(0, 2.0, [100.0] * 9 + [300.0], {"UNAVAILABLE": 3})
-    report = Report(rows, arriving, 7.2, 0.5, "batched")
+    report = Report(rows, {"even": arriving}, 7.2, 0.5, "batched")
     page = as_page(report, size=64, seconds=2, rounds=1, parameters="max {}\n")
     assert "| 8 | 9.0 | 900 | 900 | 900 | 0 | 100.0 | 2.0 | 512 |" in page
-    assert "| - | 5.0 | 100 | 210 | 282 | 3 UNAVAILABLE |" in page
-    assert "best rate (one caller) | 90 % |" in page and "| 2.8 x |" in page
+    assert "| even | 5.0 | 100 | 210 | 282 | 3 UNAVAILABLE |" in page
+    assert "best rate (one caller) | 90 % |" in page and "(even) | 2.8 x |" in page
     assert "3.0 and 4.0 (without, with batching)" in page
     assert "Best: 90 % of the best without a server and with one caller, 45 % of the best" in page
 
