@@ -56,6 +56,10 @@ def command(
         float,
         typer.Option(min=0.01, help="Largest body of a REST request.", rich_help_panel=FRONT),
     ] = 32,
+    rest_timeout_seconds: Annotated[
+        float,
+        typer.Option(min=0.001, help="Deadline of an answer over REST.", rich_help_panel=FRONT),
+    ] = 30,
     reconstruct: Annotated[
         bool,
         typer.Option(
@@ -193,6 +197,7 @@ def command(
         name=name,
         rest_port=rest_port,
         rest_max_mib=rest_max_mib,
+        rest_timeout_seconds=rest_timeout_seconds,
         reconstruct=reconstruct,
         tls_cert=tls_cert,
         tls_key=tls_key,

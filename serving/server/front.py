@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 import grpc
 
 from serving.server.call import Services
+from serving.server.http_bodies import RestLimits
 from serving.server.http_server import HttpServer, TokenGate
 from serving.server.interceptors import MetricsInterceptor, TokenInterceptor
 from serving.server.metrics import Metrics
@@ -20,7 +21,6 @@ from serving.server.rest import (
     HEALTH_PATH,
     METRICS_PATH,
     PhotoService,
-    RestLimits,
     RestParts,
     create_app,
 )
