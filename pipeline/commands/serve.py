@@ -161,6 +161,9 @@ def command(
             min=1, help="Of an image file in a request, by its header.", rich_help_panel=LIMITS
         ),
     ] = 120_000_000,
+    max_rows: Annotated[
+        int, typer.Option(min=1, help="Faces of a request.", rich_help_panel=LIMITS)
+    ] = 256,
     grace_seconds: Annotated[
         float,
         typer.Option(
@@ -218,6 +221,7 @@ def command(
             concurrent_runs=concurrent_runs,
             max_message_bytes=max_message_bytes,
             max_image_pixels=max_image_pixels,
+            max_rows=max_rows,
             max_concurrent_streams=max_concurrent_streams,
             max_requests=max_requests,
             grace_seconds=grace_seconds,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import pathlib
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
@@ -77,6 +78,8 @@ def run(
       ServerStartError, ConfigFileError, SecurityFileError, ModelStoreError: if it cannot start.
     """
     _log_to_stderr()
+    # TensorFlow's warnings have what was sent in them, such as a whole record with its image.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     check_port(host, port)
     if front and front.rest_port is not None:
         if front.rest_port == port != 0:
