@@ -139,6 +139,7 @@ def arrivals(
     seconds: float,
     random: bool = True,
     seed: int = 0,
+    threads: int = 256,
     cpu: Cpu = lambda: 0.0,
 ) -> Step:
     """Sends requests at their own times, whether others are answered or not.
@@ -151,6 +152,7 @@ def arrivals(
       seconds: Time after which no more requests are sent.
       random: Whether they come at random (a Poisson process), or evenly.
       seed: Of the random times.
+      threads: Most requests that are open at a time.
       cpu: Of what answers.
     """
     seen, rng = _Seen(), np.random.default_rng(seed)
@@ -159,7 +161,7 @@ def arrivals(
     times = np.cumsum(gaps)
 
     def dispatch() -> None:
-        with futures.ThreadPoolExecutor(min(count, 256)) as pool:
+        with futures.ThreadPoolExecutor(min(count, threads)) as pool:
             begins = time.perf_counter()
             for due in begins + times:
                 time.sleep(max(0.0, due - time.perf_counter()))

@@ -24,7 +24,7 @@ from serving.server.predict import (
 )
 from serving.server.scheduler import OnEnd, Scheduler
 from serving.server.settings import MAX_ROWS
-from serving.server.status import from_error
+from serving.server.status import from_error, invalid
 
 SERVE_TAG = "serve"
 NEVER_SECONDS = 1e6
@@ -138,6 +138,8 @@ class LoadedModel:
             return self._session.run(fetches, feeds, options=options)
         except tf.errors.OpError as error:
             raise from_error(error) from None
+        except UnicodeDecodeError as error:  # of a message that quotes what was sent
+            raise invalid(bytes(error.object).decode(errors="replace")) from None
 
     def close(self) -> None:
         """Frees what the session holds."""
