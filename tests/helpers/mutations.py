@@ -129,7 +129,7 @@ def _change_inputs(rng, request, _other):
 
 
 def _change_outputs(rng, request, _other):
-    names = ("vertices", "scale", "scale", "coefficients", "", "x", "image")
+    names = ("scale", "scale", "scale", "", "x", "image")
     request.output_filter.extend(rng.choice(names, int(rng.integers(1, 3))))
 
 
