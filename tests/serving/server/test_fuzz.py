@@ -53,7 +53,7 @@ PATHS = ("", ":predict", "/metadata", "/versions/1", "/versions/2:predict", "/la
 def server(tiny_versions, tmp_path_factory):
     work, folder = tmp_path_factory.mktemp("fuzz"), tiny_versions[0].parent
     options = ["--rest-port", "0", "--max-image-pixels", "100000", "--request-log", "json"]
-    with running("facerelief", folder, work, labels={"stable": 1}, options=options) as server:
+    with running("facerelief", folder, work, labels={"stable": 2}, options=options) as server:
         rest = (work / "server.out").read_text().splitlines()[0].split()[-1]
         server.rest = f"http://{rest}/v1/models/{NAME}"
         yield server
@@ -123,7 +123,7 @@ def test_whatever_comes_is_answered_or_refused(server, count, seeds, json_seeds)
     bad += [("REST", k, code) for k, code in enumerate(rest_codes) if code >= 500 and code != 501]
     assert not bad, bad[:20]
     seen = collections.Counter(map(str, (*grpc_codes, *rest_codes)))
-    assert {"OK", "INVALID_ARGUMENT", "NOT_FOUND", "200", "400", "404"} <= set(seen), seen
+    assert {"OK", "INVALID_ARGUMENT", "200", "400"} <= set(seen), seen
     assert server.process.poll() is None
     answer = arrays_of(server.stubs.predict(predict_request(FACE), timeout=HANGS_S))
     assert np.isfinite(answer["vertices"]).all()
