@@ -33,7 +33,7 @@ ifneq ($(shell cat $(SPARK) 2>/dev/null),$(CURDIR))
 $(SPARK): FORCE
 endif
 
-.PHONY: help setup demo web web-page test test-all check format model train synthesize spark synthesize-distributed evaluate golden bench bench-serving pipeline kubeflow kubeflow-local lock clean FORCE
+.PHONY: help setup demo web web-page test test-all check format model train synthesize spark synthesize-distributed evaluate golden bench bench-serving soak pipeline kubeflow kubeflow-local lock clean FORCE
 FORCE:
 
 help: ## List the targets
@@ -97,6 +97,9 @@ bench: $(PROJECT) ## Measure the time of each part
 
 bench-serving: $(PROJECT) ## Measure the model server under load and write docs/measurements/serving.md
 	@$(RUN) pipeline.evaluation.bench_serving $(ARGS)
+
+soak: $(PROJECT) ## Overload a model server for 10 minutes with right and wrong requests (ARGS="--minutes N")
+	@TF_CPP_MIN_LOG_LEVEL=3 $(RUN) pipeline.evaluation.soak $(ARGS)
 
 pipeline: $(PROJECT) ## Run the whole pipeline here, profile small, under out/pipeline (docs/pipeline.md)
 	@$(FACERELIEF) pipeline $(ARGS)

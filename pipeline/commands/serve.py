@@ -56,6 +56,10 @@ def command(
         float,
         typer.Option(min=0.01, help="Largest body of a REST request.", rich_help_panel=FRONT),
     ] = 32,
+    rest_timeout_seconds: Annotated[
+        float,
+        typer.Option(min=0.001, help="Deadline of an answer over REST.", rich_help_panel=FRONT),
+    ] = 30,
     reconstruct: Annotated[
         bool,
         typer.Option(
@@ -157,6 +161,9 @@ def command(
             min=1, help="Of an image file in a request, by its header.", rich_help_panel=LIMITS
         ),
     ] = 120_000_000,
+    max_rows: Annotated[
+        int, typer.Option(min=1, help="Faces of a request.", rich_help_panel=LIMITS)
+    ] = 256,
     grace_seconds: Annotated[
         float,
         typer.Option(
@@ -193,6 +200,7 @@ def command(
         name=name,
         rest_port=rest_port,
         rest_max_mib=rest_max_mib,
+        rest_timeout_seconds=rest_timeout_seconds,
         reconstruct=reconstruct,
         tls_cert=tls_cert,
         tls_key=tls_key,
@@ -213,6 +221,7 @@ def command(
             concurrent_runs=concurrent_runs,
             max_message_bytes=max_message_bytes,
             max_image_pixels=max_image_pixels,
+            max_rows=max_rows,
             max_concurrent_streams=max_concurrent_streams,
             max_requests=max_requests,
             grace_seconds=grace_seconds,

@@ -1,158 +1,167 @@
 """Throughput, latency and memory of `facerelief serve` under load: `make bench-serving`.
 
-The server is a process, the clients are threads of this one. The same run measures the SavedModel
-called in its own process, without a server, at several batch sizes.
+Everything stands ready at once, the SavedModel without a server, a server without and one with
+batching, each in a process of its own, and is loaded in turns: what else the machine does then
+takes its share of each of them. The clients are threads of this process.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
-import logging
 import os
 import pathlib
-import subprocess
-import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated
 
-import grpc
 import numpy as np
-import psutil
 import typer
 
 from facemodel.files import write_bytes
-from pipeline.evaluation.serving_load import Step, load, make_face
+from pipeline.evaluation.serving_load import Row, Step, arrivals, load
+from pipeline.evaluation.serving_page import Report, as_page
+from pipeline.evaluation.serving_processes import BareModel, Server, server
+from pipeline.evaluation.serving_requests import (
+    Checked,
+    grpc_body,
+    grpc_caller,
+    rest_body,
+    rest_caller,
+)
 
-BARE_BATCHES = (1, 2, 4, 8, 16)
+BARE = ((1, 1), (4, 1), (8, 1), (16, 1), (1, 2), (8, 2))
+"""Batch and callers of the rows without a server."""
+REST_CLIENTS = (1, 16)
 PARAMETERS = """\
-max_batch_size { value: 16 }
+max_batch_size { value: 8 }
 batch_timeout_micros { value: 2000 }
-max_enqueued_batches { value: 8 }
-num_batch_threads { value: 1 }
+max_enqueued_batches { value: 32 }
+num_batch_threads { value: 2 }
 """
-PATIENCE_S = 300
-START = ("-m", "pipeline.cli", "serve", "--port", "0")
+WITHOUT, WITH = "gRPC without batching", "gRPC with batching"
+REST_WITHOUT, REST_WITH = "REST without batching", "REST with batching"
+SHARE = 0.8
+"""Of the best rate, at which requests come at their own times."""
+TOLERANCE = 1e-3
+"""Of coefficients, between the server and the SavedModel called without one."""
 
 
-def bare_rates(
-    size: int, *, seconds: float, batches: Sequence[int] = BARE_BATCHES
-) -> dict[int, float]:
-    """Faces a second of the SavedModel called in this process, by batch size."""
-    from serving.model_store import default_model_dir
-    from serving.server.loaded_model import LoadedModel
-
-    model, rates = LoadedModel(default_model_dir()), {}
-    for batch in batches:
-        request = predict_request(size, batch=batch)
-        model.predict(request)
-        step = load(functools.partial(model.predict, request), clients=1, seconds=seconds)
-        rates[batch] = batch * step.per_second
-    model.close()
-    return rates
+class WrongAnswer(RuntimeError):
+    """A server whose answers are not those of the model."""
 
 
-@functools.cache
-def predict_request(size: int, *, batch: int = 1, name: str = "facerelief"):
-    """A Predict request of so many faces in images of size x size px."""
-    import tensorflow as tf
-    from tensorflow_serving.apis import predict_pb2
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """A way to reach a server."""
 
-    request = predict_pb2.PredictRequest()
-    request.model_spec.name = name
-    for key, value in zip(("image", "landmarks"), make_face(size)):
-        request.inputs[key].CopyFrom(tf.make_tensor_proto(np.repeat(value, batch, axis=0)))
-    return request
+    server: Server
+    caller: Checked
+
+    def load(self, clients: int, seconds: float) -> Step:
+        """A step of so many clients."""
+        step = load(self.caller.send, clients=clients, seconds=seconds, cpu=self.server.cpu)
+        return dataclasses.replace(step, rss_mib=self.server.rss_mib)
+
+    def arrivals(self, per_second: float, seconds: float, *, random: bool) -> Step:
+        """A step at a rate; see serving_load.arrivals."""
+        send, cpu = self.caller.send, self.server.cpu
+        step = arrivals(send, per_second=per_second, seconds=seconds, random=random, cpu=cpu)
+        return dataclasses.replace(step, rss_mib=self.server.rss_mib)
 
 
 @contextlib.contextmanager
-def server(options: Sequence[str]) -> Iterator[tuple[str, psutil.Process]]:
-    """Starts a server; gives its address and process, and ends it."""
-    process = subprocess.Popen(
-        [sys.executable, *START, *options], stdout=subprocess.PIPE, text=True, encoding="utf-8"
-    )
-    try:
-        assert process.stdout
-        line = process.stdout.readline()  # until it serves, or has ended
-        if " on " not in line:
-            raise RuntimeError("the server did not start")
-        yield line.rpartition(" on ")[2].strip(), psutil.Process(process.pid)
-    finally:
-        process.terminate()
-        process.wait(PATIENCE_S)
+def targets(size: int) -> Iterator[dict[str, Target]]:
+    """Starts two servers, without and with batching; the ways to reach them by title."""
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        file = pathlib.Path(folder, "batching_parameters.txt")
+        file.write_text(PARAMETERS, encoding="utf-8")
+        batching = ["--enable-batching", "--batching-parameters-file", str(file)]
+        body, rest = grpc_body(size), rest_body(size)
+        found = {}
+        for titles, options in ((WITHOUT, REST_WITHOUT), []), ((WITH, REST_WITH), batching):
+            started = stack.enter_context(server(["--rest-port", "0", *options]))
+            assert started.rest_address
+            callers = (
+                grpc_caller(started.address, body),
+                rest_caller(started.rest_address, rest),
+            )
+            for title, caller in zip(titles, callers, strict=True):
+                found[title] = Target(started, stack.enter_context(caller))
+        yield found
 
 
-def server_steps(
-    options: Sequence[str], size: int, clients: Sequence[int], *, seconds: float
-) -> list[Step]:
-    """Loads a server with more and more clients."""
-    from tensorflow_serving.apis import prediction_service_pb2_grpc
-
-    channel_options = [("grpc.max_receive_message_length", -1), ("grpc.enable_http_proxy", 0)]
-    with server(options) as (address, process), contextlib.ExitStack() as stack:
-        channel = stack.enter_context(grpc.insecure_channel(address, options=channel_options))
-        predict = prediction_service_pb2_grpc.PredictionServiceStub(channel).Predict
-        send = functools.partial(predict, predict_request(size), timeout=PATIENCE_S)
-        load(send, clients=max(clients), seconds=1.0)  # warm-up
-        steps = []
-        for count in clients:
-            step = load(send, clients=count, seconds=seconds)
-            steps.append(dataclasses.replace(step, rss_mib=process.memory_info().rss / 2**20))
+def plan(
+    bare: BareModel, reached: dict[str, Target], clients: Sequence[int], seconds: float
+) -> dict[tuple[str, int, int], Callable[[], Step]]:
+    """What one round measures, in its order: by title, clients or callers, and batch."""
+    steps: dict[tuple[str, int, int], Callable[[], Step]] = {}
+    for batch, callers in BARE:
+        steps["", callers, batch] = lambda b=batch, c=callers: bare.load(
+            batch=b, callers=c, seconds=seconds
+        )
+    for title, target in reached.items():
+        for count in REST_CLIENTS if title.startswith("REST") else clients:
+            steps[title, count, 1] = lambda t=target, c=count: t.load(c, seconds)
     return steps
 
 
-def as_table(steps: Sequence[Step]) -> str:
-    """Steps as a table of a Markdown page."""
-    lines = [
-        "| clients | answers/s | p50 ms | p95 ms | p99 ms | errors | server's memory, MiB |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for step in steps:
-        percentiles = " | ".join(f"{step.percentile_ms(p):.0f}" for p in (50, 95, 99))
-        errors = ", ".join(f"{n} {code}" for code, n in sorted(step.errors.items())) or "0"
-        lines.append(
-            f"| {step.clients} | {step.per_second:.1f} | {percentiles} | {errors} | "
-            f"{step.rss_mib:.0f} |"
-        )
-    return "\n".join(lines)
+def warm_up(bare: BareModel, reached: dict[str, Target], clients: int) -> None:
+    """Runs everything once and compares the answers.
+
+    Raises:
+      WrongAnswer: if they are not those of the SavedModel.
+    """
+    for batch, callers in BARE:
+        bare.load(batch=batch, callers=callers, seconds=0.1)
+    for target in reached.values():
+        target.load(clients, 0.5)
+    check_answers(bare, reached)
 
 
-def as_page(
-    bare: dict[int, float],
-    steps: dict[str, Sequence[Step]],
-    *,
-    after: float,
-    size: int,
-    seconds: float,
-    busy: float,
-) -> str:
-    """The measurements as a Markdown page."""
-    best = max(bare.values())
-    rates = "\n".join(f"| {batch} | {rate:.1f} |" for batch, rate in bare.items())
-    parts = [
-        "# Measurements: serving",
-        f"`make bench-serving`: the shipped model on {os.cpu_count()} cores, one face in an image "
-        f"of {size} x {size} px a request, {seconds:g} s a row, gRPC on the loopback address, "
-        "clients in a process of their own on the same cores. Each client sends its next request "
-        f"when the last is answered. Load average of the machine before: {busy:.1f} (what else "
-        "runs there takes its share of every figure).",
-        "## Without a server",
-        "The SavedModel called in its own process.",
-        f"| batch | faces/s |\n|---|---|\n{rates}",
-        f"The best of these once more, after all else: {after:.1f} faces/s. Where that differs, so "
-        "did the machine, and what follows compares badly.",
-    ]
-    for title, rows in steps.items():
-        reached = max(step.per_second for step in rows) / best
-        parts += [
-            f"## {title}",
-            as_table(rows),
-            f"Best: {100 * reached:.0f} % of the best without a server.",
-        ]
-    parts.append(f"Batching is by this file:\n\n```\n{PARAMETERS}```")
-    return "\n\n".join(parts) + "\n"
+def check_answers(bare: BareModel, reached: dict[str, Target]) -> None:
+    """Compares the last answer of each server with the SavedModel's; see warm_up."""
+    expected = bare.coefficients()
+    for title, target in reached.items():
+        if title.startswith("REST"):  # a JPEG of the image, so another face
+            continue
+        worst = float(np.abs(target.caller.coefficients() - expected).max())
+        if not worst < TOLERANCE:
+            raise WrongAnswer(f"{title}: a coefficient differs by {worst:g}")
+
+
+def measure(
+    size: int, *, clients: Sequence[int], seconds: float, rounds: int, arrival_seconds: float
+) -> Report:
+    """Measures everything in turns.
+
+    Args:
+      size: Of the images, px.
+      clients: Numbers of gRPC clients.
+      seconds: Of each step.
+      rounds: Of all steps.
+      arrival_seconds: Time for which requests come at their own times, s.
+
+    Raises:
+      WrongAnswer: if a server's answers are not those of the SavedModel.
+    """
+    busy = os.getloadavg()[0]
+    with BareModel(size) as bare, targets(size) as reached:
+        warm_up(bare, reached, min(8, max(clients)))
+        steps = plan(bare, reached, clients, seconds)
+        seen: dict[tuple[str, int, int], list[Step]] = {key: [] for key in steps}
+        for _ in range(rounds):
+            for key, step in steps.items():
+                seen[key].append(step())
+        rows = {key: Row(found) for key, found in seen.items()}
+        best = max(row.per_second for (title, *_), row in rows.items() if title == WITH)
+        arriving = {
+            name: reached[WITH].arrivals(SHARE * best, arrival_seconds / 2, random=random)
+            for name, random in (("even", False), ("random", True))
+        }
+        check_answers(bare, reached)
+    return Report(rows, arriving, SHARE * best, busy, WITH)
 
 
 def command(
@@ -160,33 +169,37 @@ def command(
         pathlib.Path, typer.Option("--output", "-o", help="Page to write.")
     ] = pathlib.Path("docs/measurements/serving.md"),
     clients: Annotated[str, typer.Option(help="Numbers of clients.")] = "1,2,4,8,16,32,64",
-    seconds: Annotated[float, typer.Option(min=0.1, help="For each row.")] = 20.0,
+    seconds: Annotated[float, typer.Option(min=0.1, help="For each row in each round.")] = 3.0,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds over all rows.")] = 3,
+    arrival_seconds: Annotated[
+        float,
+        typer.Option(
+            min=1, help="With requests that come at their own times, evenly and at random."
+        ),
+    ] = 60.0,
     size: Annotated[int, typer.Option(min=64, help="Of the images, px.")] = 512,
 ) -> None:
-    """Measure the model server under load, with and without batching.
+    """Measure the model server under load, with and without batching, over gRPC and REST.
 
-    Example: python -m pipeline.evaluation.bench_serving --seconds 5 --clients 1,8 -o serving.md
+    Example: python -m pipeline.evaluation.bench_serving --rounds 1 --clients 1,8 -o serving.md
     """
-    from serving.quiet import without_notices
-
-    with without_notices():
-        import tensorflow as tf
-
-        tf.get_logger().setLevel(logging.ERROR)  # deprecations, otherwise
-    busy = os.getloadavg()[0]
-    counts = [int(count) for count in clients.split(",")]
-    bare = bare_rates(size, seconds=seconds)
-    with tempfile.TemporaryDirectory() as folder:
-        file = pathlib.Path(folder, "batching_parameters.txt")
-        file.write_text(PARAMETERS, encoding="utf-8")
-        batching = ["--enable-batching", "--batching-parameters-file", str(file)]
-        measure = functools.partial(server_steps, size=size, clients=counts, seconds=seconds)
-        steps = {"Without batching": measure([]), "With batching": measure(batching)}
-    best = max(bare, key=lambda batch: bare[batch])
-    after = bare_rates(size, seconds=seconds, batches=[best])[best]
-    page = as_page(bare, steps, after=after, size=size, seconds=seconds, busy=busy)
+    report = measure(
+        size,
+        clients=_counts(clients),
+        seconds=seconds,
+        rounds=rounds,
+        arrival_seconds=arrival_seconds,
+    )
+    page = as_page(report, size=size, seconds=seconds, rounds=rounds, parameters=PARAMETERS)
     write_bytes(output, page.encode())
     typer.echo(page)
+
+
+def _counts(text: str) -> list[int]:
+    words = text.split(",")
+    if not all(word.isascii() and word.isdecimal() and 1 <= int(word) <= 1000 for word in words):
+        raise ValueError(f"--clients should be numbers of 1 to 1000 with commas, got {text!r}")
+    return [int(word) for word in words]
 
 
 if __name__ == "__main__":

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
 import pathlib
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from serving.quiet import without_notices
+from serving.quiet import LEVEL, notices_wanted, without_notices
 from serving.server.batching_parameters import BatchingParameters, read_batching_parameters
 from serving.server.process import serve
 from serving.server.server import ModelServer, check_port
@@ -77,6 +78,9 @@ def run(
       ServerStartError, ConfigFileError, SecurityFileError, ModelStoreError: if it cannot start.
     """
     _log_to_stderr()
+    if not notices_wanted():
+        # TensorFlow's warnings have what was sent in them, such as a whole record with its image.
+        os.environ[LEVEL] = "2"
     check_port(host, port)
     if front and front.rest_port is not None:
         if front.rest_port == port != 0:

@@ -20,6 +20,7 @@ def read_front(
     name: str,
     rest_port: int | None,
     rest_max_mib: float,
+    rest_timeout_seconds: float,
     reconstruct: bool,
     tls_cert: pathlib.Path | None,
     tls_key: pathlib.Path | None,
@@ -32,6 +33,7 @@ def read_front(
       name: Name of the served model.
       rest_port: Port of REST; None for no REST.
       rest_max_mib: Largest body of a REST request, MiB.
+      rest_timeout_seconds: Deadline of an answer over REST, s.
       reconstruct: offer POST /v1/reconstruct.
       tls_cert: PEM file with the server's certificate.
       tls_key: PEM file with its key.
@@ -50,12 +52,12 @@ def read_front(
         raise ValueError("--reconstruct needs --rest-port: it is a part of REST")
     with without_notices():
         from serving.server.front import FrontOptions
-        from serving.server.rest import RestLimits
+        from serving.server.http_bodies import RestLimits
         from serving.server.security import TlsFiles
 
     return FrontOptions(
         rest_port=rest_port,
-        limits=RestLimits(body_bytes=int(rest_max_mib * 2**20)),
+        limits=RestLimits(body_bytes=int(rest_max_mib * 2**20), seconds=rest_timeout_seconds),
         tls=TlsFiles(tls_cert, tls_key, tls_client_ca) if tls_cert and tls_key else None,
         token_file=token_file,
         photos=functools.partial(_photos, name) if reconstruct else None,

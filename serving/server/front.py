@@ -12,15 +12,19 @@ from collections.abc import Callable, Sequence
 import grpc
 
 from serving.server.call import Services
+from serving.server.http_bodies import RestLimits
 from serving.server.http_server import HttpServer, TokenGate
-from serving.server.interceptors import MetricsInterceptor, TokenInterceptor
+from serving.server.interceptors import (
+    MalformedInterceptor,
+    MetricsInterceptor,
+    TokenInterceptor,
+)
 from serving.server.metrics import Metrics
 from serving.server.prometheus import PrometheusMetrics
 from serving.server.rest import (
     HEALTH_PATH,
     METRICS_PATH,
     PhotoService,
-    RestLimits,
     RestParts,
     create_app,
 )
@@ -91,7 +95,7 @@ class Front:
     def interceptors(self) -> list[grpc.ServerInterceptor]:
         """For the gRPC server, the outer ones first."""
         token = [TokenInterceptor(self._tokens)] if self._tokens else []
-        return [*token, MetricsInterceptor(self.metrics)]
+        return [*token, MetricsInterceptor(self.metrics), MalformedInterceptor()]
 
     def add_port(self, server: grpc.Server, address: str) -> int:
         """Adds a port to a gRPC server, with TLS if there is to be; see grpc.Server."""

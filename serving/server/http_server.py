@@ -23,6 +23,8 @@ IDLE_SECONDS = 30.0
 """Time that a connection stays without a request."""
 HEAD_SECONDS = 10.0
 """Time for the head of a request to arrive."""
+READ_SECONDS = 30.0
+"""Time for which a client may leave an answer that is ready unread."""
 HEAD_BYTES = 16 * 1024
 START_SECONDS = 10.0
 NO_TOKEN = "a valid bearer token is needed: Authorization: Bearer TOKEN"
@@ -87,9 +89,10 @@ class HttpServer:
 
 
 class HastyProtocol(H11Protocol):
-    """Cuts off clients that take too long to send the head of a request."""
+    """Cuts off clients that take too long to send the head of a request, or to read an answer."""
 
     _timer: asyncio.TimerHandle | None = None
+    _reading: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -101,7 +104,22 @@ class HastyProtocol(H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._forget()
+        self._has_read()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._has_read()
+        self._reading = self.loop.call_later(READ_SECONDS, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._has_read()
+
+    def _has_read(self) -> None:
+        if self._reading is not None:
+            self._reading.cancel()
+            self._reading = None
 
     def _watch(self) -> None:
         if self.conn.their_state is not h11.IDLE:

@@ -1,4 +1,4 @@
-"""What happens to every gRPC call before and after its method: the token, the metrics."""
+"""What happens to every gRPC call before and after its method: token, metrics, malformed bytes."""
 
 from __future__ import annotations
 
@@ -77,3 +77,40 @@ class MetricsInterceptor(grpc.ServerInterceptor):
                 )
 
         return call
+
+
+class MalformedInterceptor(grpc.ServerInterceptor):
+    """Answers bytes that are not the method's message with INVALID_ARGUMENT, not as our fault."""
+
+    def intercept_service(self, continuation: Callable, details: grpc.HandlerCallDetails):
+        handler = continuation(details)
+        if handler is None or not handler.unary_unary or not handler.request_deserializer:
+            return handler
+        answer, read = handler.unary_unary, handler.request_deserializer
+
+        def read_or_note(content: bytes):
+            try:
+                return read(content)
+            except Exception:  # of protobuf, which raises more than one kind
+                return _Malformed(len(content))
+
+        def call(request, context: grpc.ServicerContext):
+            if isinstance(request, _Malformed):
+                method = details.method.rpartition("/")[2]
+                context.abort(
+                    grpc.StatusCode.INVALID_ARGUMENT,
+                    f"{request.size} bytes were sent that are no request of {method}",
+                )
+            return answer(request, context)
+
+        return grpc.unary_unary_rpc_method_handler(call, read_or_note, handler.response_serializer)
+
+
+class _Malformed:
+    """Stands for a request of so many bytes; the logs ask for its size."""
+
+    def __init__(self, size: int):
+        self.size = size
+
+    def ByteSize(self) -> int:
+        return self.size

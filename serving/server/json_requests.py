@@ -38,9 +38,22 @@ def read_json(body: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         text = getattr(error, "msg", None) or type(error).__name__
         raise invalid(f"JSON Parse error: {text} at offset: {getattr(error, 'pos', 0)}") from None
+    if _has_half_characters(body, value):
+        raise invalid("JSON Parse error: the surrogate pair in a string is invalid")
     if not isinstance(value, dict):
         raise invalid(f"JSON Parse error: the body should be an object, got {_kind(value)}")
     return value
+
+
+def _has_half_characters(body: bytes, value: Any) -> bool:
+    """Whether a string in a body cannot be written as UTF-8."""
+    if rb"\ud" not in body.lower() and body.isascii():
+        return False  # as nearly always
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 def signature_name(body: Mapping[str, Any]) -> str:

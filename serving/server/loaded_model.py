@@ -23,7 +23,8 @@ from serving.server.predict import (
     write_tensor,
 )
 from serving.server.scheduler import OnEnd, Scheduler
-from serving.server.status import from_error
+from serving.server.settings import MAX_ROWS
+from serving.server.status import from_error, invalid
 
 SERVE_TAG = "serve"
 NEVER_SECONDS = 1e6
@@ -41,6 +42,7 @@ class LoadedModel:
       name: Name of the model.
       scheduler: Where requests wait for their turn; they run at once if None.
       max_image_pixels: Most pixels of an image file in a request.
+      max_rows: Most rows of a request.
 
     Raises:
       ServingError, tf.errors.OpError, OSError, ValueError: if it is missing, damaged or its warm-up
@@ -54,9 +56,10 @@ class LoadedModel:
         name: str = "",
         scheduler: Scheduler | None = None,
         max_image_pixels: int = MAX_IMAGE_PIXELS,
+        max_rows: int = MAX_ROWS,
     ):
         self._scheduler: Scheduler | None = None  # a warm-up request waits for nobody
-        self._name, self._max_image_pixels = name, max_image_pixels
+        self._name, self._max_image_pixels, self._max_rows = name, max_image_pixels, max_rows
         self._graph = tf.Graph()
         self._session = tf.compat.v1.Session(graph=self._graph, config=_session_config())
         try:
@@ -96,7 +99,7 @@ class LoadedModel:
             the graph fails, or if it could not be run in time.
         """
         name, signature = find_signature(self.signatures, request.model_spec.signature_name)
-        feeds = read_inputs(signature, request.inputs)
+        feeds = read_inputs(signature, request.inputs, max_rows=self._max_rows)
         for alias, info in signature.inputs.items():
             check_image_sizes(alias, feeds[info.name], limit=self._max_image_pixels)
         outputs = choose_outputs(signature, request.output_filter)
@@ -135,6 +138,8 @@ class LoadedModel:
             return self._session.run(fetches, feeds, options=options)
         except tf.errors.OpError as error:
             raise from_error(error) from None
+        except UnicodeDecodeError as error:  # of a message that quotes what was sent
+            raise invalid(bytes(error.object).decode(errors="replace")) from None
 
     def close(self) -> None:
         """Frees what the session holds."""

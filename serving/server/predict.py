@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
 
+from serving.server.settings import MAX_ROWS
 from serving.server.status import ServingError, invalid
 
 DEFAULT_SIGNATURE = "serving_default"
@@ -17,6 +18,8 @@ INITIALIZER = "__saved_model_init_op"
 """A signature by which a SavedModel names an operation; it has no outputs."""
 MAX_TENSOR_BYTES = 512 * 2**20
 """A few bytes of request can describe a tensor of any size; larger ones than this are refused."""
+_STRING_BYTES = 8
+"""Of a string in an array, without its text."""
 
 
 def find_signature(signatures: Mapping[str, SignatureDef], name: str) -> tuple[str, SignatureDef]:
@@ -33,12 +36,15 @@ def find_signature(signatures: Mapping[str, SignatureDef], name: str) -> tuple[s
     return name, signatures[name]
 
 
-def read_inputs(signature: SignatureDef, tensors: Mapping) -> dict[str, np.ndarray]:
+def read_inputs(
+    signature: SignatureDef, tensors: Mapping, *, max_rows: int = MAX_ROWS
+) -> dict[str, np.ndarray]:
     """Turns the tensors of a request into what a session is fed with.
 
     Args:
       signature: What the inputs should be.
       tensors: TensorProtos by input name.
+      max_rows: Most rows (size of dimension 0, where the signature leaves it open).
 
     Returns:
       Arrays by the graph's tensor names.
@@ -55,7 +61,7 @@ def read_inputs(signature: SignatureDef, tensors: Mapping) -> dict[str, np.ndarr
             f"Missing but required: {_names(wanted - sent)}."
         )
     return {
-        info.name: _read_tensor(name, tensors[name], info)
+        info.name: _read_tensor(name, tensors[name], info, max_rows)
         for name, info in signature.inputs.items()
     }
 
@@ -94,7 +100,7 @@ def write_tensor(value: np.ndarray, dtype: int, proto) -> None:
     proto.tensor_content = value.tobytes()
 
 
-def _read_tensor(name: str, proto, info) -> np.ndarray:
+def _read_tensor(name: str, proto, info, max_rows: int) -> np.ndarray:
     expected, shape = tf.dtypes.as_dtype(info.dtype), [d.size for d in proto.tensor_shape.dim]
     if proto.tensor_shape.unknown_rank or min(shape, default=0) < 0:
         raise invalid(f"tensor parsing error: {name}")
@@ -103,15 +109,23 @@ def _read_tensor(name: str, proto, info) -> np.ndarray:
             f"input {name} should be {expected.name} {_shape_text(info.tensor_shape)}, "
             f"got {_type_name(proto.dtype)} {_shape_text(proto.tensor_shape)}"
         )
-    if math.prod(shape) * max(1, expected.size or 0) > MAX_TENSOR_BYTES:
-        raise ServingError(
-            grpc.StatusCode.RESOURCE_EXHAUSTED,
-            f"input {name} is larger than {MAX_TENSOR_BYTES // 2**20} MiB",
-        )
+    _check_size(name, shape, info, max_rows)
     try:
         return tf.make_ndarray(proto)
     except (ValueError, TypeError):
         raise invalid(f"tensor parsing error: {name}") from None
+
+
+def _check_size(name: str, shape: Sequence[int], info, max_rows: int) -> None:
+    bytes_each = tf.dtypes.as_dtype(info.dtype).size or _STRING_BYTES
+    rows = info.tensor_shape.dim[0].size if info.tensor_shape.dim else 0
+    if rows < 0 and shape[0] > max_rows:
+        problem = f"has {shape[0]} rows; this server takes {max_rows} in a request"
+    elif math.prod(shape) * bytes_each > MAX_TENSOR_BYTES:
+        problem = f"is larger than {MAX_TENSOR_BYTES // 2**20} MiB"
+    else:
+        return
+    raise ServingError(grpc.StatusCode.RESOURCE_EXHAUSTED, f"input {name} {problem}")
 
 
 def _fits(shape: Sequence[int], expected) -> bool:

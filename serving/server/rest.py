@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import re
 import time
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import anyio
+import grpc
 from starlette.applications import Starlette
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 from tensorflow_serving.apis import get_model_metadata_pb2, predict_pb2
@@ -23,9 +23,11 @@ from tensorflow_serving.apis.model_pb2 import ModelSpec
 
 from serving.server import json_answers, json_requests
 from serving.server.call import InProcessContext, Services
+from serving.server.http_bodies import RestLimits, read_body
 from serving.server.http_status import HttpError, http_error
 from serving.server.metrics import REST, Metrics
-from serving.server.status import ServingError, invalid
+from serving.server.rest_targets import find_target
+from serving.server.status import ServingError
 
 _log = logging.getLogger(__name__)
 
@@ -33,27 +35,6 @@ WORKERS = 16
 JSON = "application/json"
 METRICS_PATH, HEALTH_PATH = "/monitoring/prometheus/metrics", "/healthz"
 RECONSTRUCT_PATH = "/v1/reconstruct"
-_LARGEST_INT64 = 2**63 - 1
-_TARGET = re.compile(
-    r"/v1/models/(?P<name>[^/:]+)(?:/versions/(?P<version>[0-9]+)|/labels/(?P<label>[^/:]+))?"
-    r"(?::(?P<verb>classify|regress|predict)|/(?P<metadata>metadata))?",
-    re.IGNORECASE,
-)
-
-
-@dataclasses.dataclass(frozen=True)
-class RestLimits:
-    """What one request may take.
-
-    Attributes:
-      body_bytes: Largest body.
-      body_seconds: Time for the whole body to arrive, s.
-      seconds: Deadline of the answer, s; TensorFlow Serving's default.
-    """
-
-    body_bytes: int = 32 * 2**20
-    body_seconds: float = 30.0
-    seconds: float = 30.0
 
 
 class PhotoService(Protocol):
@@ -151,14 +132,11 @@ class _Handlers:
         )
 
     def _model(self, method: str, path: str, body: bytes, context: InProcessContext) -> Response:
-        found = _TARGET.fullmatch(path)
-        verb = found and found["verb"]
-        if not found or (method == "POST") != bool(verb):
-            raise invalid(f"Malformed request: {method} {path}")
-        spec = _model_spec(found)
-        if verb:
-            return Response(self._run(spec, verb.lower(), body, context), media_type=JSON)
-        if found["metadata"]:
+        target = find_target(method, path)
+        spec = target.spec
+        if target.verb:
+            return Response(self._run(spec, target.verb, body, context), media_type=JSON)
+        if target.metadata:
             answer = json_answers.encode_metadata(self._services.metadata(spec, context))
         else:
             answer = json_answers.encode_status(self._services.status(spec, context))
@@ -166,8 +144,6 @@ class _Handlers:
 
     def _run(self, spec: ModelSpec, verb: str, body: bytes, context: InProcessContext) -> bytes:
         """An answer to :predict, reported to the metrics."""
-        import grpc
-
         began, code = time.perf_counter(), grpc.StatusCode.UNKNOWN
         try:
             if verb != "predict":
@@ -252,52 +228,3 @@ async def _cancel_when_gone(request: Request, context: InProcessContext) -> None
     message = await request.receive()
     if message["type"] == "http.disconnect":
         context.cancel()
-
-
-def _model_spec(found: re.Match[str]) -> ModelSpec:
-    spec = ModelSpec(name=found["name"])
-    if found["label"]:
-        spec.version_label = found["label"]
-    elif found["version"]:
-        number = int(found["version"]) if len(found["version"]) < 20 else _LARGEST_INT64 + 1
-        if number > _LARGEST_INT64:
-            raise invalid(f"Failed to convert version: {found['version']} to numeric.")
-        spec.version.value = number
-    return spec
-
-
-async def read_body(request: Request, limits: RestLimits) -> bytes:
-    """The whole body of a request.
-
-    Raises:
-      HttpError: 413 if it is too large, 408 if it is too slow, 415 if it is compressed, 400 if its
-        length is nonsense or it has no end.
-    """
-    _check_headers(request, limits.body_bytes)
-    body = bytearray()
-    try:
-        with anyio.fail_after(limits.body_seconds):
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > limits.body_bytes:
-                    raise _too_large(limits.body_bytes)
-    except TimeoutError:
-        raise HttpError(408, f"the body took longer than {limits.body_seconds:g} s") from None
-    except ClientDisconnect:
-        raise HttpError(400, "the body ended early") from None
-    return bytes(body)
-
-
-def _check_headers(request: Request, limit: int) -> None:
-    encoding = request.headers.get("content-encoding", "identity")
-    if encoding.lower() != "identity":
-        raise HttpError(415, f"content-encoding {encoding!r} is not read, only plain bodies")
-    declared = request.headers.get("content-length", "0")
-    if not (declared.isascii() and declared.isdecimal()):
-        raise HttpError(400, f"content-length should be a number, got {declared[:40]!r}")
-    if len(declared) > 18 or int(declared) > limit:
-        raise _too_large(limit)
-
-
-def _too_large(limit: int) -> HttpError:
-    return HttpError(413, f"the body is larger than {limit / 2**20:g} MiB")

@@ -99,10 +99,14 @@ class ModelServer:
         from serving.server.loaded_model import LoadedModel
         from serving.server.metrics import measured
 
-        limit = self._settings.max_image_pixels
-
         def load(folder: pathlib.Path) -> LoadedModel:
-            return LoadedModel(folder, name=name, scheduler=self._scheduler, max_image_pixels=limit)
+            return LoadedModel(
+                folder,
+                name=name,
+                scheduler=self._scheduler,
+                max_image_pixels=self._settings.max_image_pixels,
+                max_rows=self._settings.max_rows,
+            )
 
         return measured(load, self._front.metrics, name)(path)
 

@@ -10,6 +10,8 @@ from serving.server.image_sizes import MAX_IMAGE_PIXELS
 MAX_MESSAGE_BYTES = 2**31 - 1
 """As tensorflow_model_server."""
 MAX_REQUESTS = 256
+MAX_ROWS = 256
+"""A few bytes of input can be rows of large outputs."""
 GRACE_SECONDS = 30.0
 
 
@@ -22,6 +24,7 @@ class ServerSettings:
       concurrent_runs: Runs of graphs at a time without batching; as many as cores if None.
       max_message_bytes: Largest request and answer.
       max_image_pixels: Most pixels of an image file in a request.
+      max_rows: Most rows (faces) of a request.
       max_concurrent_streams: Calls of one connection at a time; no limit if None.
       max_requests: Requests in the server at a time; more are answered RESOURCE_EXHAUSTED.
       grace_seconds: Time that requests have to finish when the server is ended.
@@ -33,6 +36,7 @@ class ServerSettings:
     concurrent_runs: int | None = None
     max_message_bytes: int = MAX_MESSAGE_BYTES
     max_image_pixels: int = MAX_IMAGE_PIXELS
+    max_rows: int = MAX_ROWS
     max_concurrent_streams: int | None = None
     max_requests: int = MAX_REQUESTS
     grace_seconds: float = GRACE_SECONDS

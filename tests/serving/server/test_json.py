@@ -124,7 +124,10 @@ def test_base64_is_checked(value):
     assert caught.value.code is CODE.INVALID_ARGUMENT
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[1]", b"\xff", b"[" * 100_000, b'{"inputs": [1}'])
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"{", b"[1]", b"\xff", b"[" * 100_000, b'{"inputs": [1}', b'{"a\\uD800": 1}'],
+)
 def test_what_is_no_json_object_is_said(body):
     with pytest.raises(ServingError, match="JSON Parse error") as caught:
         json_requests.read_json(body)
@@ -167,3 +170,7 @@ def test_floats_come_back_to_the_last_bit():
     np.testing.assert_array_equal(np.float32(answer(a=values)["outputs"]), values)
     odd = answer(a=np.float32([np.nan, np.inf, -np.inf]))["outputs"]
     np.testing.assert_array_equal(odd, [np.nan, np.inf, -np.inf])
+
+
+def test_characters_in_two_escapes_are_read():
+    assert json_requests.read_json(b'{"a": "\\ud83d\\ude00"}') == {"a": "\U0001f600"}

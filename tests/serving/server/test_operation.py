@@ -161,6 +161,14 @@ def test_limits_are_kept_and_each_request_is_logged(tiny_versions, tmp_path):
             CODE.DEADLINE_EXCEEDED
         )
         predict(predict_request(face(0), outputs=["scale"]), timeout=60)
+        as_bytes = server.stubs.channel.unary_unary(
+            "/tensorflow.serving.PredictionService/Predict", None, None
+        )
+        code, text = refusal(as_bytes, b"\xff" * 7)
+        assert (code, text) == (
+            CODE.INVALID_ARGUMENT,
+            "7 bytes were sent that are no request of Predict",
+        )
         code, text = refusal(server.stubs.reload, reload_request(config_of(x=("/", ""))))
         assert code is CODE.PERMISSION_DENIED and "--allow-reload-requests" in text
         lines = [

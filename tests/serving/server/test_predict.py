@@ -88,6 +88,14 @@ BAD_INPUTS = {
         CODE.RESOURCE_EXHAUSTED,
         "MiB",
     ),
+    "rows of few bytes": (
+        {
+            "image": tf.make_tensor_proto(1, tf.uint8, (300, 1, 1, 3)),
+            "landmarks": tf.make_tensor_proto(1.0, tf.float32, (300, 478, 2)),
+        },
+        CODE.RESOURCE_EXHAUSTED,
+        "has 300 rows; this server takes 256 in a request",
+    ),
 }
 
 
@@ -97,6 +105,17 @@ def test_inputs_that_do_not_fit_are_refused(loaded, case):
     with pytest.raises(ServingError, match=message) as caught:
         predict.read_inputs(loaded.signatures["serving_default"], tensors)
     assert caught.value.code is code
+
+
+def test_a_string_is_not_repeated_without_end(loaded):
+    repeated = {"request": tf.make_tensor_proto(b"", tf.string, (2**20,))}
+    with pytest.raises(ServingError, match="1048576 rows"):
+        predict.read_inputs(loaded.signatures["metadata"], repeated)
+    three = {"request": tf.make_tensor_proto(b"", tf.string, (3,))}
+    with pytest.raises(ServingError, match="has 3 rows; this server takes 2"):
+        predict.read_inputs(loaded.signatures["metadata"], three, max_rows=2)
+    [array] = predict.read_inputs(loaded.signatures["metadata"], three).values()
+    assert array.shape == (3,)
 
 
 def test_tensors_come_back_as_they_were_in_both_forms(loaded):

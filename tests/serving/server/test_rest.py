@@ -19,7 +19,7 @@ from facemodel.morphable.model import MorphableModel
 from serving.server import http_server
 from serving.server.batching_parameters import BatchingParameters
 from serving.server.front import FrontOptions
-from serving.server.rest import RestLimits
+from serving.server.http_bodies import RestLimits
 from serving.server.server import ModelServer
 from serving.server.settings import ServerSettings
 
@@ -209,6 +209,36 @@ def test_bodies_that_do_not_come_are_not_waited_for(server, http, case):
 def test_a_client_that_sends_no_request_is_cut_off(server, monkeypatch):
     monkeypatch.setattr(http_server, "HEAD_SECONDS", 0.1)
     assert say(server, b"GET / HTTP/1.1\r\nx-slow: ") == b""
+
+
+def send_for_ever(connection, data):
+    while True:
+        connection.sendall(data)
+
+
+def test_a_client_that_does_not_read_its_answer_is_cut_off(server, http, monkeypatch):
+    monkeypatch.setattr(http_server, "READ_SECONDS", 0.1)
+    host, _, port = server.rest_address.rpartition(":")
+    ask = f"GET {MODEL}/metadata HTTP/1.1\r\nhost: x\r\n\r\n".encode()
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.settimeout(60)
+        connection.connect((host, int(port)))
+        with pytest.raises(ConnectionError):
+            send_for_ever(connection, 100 * ask)
+    assert http.get(MODEL).status_code == 200
+
+
+def test_an_answer_that_takes_too_long_is_given_up(tiny_versions):
+    late = FrontOptions(rest_port=0, limits=RestLimits(seconds=1e-4))
+    server = ModelServer(tiny_versions[0].parent, name=NAME, front=late)
+    server.start()
+    try:
+        url = f"http://{server.rest_address}{MODEL}:predict"
+        answer = httpx.post(url, json=COLUMNS, trust_env=False, timeout=120)
+    finally:
+        server.stop()
+    assert answer.status_code == 504 and "eadline" in answer.json()["error"]
 
 
 def test_clients_that_leave_do_no_harm(server, http):
