@@ -1,5 +1,6 @@
 """Face models, random faces and golden pictures that several test modules share."""
 
+import fcntl
 import os
 import pathlib
 
@@ -104,11 +105,21 @@ def golden():
 
 @pytest.fixture(scope="session")
 def tiny_versions(tiny_model, tmp_path_factory):
-    """Folders of two SavedModels of the tiny face model that differ in their answers."""
+    """Folders of two SavedModels of the tiny face model that differ in their answers.
+
+    Worker processes share them: the first that comes makes them.
+    """
     import model_servers
 
-    folder = tmp_path_factory.mktemp("models")
-    return [model_servers.export_tiny(tiny_model, folder, version=number) for number in (1, 2)]
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
+    folder = shared / "tiny-versions"
+    with (shared / "tiny-versions.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for number in (1, 2):
+            if not (folder / str(number)).exists():
+                model_servers.export_tiny(tiny_model, folder, version=number)
+    return [folder / str(number) for number in (1, 2)]
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ GROUP = "steps"
 DATA = DataSettings(face_model="tiny", train=20, eval=9, test=5, image_size=48, shard_samples=8)
 
 TRAINER = TrainerSettings(
-    samples=24, batch_size=4, size=32, iterations=3, init="none", level=0, steps_per_round=2,
+    samples=24, batch_size=4, size=32, iterations=2, init="none", level=0, steps_per_round=2,
     checkpoint_seconds=0,
 )  # fmt: skip
 

@@ -66,7 +66,15 @@ def test_a_sample_has_the_same_bytes_whatever_the_count(expected):
     assert synthesis.synthesize_batch(longer, 2)[:4] == expected[16:]
 
 
-@pytest.mark.parametrize(("first", "count"), [(0, 3), (5, 2), (6, 10), (16, 4)])
+@pytest.mark.parametrize(
+    ("first", "count"),
+    [
+        (5, 2),
+        (6, 10),
+        pytest.param(0, 3, marks=pytest.mark.slow),
+        pytest.param(16, 4, marks=pytest.mark.slow),
+    ],
+)
 def test_a_split_is_a_range_of_the_same_records(tmp_path, expected, first, count):
     """Also where it starts and ends inside batches, through Beam and in files."""
     job = dataclasses.replace(JOB, first=first, count=count)

@@ -101,7 +101,7 @@ def test_the_visitor_sees_what_the_loop_corrects(scenes, tiny_model):
 def test_the_loop_gains_on_faces_that_it_has_not_seen(scenes, tiny_model):
     regressor = make_regressor(scenes, tiny_model.coefficient_count)
     config = TrainingConfig(batch_size=40, size=SIZE, seed=1)
-    options = RefitOptions(None, recipes=("paper",), faces=320, rounds=2, trust=10.0, config=config)
+    options = RefitOptions(None, recipes=("paper",), faces=160, rounds=2, trust=10.0, config=config)
     batch = draw(scenes, 100, seed=9)
     zeros = np.zeros_like(batch.coefficients)
     inputs = {"grey": batch.grey, "landmarks": batch.landmarks, "start": zeros}
@@ -113,7 +113,7 @@ def test_the_loop_gains_on_faces_that_it_has_not_seen(scenes, tiny_model):
 
     untrained, done = error(), []
     rounds = refit_rounds(tiny_model, regressor, options, done.append, measured=NOISE)
-    assert list(rounds) == [1, 2] and done == list(range(1, 17))
+    assert list(rounds) == [1, 2] and done == list(range(1, 9))
     assert error() < 0.95 * untrained
 
 

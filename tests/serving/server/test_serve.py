@@ -154,7 +154,9 @@ def test_versions_that_do_not_work_are_passed_over(tiny_versions, tmp_path):
 
 
 @pytest.mark.serving
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
+)
 def test_a_signal_ends_the_server_when_its_requests_are_done(number, tiny_versions, tmp_path):
     count = 64
     batch = {"image": pictures(count), "landmarks": face_landmarks(TINY, count)}

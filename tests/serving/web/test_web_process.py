@@ -20,7 +20,7 @@ from serving.output.gltf_read import read_glb
 from serving.reconstructor import Reconstructor
 
 DEMO = ROOT / "docs/images/demo.jpg"
-pytestmark = pytest.mark.serving
+pytestmark = [pytest.mark.serving, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
