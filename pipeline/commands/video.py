@@ -31,7 +31,7 @@ def command(
     ] = None,
     max_people: Annotated[
         int | None,
-        typer.Option(min=1, metavar="N", help="Only the N largest faces of each frame."),
+        typer.Option(min=1, metavar="N", help="At most N people at a time, largest first."),
     ] = None,
     causal: Annotated[
         bool,

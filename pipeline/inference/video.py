@@ -71,6 +71,8 @@ def run(source: str, output: pathlib.Path, options: VideoOptions, *, seconds: fl
     """
     began = time.monotonic()
     film, name = _open(source, output, options.fps, seconds)
+    if options.film and film.path.resolve() == (output / f"{name}.mp4").resolve():
+        raise FilmError(f"{source}: the film in {output} would replace it; choose another folder")
     output.mkdir(parents=True, exist_ok=True)
     cache = output / f".{name}{CACHE_SUFFIX}"
     store = RecordStore(cache, {**film.facts(), **_settings(options)})
@@ -82,6 +84,8 @@ def run(source: str, output: pathlib.Path, options: VideoOptions, *, seconds: fl
         if not tracks:
             from serving.tracking.refine import LEAST_FRAMES
 
+            if not options.keep_cache:
+                shutil.rmtree(cache, ignore_errors=True)
             raise FilmError(
                 f"{source}: no face found in {LEAST_FRAMES} or more of its {frames} frames"
             )
@@ -90,7 +94,9 @@ def run(source: str, output: pathlib.Path, options: VideoOptions, *, seconds: fl
         shutil.rmtree(cache, ignore_errors=True)
     took = time.monotonic() - began
     people = "1 person" if len(tracks) == 1 else f"{len(tracks)} people"
-    return f"{people} in {frames} frames, {took:.0f} s ({frames / took:.1f} frames/s) in {output}"
+    short = f" (of {film.count} that the file says it has)" if frames < film.count - 1 else ""
+    rate = f"{took:.0f} s ({frames / took:.1f} frames/s)"
+    return f"{people} in {frames} frames{short}, {rate} in {output}"
 
 
 def _open(source: str, output: pathlib.Path, fps: float | None, seconds: float) -> tuple[Film, str]:
@@ -142,9 +148,9 @@ def _ahead(items: Iterator) -> Iterator:
 
 def _first_pass(film: Film, store: RecordStore, options: VideoOptions, progress: Progress) -> None:
     """Works on the frames that the store does not have yet."""
-    resume = store.count
-    if film.count and resume >= film.count:
+    if store.complete:
         return
+    resume = store.count
     estimator, detector = start_film(options.weights)
     from serving.tracking.tracker import Tracker
 
@@ -161,6 +167,7 @@ def _first_pass(film: Film, store: RecordStore, options: VideoOptions, progress:
                 tracker.watch(image)
             else:
                 store.add(tracker.step(number, image))
+    store.finish()
 
 
 def _tracks(film: Film, store: RecordStore, options: VideoOptions) -> list[Track]:
@@ -200,11 +207,13 @@ def _write(
         for number, (track, mesh) in enumerate(zip(tracks, heads)):
             write_bytes(output / f"{name}_{number}.glb", performer.encode(track, mesh))
     if options.film:
-        _write_film(film, output / f"{name}.mp4", tracks, heads, performer, progress)
+        sound = None if film.pictures or options.fps else film.path
+        _write_film(film, output / f"{name}.mp4", tracks, heads, performer, progress, sound)
 
 
 def _heads(film: Film, name: str, tracks: Sequence[Track], performer, progress: Progress) -> list:
     """The neutral head of each person, with the texture of their best frame."""
+    task = progress.add_task("making heads", total=len(tracks))
     wanted = {track.best: [] for track in tracks}
     for number, track in enumerate(tracks):
         wanted[track.best].append(number)
@@ -212,12 +221,16 @@ def _heads(film: Film, name: str, tracks: Sequence[Track], performer, progress: 
     for number, image in film.frames(min(wanted)):
         for person in wanted.get(number, ()):
             meshes[person] = performer.head(image, tracks[person], name=f"{name}_{person}")
+            progress.advance(task)
         if len(meshes) == len(tracks):
             break
     return [meshes[person] for person in range(len(tracks))]
 
 
-def _write_film(film: Film, path, tracks, heads, performer, progress: Progress) -> None:
+def _write_film(
+    film: Film, path, tracks, heads, performer, progress: Progress, sound: pathlib.Path | None
+) -> None:
+    """The film beside the heads, with the sound of a file."""
     from serving.output.side_by_side import panel_size, render_pair
     from serving.output.video import write_mp4
 
@@ -235,9 +248,8 @@ def _write_film(film: Film, path, tracks, heads, performer, progress: Progress) 
     with atomic_path(path) as temporary, tempfile.TemporaryDirectory(dir=path.parent) as folder:
         silent = pathlib.Path(folder, "silent.mp4")
         write_mp4(silent, _ahead(pairs()), fps=film.fps)
-        if not film.pictures and _add_sound(silent, film.path, temporary, progress):
-            return
-        silent.replace(temporary)
+        if sound is None or not _add_sound(silent, sound, temporary, progress):
+            silent.replace(temporary)
 
 
 def _add_sound(silent: pathlib.Path, source: pathlib.Path, target: pathlib.Path, progress) -> bool:

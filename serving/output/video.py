@@ -87,8 +87,9 @@ def add_sound(silent: pathlib.Path, source: pathlib.Path, path: pathlib.Path) ->
         with av.open(str(path), "w", format="mp4", options=_MP4) as film:
             pictures = _copied(film, seen, seen.streams.video[0])
             sound = heard.streams.audio[0]
+            late = _start(heard)
             copied = sound.codec_context.name in _MP4_SOUND
-            packets = (_copied if copied else _encoded)(film, heard, sound)
+            packets = (_copied if copied else _encoded)(film, heard, sound, late)
             for packet in heapq.merge(pictures, packets, key=_seconds):
                 film.mux(packet)
     return True
@@ -98,29 +99,44 @@ def _seconds(packet: av.Packet) -> fractions.Fraction:
     return (packet.dts or 0) * packet.time_base
 
 
-def _copied(film, source, stream) -> Iterator[av.Packet]:
-    """Packets of a stream as they are."""
+def _start(film) -> fractions.Fraction:
+    """Seconds at which a film's pictures begin, which is seldom 0 in what was broadcast."""
+    for stream in film.streams.video:
+        return (stream.start_time or 0) * stream.time_base
+    return fractions.Fraction(0)
+
+
+def _copied(film, source, stream, late=fractions.Fraction(0)) -> Iterator[av.Packet]:
+    """Packets of a stream as they are, earlier by so many seconds."""
     target = film.add_stream(template=stream)
-    return _redirected(source.demux(stream), target)
+    return _redirected(source.demux(stream), target, late)
 
 
-def _redirected(packets: Iterable[av.Packet], target) -> Iterator[av.Packet]:
+def _redirected(packets: Iterable[av.Packet], target, late) -> Iterator[av.Packet]:
     for packet in packets:
         if packet.dts is not None:  # the last one only flushes
+            _move(packet, late)
+            packet.dts = packet.dts - round(late / packet.time_base)
             packet.stream = target
             yield packet
 
 
-def _encoded(film, source, stream) -> Iterator[av.Packet]:
-    """Packets of a stream's sound as AAC."""
+def _move(part, late: fractions.Fraction) -> None:
+    if part.pts is not None:
+        part.pts = part.pts - round(late / part.time_base)
+
+
+def _encoded(film, source, stream, late) -> Iterator[av.Packet]:
+    """Packets of a stream's sound as AAC, earlier by so many seconds."""
     target = film.add_stream("aac", rate=stream.rate)
     target.layout = "mono" if stream.channels == 1 else "stereo"
     target.format = "fltp"
-    return _encoded_packets(source.decode(stream), target)
+    return _encoded_packets(source.decode(stream), target, late)
 
 
-def _encoded_packets(frames: Iterable[av.AudioFrame], target) -> Iterator[av.Packet]:
+def _encoded_packets(frames: Iterable[av.AudioFrame], target, late) -> Iterator[av.Packet]:
     for frame in frames:
+        _move(frame, late)
         yield from target.encode(frame)
     yield from target.encode()
 

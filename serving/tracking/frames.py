@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import os
 import pathlib
+import re
 from collections.abc import Iterator
 
 import cv2
@@ -110,14 +111,23 @@ def open_film(path: pathlib.Path, *, fps: float | None = None) -> Film:
 def _open_folder(path: pathlib.Path, fps: float) -> Film:
     pictures = tuple(
         sorted(
-            file
-            for file in path.iterdir()
-            if file.suffix.lower() in PICTURES and not file.name.startswith(".")
+            (
+                file
+                for file in path.iterdir()
+                if file.suffix.lower() in PICTURES and not file.name.startswith(".")
+            ),
+            key=_by_number,
         )
     )
     if not pictures:
         raise FilmError(f"{path}: no picture in this folder ({', '.join(PICTURES)})")
     return Film(path, fps, len(pictures), _checked(path, read_photo(pictures[0])), pictures)
+
+
+def _by_number(file: pathlib.Path) -> list[tuple[int, str]]:
+    """Sorts frame_2 before frame_10."""
+    parts = re.split(r"(\d+)", file.name)
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
 
 
 def _checked(path: pathlib.Path, image: np.ndarray) -> tuple[int, int]:
@@ -174,6 +184,8 @@ def _record(camera: cv2.VideoCapture, folder: pathlib.Path, seconds: float) -> t
             if not found:
                 break
             last = (cv2.getTickCount() - began) / cv2.getTickFrequency()
-            cv2.imwrite(str(folder / f"frame_{count:06d}.jpg"), image)
+            file = folder / f"frame_{count:06d}.jpg"
+            if not cv2.imwrite(str(file), image):
+                raise OSError(f"{file}: cannot be written")
             count += 1
     return count, max(last, 1e-3)

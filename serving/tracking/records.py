@@ -14,6 +14,7 @@ import numpy as np
 from facemodel.files import write_bytes
 
 CHUNK_FRAMES = 32
+COMPLETE = "complete"
 """Frames in a file; what an interrupted run has to do again at most."""
 FORMAT = "facerelief-film-cache/1"
 
@@ -28,7 +29,7 @@ class FaceRecord:
       score: The detector's confidence in [0, 1].
       coefficients: [n] float32, this frame's own estimate.
       sharpness: of the face; any unit.
-      weight: how much the frame counts for identity, in (0, 1].
+      weight: how much the frame counts for identity, in [0, 1].
     """
 
     person: int
@@ -68,6 +69,7 @@ class RecordStore:
 
     def clear(self) -> None:
         """Removes all records."""
+        (self._folder / COMPLETE).unlink(missing_ok=True)
         for file in self._folder.glob("frames_*.npz"):
             file.unlink()
 
@@ -75,6 +77,22 @@ class RecordStore:
     def count(self) -> int:
         """Number of frames that are kept in files, from the first on."""
         return CHUNK_FRAMES * len(self._chunks)
+
+    @property
+    def complete(self) -> bool:
+        """Whether all frames of the film are in files."""
+        return self._whole() == len(self._chunks)
+
+    def _whole(self) -> int | None:
+        """Number of files that hold the whole film, if it was seen to its end."""
+        path = self._folder / COMPLETE
+        return int(path.read_text("ascii")) if path.is_file() else None
+
+    def finish(self) -> None:
+        """Writes what waits: no frame follows."""
+        if self._waiting:
+            self._write()
+        write_bytes(self._folder / COMPLETE, str(len(self._chunks)).encode())
 
     def add(self, record: FrameRecord) -> None:
         """Keeps a record; it is in a file once its chunk is full."""
@@ -105,7 +123,7 @@ class RecordStore:
                 records = list(_decode(path.read_bytes()))
             except (OSError, ValueError, KeyError, zipfile.BadZipFile):
                 break
-            if len(records) < CHUNK_FRAMES:
+            if len(records) < CHUNK_FRAMES and self._whole() != len(found) + 1:
                 break
             found.append(path)
         return found

@@ -206,7 +206,7 @@ def _assemble(
     first, last = int(rows.frame[0]), int(rows.frame[-1])
     count, place = last - first + 1, rows.frame - first
     table = np.full((count, 6 + expression.shape[1]), np.nan)
-    middle, reference = shape.neutral(posterior.mean)[_JAW:].mean(0), pose.rotation[0]
+    middle, reference = shape.neutral(identities[0])[_JAW:].mean(0), pose.rotation[0]
     table[place] = np.concatenate([to_channels(pose, middle, reference), expression], 1)
     valid = np.zeros(count, bool)
     for part in segments(rows.frame, cuts):

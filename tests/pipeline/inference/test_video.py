@@ -61,7 +61,16 @@ def test_a_film_without_a_face_is_named(tmp_path):
     result = run(tmp_path / "empty.mp4", "-o", tmp_path / "out")
     assert result.exit_code == 2
     assert "no face found in 5 or more of its 3 frames" in result.output
-    assert not [path for path in (tmp_path / "out").glob("*") if not path.name.startswith(".")]
+    assert not [*(tmp_path / "out").iterdir()]
+
+
+def test_a_film_is_not_replaced_by_its_result(tmp_path):
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(encode_mp4([np.zeros((64, 96, 3), np.uint8)] * 2, fps=10))
+    before = path.read_bytes()
+    result = run(path, "-o", tmp_path)
+    assert result.exit_code == 2 and "would replace it" in result.output
+    assert path.read_bytes() == before and [*tmp_path.iterdir()] == [path]
 
 
 @pytest.mark.parametrize("words", [("gone.mp4",), ("camera:97",)])

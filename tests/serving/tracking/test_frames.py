@@ -74,3 +74,10 @@ def test_what_is_no_film_is_named(tmp_path, name, content, message):
 def test_a_folder_without_pictures_is_named(tmp_path):
     with pytest.raises(FilmError, match="no picture in this folder"):
         open_film(tmp_path)
+
+
+def test_pictures_come_in_the_order_of_their_numbers(tmp_path):
+    for number in (10, 2, 1):
+        cv2.imwrite(str(tmp_path / f"frame_{number}.png"), np.full((64, 64, 3), number, np.uint8))
+    shown = [int(image[0, 0, 0]) for _, image in open_film(tmp_path).frames()]
+    assert shown == [1, 2, 10]

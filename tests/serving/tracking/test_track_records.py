@@ -49,3 +49,14 @@ def test_records_of_another_film_go(tmp_path):
     fill(RecordStore(tmp_path, {"film": "a"}), range(CHUNK_FRAMES))
     assert RecordStore(tmp_path, {"film": "b"}).count == 0
     assert not list(tmp_path.glob("frames_*"))
+
+
+def test_a_whole_film_has_its_last_frames_too(tmp_path):
+    store = RecordStore(tmp_path, {"film": "a"})
+    fill(store, range(CHUNK_FRAMES + 3))
+    assert not store.complete
+    store.finish()
+    again = RecordStore(tmp_path, {"film": "a"})
+    assert again.complete and [one.number for one in again] == list(range(CHUNK_FRAMES + 3))
+    (tmp_path / "frames_000000.npz").unlink()
+    assert not RecordStore(tmp_path, {"film": "a"}).complete
