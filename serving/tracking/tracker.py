@@ -15,8 +15,11 @@ from serving.tracking.records import FaceRecord, FrameRecord
 
 FAST_EVERY = 6
 """How often the network looks at a known face in the fast profile."""
-SEARCH_EVERY, SEARCH_SOON = 25, 3
-"""All of a frame is searched so often; and so often while somebody is lost or nobody is there."""
+SEARCH_EVERY, SEARCH_AGAIN, SEARCH_SOON = 25, 8, 3
+"""All of a frame is searched so often; while somebody who was there is gone; and while somebody has
+just been lost or nobody is there."""
+GONE_FRAMES = 500
+"""After so many frames nobody is expected back."""
 FORGET_AFTER = 15
 """Frames after which the place where somebody was lost says nothing any more."""
 _SHARPEST_FADES = 0.999
@@ -154,10 +157,9 @@ class Tracker:
 
     def _search(self, number: int, image: np.ndarray, followed) -> list[DetectedFace]:
         """Faces that nobody was followed to; looks for them from time to time only."""
-        missing = any(person.placed for person in self.people) and len(followed) < sum(
-            person.placed for person in self.people
-        )
-        often = SEARCH_SOON if missing or not followed else SEARCH_EVERY
+        lost = len(followed) < sum(person.placed for person in self.people)
+        gone = any(number - person.seen in range(2, GONE_FRAMES) for person in self.people)
+        often = SEARCH_SOON if lost or not followed else SEARCH_AGAIN if gone else SEARCH_EVERY
         full = self._max_people is not None and len(followed) >= self._max_people
         if full or number - self._searched < often:
             return []

@@ -108,6 +108,13 @@ def test_after_a_cut_people_are_known_by_their_identity():
             assert abs(face.coefficients[0] - IDENTITIES[face.person][0]) < 1e-6
 
 
+def test_who_comes_back_is_found_soon():
+    stage = Stage({0: lambda n: 100, 1: lambda n: 400 if n < 10 or n >= 50 else None})
+    records = run(stage, 70)
+    back = min(k for k, names in enumerate(people(records)) if k >= 50 and 1 in names)
+    assert back < 58 and sorted(people(records)[back]) == [0, 1]
+
+
 def test_at_most_so_many_people():
     stage = Stage({0: lambda n: 100, 1: lambda n: 400})
     records = run(stage, 12, Tracker(stage, stage, max_people=1))
