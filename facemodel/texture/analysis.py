@@ -9,7 +9,7 @@ import numpy as np
 from facemodel.texture import light as lights
 from facemodel.texture import projection
 from facemodel.texture.completion import SkinFit, albedo_of, fit_skin
-from facemodel.texture.hairline import below_hairline
+from facemodel.texture.hairline import below_hairline, shows_brows
 from facemodel.texture.projection import Footprint, View
 from facemodel.texture.rejection import OFFSET, skin_pixels
 from facemodel.texture.skin_model import SkinModel
@@ -37,6 +37,7 @@ class Analysis:
       seen: [V] in [0, 1], how much of each vertex's colour the photo may give.
       fit: light and albedo.
       dark_glasses: whether the eyes are behind something dark.
+      brows: whether brows are seen.
     """
 
     view: View
@@ -47,6 +48,7 @@ class Analysis:
     seen: np.ndarray
     fit: SkinFit
     dark_glasses: bool
+    brows: bool
 
 
 def analyse(model: SkinModel, photo: np.ndarray, vertices: np.ndarray, pose) -> Analysis:
@@ -66,10 +68,11 @@ def analyse(model: SkinModel, photo: np.ndarray, vertices: np.ndarray, pose) -> 
     predicted = predict(model, view.normals, rough, first * model.core)
     glasses = _dark_glasses(model, observed, predicted, first)
     prior = np.where(model.behind_glasses, 0.0, model.skin_prior) if glasses else model.skin_prior
-    skin = edges * _skin(model, view, covered, predicted, prior)
+    skin, brows = _skin(model, view, covered, predicted, prior)
+    skin = edges * skin
     seen = facing * projection.sample(skin, view.pixels)
     fit = fit_skin(model, observed, view.normals, seen)
-    return Analysis(view, covered, skin, observed, facing, seen, fit, glasses)
+    return Analysis(view, covered, skin, observed, facing, seen, fit, glasses, brows)
 
 
 def _dark_glasses(
@@ -86,8 +89,8 @@ def _dark_glasses(
 
 def _skin(
     model: SkinModel, view: View, covered: Footprint, predicted: np.ndarray, prior: np.ndarray
-) -> np.ndarray:
-    """float32 [h, w] how surely each pixel shows skin."""
+) -> tuple[np.ndarray, bool]:
+    """float32 [h, w] how surely each pixel shows skin, and whether there are brows in it."""
     columns = [predicted, model.albedo_sd[:, None], prior[:, None], model.positions[:, :2]]
     maps = covered.image(np.concatenate(columns, 1))
     outside = ~np.isfinite(covered.depth)
@@ -97,7 +100,8 @@ def _skin(
         view.image, maps[..., :3], maps[..., 3], maps[..., 4], px_per_mm=view.px_per_mm
     )
     ratio = np.log((view.image + OFFSET) / (maps[..., :3] + OFFSET))
-    return below_hairline(found, ratio, maps[..., 5:]).astype(np.float32)
+    found = below_hairline(found, ratio, maps[..., 5:])
+    return found.astype(np.float32), shows_brows(found, ratio, maps[..., 5:])
 
 
 def predict(model: SkinModel, normals: np.ndarray, fit: SkinFit, seen: np.ndarray) -> np.ndarray:

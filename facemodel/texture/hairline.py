@@ -15,6 +15,9 @@ EYES_MM, LIDS_MM, BROWS_MM = -11.0, 2.0, 25.0
 """Heights on the mean shape: between the eyes, above the lids, above most brows."""
 FOREHEAD_MM, FOREHEAD_HALF_WIDTH_MM = (26.0, 42.0), 40.0
 BRIDGE_MM, BRIDGE_HALF_WIDTH_MM = (-3.0, 20.0), 9.0
+BROW_HALF_WIDTH_MM, BROW_TOP_MM = (14.0, 48.0), 34.0
+_BROW = -0.18
+"""Natural logarithm of a brow over the skin around it."""
 _LEAST_PIXELS = 100
 _DARK_SD, _BRIGHT_SD, _CHROMA_SD = 0.2, 0.35, 0.07
 """Standard deviations of log colours on one forehead: shadow, highlight, chroma."""
@@ -53,6 +56,19 @@ def below_hairline(skin: np.ndarray, ratio: np.ndarray, places: np.ndarray) -> n
     result = skin.copy()
     result[above] *= np.clip((distance - _RIM_MM[0]) / (_RIM_MM[1] - _RIM_MM[0]), 0.0, 1.0)
     return result
+
+
+def shows_brows(skin: np.ndarray, ratio: np.ndarray, places: np.ndarray) -> bool:
+    """Whether there are brows in the skin above the lids; arguments as of below_hairline."""
+    x, y = places[..., 0], places[..., 1]
+    sides = (np.abs(x) > BROW_HALF_WIDTH_MM[0]) & (np.abs(x) < BROW_HALF_WIDTH_MM[1])
+    zone = sides & (y > LIDS_MM) & (y < BROW_TOP_MM) & (skin > 0.5)
+    column = np.floor(x[zone] / _STEP_MM).astype(np.intp)
+    if not len(column):
+        return False
+    luma = ratio[zone].mean(-1)
+    dark = luma < np.median(luma) + _BROW
+    return len(np.unique(column[dark])) > 0.5 * len(np.unique(column))
 
 
 def _strangeness(skin: np.ndarray, ratio: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:

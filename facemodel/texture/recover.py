@@ -24,6 +24,8 @@ GREY_LEVELS = 3
 LITTLE_SKIN = 0.15
 UNUSUAL = 0.4
 """Natural logarithm of a colour over its prediction that is no longer continued."""
+COVERED = 0.3
+"""Facing of vertices that something before them hides, if they are not seen."""
 _DARKEST = 0.01
 LIT_DECAY_MM, ALBEDO_DECAY_MM = 60.0, 5.0
 """How far what the model doesn't explain is continued: shadows and tints go on, but under divided
@@ -149,6 +151,8 @@ def _filled(model: SkinModel, found: Analysis, light: np.ndarray, *, albedo: boo
     skin, shade = model.regions == SKIN, _shade(model, light)
     values = np.log(np.maximum(found.observed, _DARKEST)) - shade
     guide = np.log(albedo_of(model, found.fit.coefficients))
+    if found.brows:  # those of the model, under what covers the forehead, may lie elsewhere
+        guide = np.where(found.facing[:, None] > COVERED, model.without_brows(guide), guide)
     rest = np.log(np.maximum(model.albedo_mean, _DARKEST))
     decay = ALBEDO_DECAY_MM if albedo else LIT_DECAY_MM
     if not albedo:

@@ -14,6 +14,11 @@ from facemodel.morphable.mesh import SKIN
 from facemodel.morphable.model import MorphableModel
 from facemodel.texture.atlas import Atlas, make_atlas
 
+BROWS_MM, BROW_HALF_MM = (
+    ((6.0, 15.0, 29.0, 42.0, 52.0, 66.0), (16.0, 18.0, 21.0, 23.0, 19.0, 8.0)),
+    9.0,
+)
+"""Distances from the middle and heights of the brows on the mean shape, and half their width."""
 FIT_SPACING_MM = 6.0
 """Side of the cells of which each gives one vertex to the fits."""
 
@@ -138,6 +143,30 @@ class SkinModel:
         result: np.ndarray = (np.hypot((np.abs(x) - 33.0) / 42.0, (y + 8.0) / 33.0) < 1.0) & (
             z > -40.0
         )
+        return result
+
+    @functools.cached_property
+    def brows(self) -> np.ndarray:
+        """[B] vertices of the brows."""
+        x, y, z = self.positions.T
+        across, up = BROWS_MM
+        arc = np.interp(np.abs(x), across, up)
+        near = (np.abs(x) > across[0]) & (np.abs(x) < across[-1]) & (np.abs(y - arc) < BROW_HALF_MM)
+        return np.flatnonzero(near & (z > 0.0) & (self.regions == SKIN))
+
+    @functools.cached_property
+    def _around_brows(self) -> tuple[np.ndarray, np.ndarray]:
+        """[B, 24] skin vertices around each of the brows, and their weights."""
+        skin = np.setdiff1d(np.flatnonzero(self.regions == SKIN), self.brows)
+        distance, found = cKDTree(self.positions[skin]).query(self.positions[self.brows], 24)
+        weights = 1.0 / distance**2
+        return skin[found], weights / weights.sum(1, keepdims=True)
+
+    def without_brows(self, values: np.ndarray) -> np.ndarray:
+        """Values [V, 3] at the vertices with those of the skin around the brows in their place."""
+        around, weights = self._around_brows
+        result = values.copy()
+        result[self.brows] = np.einsum("bk,bkc->bc", weights, values[around])
         return result
 
     @functools.cached_property

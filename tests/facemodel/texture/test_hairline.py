@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from facemodel.texture.hairline import below_hairline
+from facemodel.texture.hairline import below_hairline, shows_brows
+from facemodel.texture.skin_model import SkinModel
 
 X, Y = np.meshgrid(np.arange(-80.0, 81.0), np.arange(110.0, -90.0, -1.0))
 PLACES = np.stack([X, Y], -1)
@@ -46,3 +47,23 @@ def test_outside_the_mesh_nothing_changes():
     skin = np.random.default_rng(1).uniform(0.9, 1.0, X.shape)
     found = below_hairline(skin, ratio_of(), places)
     np.testing.assert_array_equal(found, skin)
+
+
+def test_brows_are_seen_unless_hair_covers_them():
+    brows = (np.abs(np.abs(X) - 32) < 20) & (np.abs(Y - 12) < 3)
+    skin = np.ones(X.shape)
+    assert shows_brows(skin, ratio_of((brows, 0.5 * DARK)), PLACES)
+    assert not shows_brows(skin, ratio_of(), PLACES)
+    assert not shows_brows(np.where(Y > 5, 0.0, skin), ratio_of((brows, 0.5 * DARK)), PLACES)
+
+
+def test_without_brows_there_is_only_skin(default_model):
+    model = SkinModel.from_face(default_model)
+    values = np.log(np.maximum(model.albedo_mean, 0.01))
+    plain = model.without_brows(values)
+    others = np.setdiff1d(np.arange(len(values)), model.brows)
+    np.testing.assert_array_equal(plain[others], values[others])
+    assert 50 < len(model.brows) < 0.1 * len(values)
+    darkest = values[model.brows].mean(-1).min()
+    around = values[model.brows].mean(-1).max()
+    assert darkest < around - 0.3 and plain[model.brows].mean(-1).min() > darkest + 0.2
