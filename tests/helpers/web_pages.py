@@ -82,7 +82,8 @@ class TinyWorkshop:
             raise self.error
         mesh = tiny_head()
         files = {**wavefront.encode_obj(mesh, stem=name), "json": b"{}"}
-        images = {"texture": encode_jpeg(mesh.texture)}
+        texture = np.full_like(mesh.texture, 60 if name == "face_0" else 200)
+        images = {"texture": encode_jpeg(texture)}
 
         def encode(form):
             self.encoded.append(form)
@@ -108,9 +109,11 @@ def tiny_server(limits=None):
 @contextlib.contextmanager
 def tiny_page(limits=None):
     """A client of such a server, and its workshop."""
-    with tiny_server(limits) as (url, _, workshop):
-        with httpx.Client(base_url=url, trust_env=False, timeout=PATIENCE_S) as client:
-            yield client, workshop
+    with (
+        tiny_server(limits) as (url, _, workshop),
+        httpx.Client(base_url=url, trust_env=False, timeout=PATIENCE_S) as client,
+    ):
+        yield client, workshop
 
 
 @contextlib.contextmanager

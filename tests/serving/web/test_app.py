@@ -151,17 +151,19 @@ def test_a_path_that_climbs_is_not_followed(page):
 
 
 def test_a_photo_whose_sender_has_gone_is_dropped():
-    with tiny_server() as (url, studio, workshop):
-        with httpx.Client(base_url=url, trust_env=False) as client:
-            workshop.go_on.clear()
-            with sent(client.base_url, picture()):
-                assert workshop.looking.wait(60)
-            for _ in range(2):  # then the server knows who has gone
-                client.get("/api/about")
-            workshop.go_on.set()
-            last = studio.open(picture(1), name="x").result(60)
-            assert any(len(studio.kept) == 1 for _ in range(200) if client.get("/api/about"))
-            assert studio.kept.photo(last)
+    with (
+        tiny_server() as (url, studio, workshop),
+        httpx.Client(base_url=url, trust_env=False) as client,
+    ):
+        workshop.go_on.clear()
+        with sent(client.base_url, picture()):
+            assert workshop.looking.wait(60)
+        for _ in range(2):  # then the server knows who has gone
+            client.get("/api/about")
+        workshop.go_on.set()
+        last = studio.open(picture(1), name="x").result(60)
+        assert any(len(studio.kept) == 1 for _ in range(200) if client.get("/api/about"))
+        assert studio.kept.photo(last)
 
 
 def sent(url, content):
