@@ -244,7 +244,7 @@ def test_privacy_is_told_as_it_is(page, server, facts, words):
     page.route("**/api/about", changed)
     page.reload()
     said = page.locator("#privacy")
-    said.filter(has_text="at most 30 minutes after its last use").wait_for()
+    said.filter(has_text="at most 30 minutes after their last use").wait_for()
     port = server[0].rstrip("/").rpartition(":")[2]
     assert words.replace("PORT", port) in said.inner_text()
     assert ("nothing leaves" in said.inner_text()) == (facts == {})

@@ -7,7 +7,7 @@ const forms = ({ images, facts }) => [
   ["obj", "zip", "with material and texture, zipped"],
   ["ply", "ply", "with vertex colours"],
   ["json", "json", "coefficients, pose, landmarks, flags"],
-  ["png", "png", "overview: photo, fit, head from several sides"],
+  ["png", "png", "overview of photo and head"],
 ];
 
 function glbParts(images, { targets }) {

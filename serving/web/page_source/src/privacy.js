@@ -17,5 +17,5 @@ function travels(loopback, server, { host, protocol }) {
 
 function kept(minutes) {
   const time = `${minutes} ${minutes === 1 ? "minute" : "minutes"}`;
-  return `Photos stay in memory until this page is closed, at most ${time} after its last use; nothing is written to disk.`;
+  return `Photos are kept in memory only, at most ${time} after their last use.`;
 }
