@@ -32,8 +32,9 @@ def command(
 ) -> None:  # fmt: skip
     """Show a page that turns photos into heads, to look at, move and download.
 
-    It runs on this machine until Ctrl-C. Photos stay in memory, a few and for half an hour; nothing
-    is written, and nothing leaves the machine unless --server names another one.
+    It runs on this machine until Ctrl-C. Photos stay in memory, a few and until half an hour after
+    their last use; nothing is written. Nothing leaves the machine unless --server names another
+    one, or --host lets others in: their photos travel here, unencrypted.
 
     Example: facerelief web
 

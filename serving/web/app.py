@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import logging
 import pathlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import anyio
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 import facemodel
+from serving.server.http_bodies import RestLimits, read_body
 from serving.server.http_status import HttpError
-from serving.server.rest import RestLimits, read_body
 from serving.web.flag_words import in_words
 from serving.web.guard import Guard
-from serving.web.studio import MEDIA_TYPES, FaceJob, OpenPhoto, Studio
-from serving.web.workshop import STAGES
+from serving.web.kept import FaceJob, OpenPhoto
+from serving.web.studio import MEDIA_TYPES, Studio
+from serving.web.workshop import MadeHead
 
 _log = logging.getLogger(__name__)
 
@@ -43,7 +46,8 @@ def create_app(
       model_server: HOST:PORT that crops of photos go to; None if they stay here.
       body_mib: Largest image file.
     """
-    handlers = _Handlers(studio, model_server, RestLimits(body_bytes=int(body_mib * 2**20)))
+    about = {"version": facemodel.__version__, "loopback": loopback, "model_server": model_server}
+    handlers = _Handlers(studio, about, RestLimits(body_bytes=int(body_mib * 2**20)))
     face = "/photos/{photo}/faces/{face:int}"
     routes = [
         Route("/about", _answering(handlers.about)),
@@ -80,7 +84,7 @@ def _answering(handler: Handler) -> Handler:
 
 def _failure(error: HttpError) -> Response:
     # A body that was not read to its end cannot be followed by another request.
-    headers = {"connection": "close"} if error.status in (408, 413) else None
+    headers = {"connection": "close"} if error.status in (408, 413, 503) else None
     return JSONResponse({"error": error.message}, error.status, headers)
 
 
@@ -95,40 +99,45 @@ async def _wrong_method(request: Request, _error: Exception) -> Response:
 class _Handlers:
     """The endpoints."""
 
-    def __init__(self, studio: Studio, model_server: str | None, limits: RestLimits):
-        self._studio, self._model_server, self._limits = studio, model_server, limits
+    def __init__(self, studio: Studio, about: dict[str, object], limits: RestLimits):
+        self._studio, self._about, self._limits = studio, about, limits
 
     async def about(self, _request: Request) -> Response:
         """What the page says of itself."""
         limits = self._studio.limits
-        return JSONResponse(
-            {
-                "version": facemodel.__version__,
-                "model": self._studio.workshop.description,
-                "model_server": self._model_server,
-                "limits": {
-                    "mib": self._limits.body_bytes / 2**20,
-                    "megapixels": limits.megapixels,
-                    "minutes": limits.seconds / 60,
-                },
-                "stages": STAGES,
-            }
-        )
+        shown = {
+            "mib": self._limits.body_bytes / 2**20,
+            "megapixels": limits.megapixels,
+            "minutes": limits.seconds / 60,
+        }
+        return JSONResponse({**self._about, "limits": shown})
 
     async def open(self, request: Request) -> Response:
         """An image file as the body; its name may be in the query."""
         name = _clean(request.query_params.get("name", "")) or "photo"
-        body = await read_body(request, self._limits)
+        body = await self._photo_body(request)
         identifier = await asyncio.wrap_future(self._studio.open(body, name=name))
-        photo = self._studio.photo(identifier)
+        if await request.is_disconnected():  # nobody will ever know the photo's id
+            self._studio.kept.forget(identifier)
+        photo = self._studio.kept.photo(identifier)
         height, width = photo.pixels.shape[:2]
         faces = [{"box": face.box, "score": face.score} for face in photo.faces]
         found = {"photo": identifier, "width": width, "height": height, "faces": faces}
         return JSONResponse(found, 201)
 
+    async def _photo_body(self, request: Request) -> bytes:
+        """The body, kept only if there is a place in the queue."""
+        try:
+            with self._studio.arriving():
+                return await read_body(request, self._limits)
+        except HttpError as error:
+            if error.status == 503:
+                await _discard(request, self._limits)
+            raise
+
     async def forget(self, request: Request) -> Response:
         """Drops a photo."""
-        self._studio.forget(request.path_params["photo"])
+        self._studio.kept.forget(request.path_params["photo"])
         return Response(status_code=204)
 
     async def preview(self, request: Request) -> Response:
@@ -159,31 +168,37 @@ class _Handlers:
 
     async def file(self, request: Request) -> Response:
         """A file to keep."""
-        form, job = request.path_params["form"], self._job(request)
+        form = request.path_params["form"]
         if form not in MEDIA_TYPES:
             raise HttpError(404, f"no format {form[:20]!r}: there are {', '.join(MEDIA_TYPES)}")
-        self._made(request)
+        head = self._made(request)
         name = f"face_{request.path_params['face']}"
-        content = await asyncio.wrap_future(self._studio.file(job, form, name))
+        content = await asyncio.wrap_future(self._studio.file(head, form, name))
         ending = "zip" if form == "obj" else form
         headers = {"content-disposition": f'attachment; filename="{name}.{ending}"'}
         return Response(content, headers=headers, media_type=MEDIA_TYPES[form])
 
     def _photo(self, request: Request) -> OpenPhoto:
-        return self._studio.photo(request.path_params["photo"])
+        return self._studio.kept.photo(request.path_params["photo"])
 
     def _job(self, request: Request) -> FaceJob:
-        number = request.path_params["face"]
-        job = self._photo(request).jobs.get(number)
-        if job is None:
-            raise HttpError(404, f"face {number} was not asked for")
-        return job
+        return self._studio.kept.job(self._photo(request), request.path_params["face"])
 
-    def _made(self, request: Request):
+    def _made(self, request: Request) -> MadeHead:
         made = self._job(request).made
         if made is None:
             raise HttpError(409, "this head is not ready")
         return made
+
+
+async def _discard(request: Request, limits: RestLimits) -> None:
+    """Reads a body away: a browser that still sends would not hear the answer."""
+    size = 0
+    with anyio.move_on_after(limits.body_seconds), contextlib.suppress(ClientDisconnect):
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > limits.body_bytes:
+                return
 
 
 def _progress(job: FaceJob) -> dict[str, object]:

@@ -39,12 +39,11 @@ class WebServer:
         app = create_app(studio, loopback=is_loopback(host), model_server=model_server)
         self._http = HttpServer(app, self._listening)
         self._clock = threading.Thread(target=self._watch, name="forget", daemon=True)
-        shown = f"[{host}]" if family == socket.AF_INET6 else host
-        self.url = f"http://{shown}:{self.port}/"
+        self.url = page_url(host, self.port)
 
     def _watch(self) -> None:
         while not self._stopping.wait(LOOK_SECONDS):
-            self._studio.forget_old()
+            self._studio.kept.forget_old()
 
     def start(self) -> None:
         """Returns when requests are taken."""
@@ -57,3 +56,8 @@ class WebServer:
         self._http.stop(seconds)
         self._listening.close()
         self._studio.close()
+
+
+def page_url(host: str, port: int) -> str:
+    """Address of the page. IPv6 addresses are in brackets; names are not, whatever they mean."""
+    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"

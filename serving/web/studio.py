@@ -1,28 +1,26 @@
-"""The photos that the page has open: in memory, few, and not for long."""
+"""Works on the photos that the page sends: faces are found, heads and files made, one at a time."""
 
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import functools
 import logging
-import secrets
 import threading
 import time
-from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import numpy as np
 
-from serving.detection.detector import DetectedFace
 from serving.images import ImageError, TooLargeError, UnknownFormatError, decode_photo
 from serving.server.http_status import HttpError
+from serving.web.kept import FaceJob, KeptPhotos, OpenPhoto
 from serving.web.workshop import MadeHead, Workshop, preview, zip_obj
 
 _log = logging.getLogger(__name__)
 
-WAITING = "waiting"
 MEDIA_TYPES = {
     "glb": "model/gltf-binary",
     "obj": "application/zip",
@@ -41,59 +39,29 @@ class Limits:
     Attributes:
       megapixels: Largest photo, in millions of pixels.
       photos: Number kept; the one that was used longest ago makes room.
+      heads: Number kept, of all photos together; likewise. One for each photo at least.
       seconds: Time that a photo is kept after its last use, s.
-      waiting: Pieces of work that may wait; there are always few from one page.
+      waiting: Pieces of work that may wait, photos on their way here among them; there are always
+        few from one page.
     """
 
     megapixels: float = 50.0
     photos: int = 4
+    heads: int = 8
     seconds: float = 1800.0
     waiting: int = 8
 
 
-@dataclasses.dataclass(eq=False)
-class FaceJob:
-    """One face of a photo, on its way to a head.
-
-    Attributes:
-      stage: One of workshop.STAGES, or WAITING.
-      error: A sentence, if it failed.
-      made: The head, once it is there.
-      files: Its files by suffix, once somebody wanted one.
-    """
-
-    stage: str = WAITING
-    error: str | None = None
-    made: MadeHead | None = None
-    files: dict[str, bytes] | None = None
-
-
-@dataclasses.dataclass(eq=False)
-class OpenPhoto:
-    """A photo that was sent.
-
-    Attributes:
-      pixels: uint8 [H, W, 3].
-      faces: Found in it, largest first.
-      preview: JPEG of it.
-      jobs: Of the faces that were asked for.
-      used: Time of the last use, by time.monotonic().
-    """
-
-    pixels: np.ndarray
-    faces: list[DetectedFace]
-    preview: bytes
-    jobs: dict[int, FaceJob] = dataclasses.field(default_factory=dict)
-    used: float = 0.0
-
-
 class Studio:
-    """Keeps photos and works on them, one at a time. Any thread may call it.
+    """Works on photos, one piece of work at a time. Any thread may call it.
 
     Args:
       workshop: Does the work.
       limits: What is kept and taken.
       clock: Seconds, for tests.
+
+    Attributes:
+      kept: The photos and their heads.
     """
 
     def __init__(
@@ -103,8 +71,13 @@ class Studio:
         *,
         clock: Callable[[], float] = time.monotonic,
     ):
-        self.workshop, self.limits, self._clock = workshop, limits or Limits(), clock
-        self._photos: OrderedDict[str, OpenPhoto] = OrderedDict()
+        self.workshop, self.limits = workshop, limits or Limits()
+        self.kept = KeptPhotos(
+            photos=self.limits.photos,
+            heads=self.limits.heads,
+            seconds=self.limits.seconds,
+            clock=clock,
+        )
         self._lock = threading.Lock()
         self._thread = concurrent.futures.ThreadPoolExecutor(1, "web")
         self._waiting = 0
@@ -112,20 +85,36 @@ class Studio:
     def close(self) -> None:
         """Forgets all photos, and finishes what has begun."""
         self._thread.shutdown(cancel_futures=True)
-        self._photos.clear()
+        self.kept.clear()
 
-    def _submit(self, work: Callable[[], T]) -> concurrent.futures.Future[T]:
+    @contextlib.contextmanager
+    def arriving(self) -> Iterator[None]:
+        """A place in the queue for a photo whose bytes are still on their way.
+
+        Raises:
+          HttpError: 503 if too much waits.
+        """
+        self._enter()
+        try:
+            yield
+        finally:
+            self._leave()
+
+    def _enter(self) -> None:
         with self._lock:
             if self._waiting >= self.limits.waiting:
                 raise HttpError(503, "too many photos wait; try again in a moment")
             self._waiting += 1
-        future = self._thread.submit(work)
-        future.add_done_callback(self._done)
-        return future
 
-    def _done(self, _future: concurrent.futures.Future[Any]) -> None:
+    def _leave(self, _future: concurrent.futures.Future[Any] | None = None) -> None:
         with self._lock:
             self._waiting -= 1
+
+    def _submit(self, work: Callable[[], T]) -> concurrent.futures.Future[T]:
+        self._enter()
+        future = self._thread.submit(work)
+        future.add_done_callback(self._leave)
+        return future
 
     def open(self, content: bytes, *, name: str) -> concurrent.futures.Future[str]:
         """Reads an image file and finds its faces.
@@ -149,40 +138,7 @@ class Studio:
         if not faces:
             width = self.workshop.smallest_face_px(pixels)
             raise HttpError(422, f"{name}: no face found that is at least {width:.0f} px wide")
-        photo = OpenPhoto(pixels, faces, preview(pixels), used=self._clock())
-        identifier = secrets.token_urlsafe(16)
-        with self._lock:
-            self._photos[identifier] = photo
-            while len(self._photos) > self.limits.photos:
-                self._photos.popitem(last=False)
-        return identifier
-
-    def photo(self, identifier: str) -> OpenPhoto:
-        """An open photo.
-
-        Raises:
-          HttpError: 404 if it is not there, or no more.
-        """
-        self.forget_old()
-        with self._lock:
-            found = self._photos.get(identifier)
-            if found is None:
-                raise HttpError(404, "this photo is no longer kept; send it again")
-            found.used = self._clock()
-            self._photos.move_to_end(identifier)
-            return found
-
-    def forget(self, identifier: str) -> None:
-        """Drops a photo and all that was made of it."""
-        with self._lock:
-            self._photos.pop(identifier, None)
-
-    def forget_old(self) -> None:
-        """Drops the photos that nobody used for longer than the limit."""
-        oldest = self._clock() - self.limits.seconds
-        with self._lock:
-            for identifier in [key for key, one in self._photos.items() if one.used < oldest]:
-                del self._photos[identifier]
+        return self.kept.add(OpenPhoto(pixels, faces, preview(pixels)))
 
     def start(self, photo: OpenPhoto, number: int) -> FaceJob:
         """Begins to make the head of a face, unless that has begun; one that failed begins again.
@@ -196,7 +152,7 @@ class Studio:
         if job is None or job.error:
             job = FaceJob()
             self._submit(functools.partial(self._make, photo, number, job))
-            photo.jobs[number] = job
+            self.kept.add_job(photo, number, job)
         return job
 
     def _make(self, photo: OpenPhoto, number: int, job: FaceJob) -> None:
@@ -205,23 +161,22 @@ class Studio:
 
         try:
             face, name = photo.faces[number], f"face_{number}"
-            job.made = self.workshop.make(photo.pixels, face, name=name, stage=stage)
+            made = self.workshop.make(photo.pixels, face, name=name, stage=stage)
+            self.kept.made(job, made)
         except ConnectionError as error:
             job.error = str(error)
         except Exception:
             _log.exception("a head could not be made")
             job.error = "this head could not be made; the terminal of facerelief web has more"
 
-    def file(self, job: FaceJob, form: str, name: str) -> concurrent.futures.Future[bytes]:
+    def file(self, head: MadeHead, form: str, name: str) -> concurrent.futures.Future[bytes]:
         """The file of a head in one of MEDIA_TYPES; its parts are called by a name."""
-        return self._submit(functools.partial(_file, job, form, name))
+        return self._submit(functools.partial(_file, head, form, name))
 
 
-def _file(job: FaceJob, form: str, name: str) -> bytes:
-    assert job.made
-    if job.files is None:
-        job.files = job.made.encode()
-    return zip_obj(job.files, name) if form == "obj" else job.files[form]
+def _file(head: MadeHead, form: str, name: str) -> bytes:
+    files = head.encode(form)
+    return zip_obj(files, name) if form == "obj" else files[form]
 
 
 def _decode(content: bytes, name: str, megapixels: float) -> np.ndarray:

@@ -18,7 +18,7 @@ from facemodel.morphable.model import MorphableModel
 from serving.detection.detector import DetectedFace
 from serving.heads import Head, HeadMaker
 from serving.output.face_files import encode_face, face_alone
-from serving.output.file_names import PARTS
+from serving.output.file_names import FORMATS, PARTS
 from serving.output.image_files import VECTOR_QUALITY, encode_jpeg
 from serving.output.textured_mesh import TexturedMesh
 from serving.reconstructor import Predictor, Reconstruction, Reconstructor
@@ -41,21 +41,20 @@ class MadeHead:
       images: JPEG files by name: "texture"; "albedo" and "normals" if there are any.
       flags: Of the face, its texture and its detail.
       facts: Numbers for the page.
-      encode: Gives its files by suffix; see face_files.encode_face.
+      encode: Gives its files of one format by suffix, and those that every face has; see
+        face_files.encode_face. Nothing is kept of them.
     """
 
     data: bytes
     images: dict[str, bytes]
     flags: tuple[str, ...]
     facts: dict[str, object]
-    encode: Callable[[], dict[str, bytes]]
+    encode: Callable[[str], dict[str, bytes]]
 
 
 class Workshop(Protocol):
     """What the page's server needs; FaceWorkshop is the real one. One thread calls it at a time."""
 
-    @property
-    def description(self) -> dict[str, object]: ...
     def find_faces(self, photo: np.ndarray) -> list[DetectedFace]: ...
     def smallest_face_px(self, photo: np.ndarray) -> float: ...
     def make(
@@ -95,12 +94,6 @@ class FaceWorkshop:
         self.find_faces(photo)
         self.make(photo, face, name="average", stage=lambda _: None)
 
-    @property
-    def description(self) -> dict[str, object]:
-        """What is known of the model."""
-        facts = self._reconstructor.model.facts
-        return {key: facts.get(key) for key in ("model_name", "model_version", "iterations")}
-
     def find_faces(self, photo: np.ndarray) -> list[DetectedFace]:
         """All faces of a photo uint8 [H, W, 3], largest first."""
         return self._reconstructor.detector.detect(photo)
@@ -133,8 +126,13 @@ class FaceWorkshop:
             images=_images(mesh, head),
             flags=flags,
             facts=_facts(result, mesh),
-            encode=lambda: encode_face(
-                photo, result, name=name, photo_facts={"name": "photo"}, head=head
+            encode=lambda form: encode_face(
+                photo,
+                result,
+                name=name,
+                photo_facts={"name": "photo"},
+                head=head,
+                formats=[form] if form in FORMATS else [],
             ),
         )
 
@@ -168,6 +166,7 @@ def _facts(face: Reconstruction, mesh: TexturedMesh) -> dict[str, object]:
         "face_px": round(quality.face_px),
         "vertices": len(mesh.vertices),
         "triangles": len(mesh.triangles),
+        "targets": len(mesh.targets),
         "milliseconds": round(face.milliseconds),
     }
 

@@ -19,6 +19,7 @@ from textured_meshes import tiny_head
 
 from serving.detection.detector import DetectedFace
 from serving.output import wavefront
+from serving.output.image_files import encode_jpeg
 from serving.web.head_data import pack_face
 from serving.web.server import WebServer
 from serving.web.studio import Studio
@@ -26,6 +27,16 @@ from serving.web.workshop import RECONSTRUCTING, MadeHead
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PATIENCE_S = 120
+FACTS = {
+    "yaw_deg": 1.0,
+    "pitch_deg": 2.0,
+    "roll_deg": 3.0,
+    "face_px": 40,
+    "vertices": 400,
+    "triangles": 700,
+    "targets": 0,
+    "milliseconds": 5,
+}
 
 
 def picture(seed=0, size=40, form="PNG"):
@@ -37,17 +48,26 @@ def picture(seed=0, size=40, form="PNG"):
 
 
 class TinyWorkshop:
-    """Finds a face wherever a photo is not of one colour; its heads are the tiny face model's."""
+    """Finds two faces wherever a photo is not of one colour; their heads are the tiny face model's.
 
-    description = {"model_name": "tiny"}
+    Attributes:
+      looking: Set when faces of a photo are looked for.
+      go_on: All work waits while it is not set.
+      error: Raised in place of a head.
+      made: Number of heads made.
+      encoded: Formats that files were asked for in.
+    """
 
     def __init__(self):
-        self.go_on = threading.Event()
+        self.looking, self.go_on = threading.Event(), threading.Event()
         self.go_on.set()
+        self.encoded = []
         self.error = None
         self.made = 0
 
     def find_faces(self, photo):
+        self.looking.set()
+        assert self.go_on.wait(PATIENCE_S)
         corners = np.float32([[2, 3], [10, 12]])
         return [DetectedFace(corners, 0.9), DetectedFace(corners + 4, 0.8)] if np.ptp(photo) else []
 
@@ -62,29 +82,45 @@ class TinyWorkshop:
             raise self.error
         mesh = tiny_head()
         files = {**wavefront.encode_obj(mesh, stem=name), "json": b"{}"}
-        images = {"texture": b"a JPEG"}
-        return MadeHead(pack_face(mesh), images, ("small_face",), {"yaw_deg": 1.0}, lambda: files)
+        texture = np.full_like(mesh.texture, 60 if name == "face_0" else 200)
+        images = {"texture": encode_jpeg(texture)}
+
+        def encode(form):
+            self.encoded.append(form)
+            return files
+
+        return MadeHead(pack_face(mesh), images, ("small_face",), FACTS, encode)
 
 
 @contextlib.contextmanager
-def tiny_page(limits=None):
-    """A server of the page in this process, a client of it and its workshop."""
+def tiny_server(limits=None):
+    """A server of the page in this process; gives its address, its studio and its workshop."""
     workshop = TinyWorkshop()
-    server = WebServer(Studio(workshop, limits), host="127.0.0.1", port=0)
+    studio = Studio(workshop, limits)
+    server = WebServer(studio, host="127.0.0.1", port=0)
     server.start()
     try:
-        with httpx.Client(base_url=server.url, trust_env=False, timeout=PATIENCE_S) as client:
-            yield client, workshop
+        yield server.url, studio, workshop
     finally:
         workshop.go_on.set()
         server.stop(1)
 
 
 @contextlib.contextmanager
-def page_process(folder, *options):
+def tiny_page(limits=None):
+    """A client of such a server, and its workshop."""
+    with (
+        tiny_server(limits) as (url, _, workshop),
+        httpx.Client(base_url=url, trust_env=False, timeout=PATIENCE_S) as client,
+    ):
+        yield client, workshop
+
+
+@contextlib.contextmanager
+def page_process(folder, *options, **variables):
     """`facerelief web` with a folder to work in; gives its address and the process."""
     log = folder / "web.log"
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **variables}
     command = [sys.executable, "-m", "pipeline.cli", "web", "--port", "0", "--no-open", *options]
     with log.open("w") as output:
         process = subprocess.Popen(

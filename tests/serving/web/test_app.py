@@ -3,14 +3,19 @@
 import io
 import json
 import re
+import socket
 import zipfile
 
 import httpx
 import pytest
-from web_pages import picture, tiny_page, wait_for
+from PIL import Image
+from textured_meshes import tiny_head
+from web_pages import picture, tiny_page, tiny_server, wait_for
 
 from serving.web.app import PAGE
 from serving.web.guard import HEADERS, refusal
+from serving.web.server import page_url
+from serving.web.studio import Limits
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +39,8 @@ def test_a_photo_becomes_a_head(page, face):
     progress = page.get(face).json()
     assert progress["flags"] == ["small_face"] and progress["words"][0].startswith("The face is")
     assert progress["images"] == ["texture"] and progress["error"] is None
-    assert page.get(face + "/texture.jpg").content == b"a JPEG"
+    texture = Image.open(io.BytesIO(page.get(face + "/texture.jpg").content))
+    assert texture.format == "JPEG" and texture.size == tiny_head().texture.shape[1::-1]
     assert len(page.get(face + "/head.bin").content) > 10_000
 
 
@@ -63,7 +69,8 @@ def test_files_are_downloads(page, face):
         ("GET", "/api/photos/none/preview.jpg", 404),
         ("POST", "/api/photos/none/faces/0", 404),
         ("GET", "/api/other", 404),
-        ("GET", "/../app.py", 404),
+        ("GET", "/%2e%2e/app.py", 404),
+        ("GET", "/%2e%2e%2fapp.py", 404),
         ("GET", "/api/photos", 405),
         ("POST", "/", 405),
         ("GET", "FACE/normals.jpg", 404),
@@ -129,8 +136,50 @@ def test_other_sites_are_refused(headers, loopback, allowed):
 def test_a_name_that_points_here_is_refused_by_the_server(page):
     answer = page.get("/api/about", headers={"host": "evil.example"})
     assert answer.status_code == 403 and "evil.example" in answer.json()["error"]
-    with pytest.raises(httpx.HTTPError):
-        page.post("/api/photos", headers={"origin": "null"}, content=b"").raise_for_status()
+    for origin in ("null", "http://evil.example"):
+        answer = page.post("/api/photos", headers={"origin": origin}, content=picture())
+        assert answer.status_code == 403 and origin in answer.json()["error"]
+
+
+def test_a_path_that_climbs_is_not_followed(page):
+    with socket.create_connection((page.base_url.host, page.base_url.port)) as connection:
+        host = page.base_url.netloc.decode()
+        request = f"GET /../app.py HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n"
+        connection.sendall(request.encode())
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert answer.startswith(b"HTTP/1.1 404 ") and b"Starlette" not in answer
+
+
+def test_a_photo_whose_sender_has_gone_is_dropped():
+    with (
+        tiny_server() as (url, studio, workshop),
+        httpx.Client(base_url=url, trust_env=False) as client,
+    ):
+        workshop.go_on.clear()
+        with sent(client.base_url, picture()):
+            assert workshop.looking.wait(60)
+        for _ in range(2):  # then the server knows who has gone
+            client.get("/api/about")
+        workshop.go_on.set()
+        last = studio.open(picture(1), name="x").result(60)
+        assert any(len(studio.kept) == 1 for _ in range(200) if client.get("/api/about"))
+        assert studio.kept.photo(last)
+
+
+def sent(url, content):
+    """A connection on which a photo was sent; it may be left before the answer is read."""
+    connection = socket.create_connection((url.host, url.port))
+    head = f"POST /api/photos HTTP/1.1\r\nhost: {url.netloc.decode()}\r\n"
+    connection.sendall(f"{head}content-length: {len(content)}\r\n\r\n".encode() + content)
+    return connection
+
+
+def test_a_full_queue_is_said_before_a_photo_is_kept():
+    with tiny_server(Limits(waiting=1)) as (url, studio, _):
+        with httpx.Client(base_url=url, trust_env=False) as client, studio.arriving():
+            answer = client.post("/api/photos", content=b"x" * 5_000_000)
+            assert answer.status_code == 503 and "too many photos" in answer.json()["error"]
+        assert httpx.post(f"{url}api/photos", content=picture(), trust_env=False).is_success
 
 
 def test_pages_and_styles_name_nothing_elsewhere():
@@ -140,5 +189,17 @@ def test_pages_and_styles_name_nothing_elsewhere():
 
 def test_about_says_what_the_page_shows(page):
     about = json.loads(page.get("/api/about").content)
-    assert about["model_server"] is None and about["limits"]["minutes"] == 30
-    assert about["model"] == {"model_name": "tiny"}
+    assert about["model_server"] is None and about["loopback"] is True
+    assert about["limits"] == {"mib": 32, "megapixels": 50, "minutes": 30}
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:8600/"),
+        ("localhost", "http://localhost:8600/"),
+        ("::1", "http://[::1]:8600/"),
+    ],
+)
+def test_only_numbers_of_ipv6_are_in_brackets(host, url):
+    assert page_url(host, 8600) == url

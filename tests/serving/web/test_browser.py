@@ -3,11 +3,9 @@
 Wants a Chromium on the path and the package playwright.
 """
 
-import io
 import itertools
 import json
 import pathlib
-import shutil
 import zipfile
 
 import cv2
@@ -15,42 +13,24 @@ import numpy as np
 import pytest
 import trimesh
 from PIL import Image
-from web_pages import ROOT, page_process
+from web_browser import BINARY, DEMO, differ, drawn, launch, pixels, ready, set_slider
+from web_pages import page_process
 
 from serving.output.gltf_read import read_glb
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-BINARY = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.serving,
     pytest.mark.skipif(BINARY is None, reason="no Chromium on the path"),
 ]
-DEMO = ROOT / "docs/images/demo.jpg"
-READY_MS = 120_000
 DESKTOP, PHONE = {"width": 1280, "height": 860}, {"width": 375, "height": 740}
-SWITCHES = [
-    "--no-sandbox",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--use-angle=swiftshader",
-    "--enable-unsafe-swiftshader",
-    "--use-fake-ui-for-media-stream",
-    "--use-fake-device-for-media-stream",
-]
 
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory):
     with page_process(tmp_path_factory.mktemp("web")) as (address, _):
         yield address
-
-
-def launch(chromium, *switches):
-    return chromium.launch(executable_path=BINARY, args=[*SWITCHES, *switches])
 
 
 @pytest.fixture(scope="module")
@@ -89,35 +69,6 @@ def open_page(browser, address):
         context.close()
     assert problems == []
     assert all(host.startswith((address.rstrip("/"), "blob:")) for host in hosts), hosts
-
-
-def ready(page, photo=DEMO):
-    """Sends a photo and waits until its head is drawn; nothing has the focus then."""
-    page.set_input_files("#file", photo)
-    drawn(page)
-    page.evaluate("() => document.activeElement.blur()")
-
-
-def drawn(page):
-    page.wait_for_selector("#view[data-ready]", timeout=READY_MS)
-
-
-def pixels(page):
-    """What the canvas shows, once it has been drawn: uint8 [H, W, 3]."""
-    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => setTimeout(done, 60)))")
-    shot = page.locator("#canvas").screenshot(animations="disabled")
-    return np.asarray(Image.open(io.BytesIO(shot)).convert("RGB")).astype(int)
-
-
-def differ(one, other, *, by=12):
-    """Share of pixels that changed by more than so many grey levels."""
-    return float((np.abs(one - other).max(-1) > by).mean())
-
-
-def set_slider(page, selector, value):
-    page.locator(selector).evaluate(
-        "(input, value) => { input.value = value; input.dispatchEvent(new Event('input')); }", value
-    )
 
 
 def test_a_head_is_drawn_and_turns(open_page):
@@ -191,6 +142,17 @@ def test_the_iterations_can_be_scrubbed(open_page):
     assert differ(result, pixels(page)) < 0.005
 
 
+def test_a_drag_while_all_iterations_are_played_ends_that(open_page):
+    page = open_page()
+    ready(page)
+    page.click("#play")
+    set_slider(page, "#iteration", 2)
+    for _ in range(6):  # the next iteration would come after 0.35 s
+        page.wait_for_timeout(200)
+        assert page.input_value("#iteration") == "2"
+    assert "Iteration 1" in page.locator("#iteration-note").inner_text()
+
+
 @pytest.fixture(scope="module")
 def large_demo(tmp_path_factory):
     """The demo photo's face, large enough for wrinkles."""
@@ -203,6 +165,7 @@ def large_demo(tmp_path_factory):
 def test_surfaces_detail_wireframe_and_light_are_seen(open_page, large_demo):
     page = open_page()
     ready(page, large_demo)
+    assert "detail, 52 ARKit morph targets" in page.locator("#files a >> nth=0").inner_text()
     looks = [pixels(page)]
     for mode in ("albedo", "clay", "shading"):
         page.locator(f"label:has(#{mode})").click()
@@ -241,12 +204,13 @@ def test_downloads_parse(open_page, tmp_path):
     page = open_page()
     ready(page)
     files = {}
-    for name in ("glb", "obj", "ply", "json"):
+    for name in ("glb", "obj", "ply", "json", "png"):
         with page.expect_download() as caught:
             page.locator(f"#files a[href$='/{name}']").click()
         files[name] = tmp_path / caught.value.suggested_filename
         caught.value.save_as(files[name])
     count = len(read_glb(files["glb"]).vertices)
+    assert Image.open(files["png"]).width > 500
     assert json.loads(files["json"].read_text())["mesh"]["vertices"] == count
     assert len(trimesh.load(files["ply"], process=False).vertices) == count
     zipfile.ZipFile(files["obj"]).extractall(tmp_path)
@@ -308,7 +272,7 @@ def test_without_webgl_it_is_said_and_files_are_there(browser, address):
     page.goto(address)
     ready(page)
     assert page.get_by_text("This browser shows no 3D").is_visible()
-    assert page.locator("#files a").count() == 4
+    assert page.locator("#files a").count() == 5
     without.close()
 
 
@@ -384,6 +348,14 @@ def test_controls_work_by_keys(open_page):
     page.locator("#wireframe").focus()
     page.keyboard.press("Space")
     assert page.locator("#wireframe").is_checked()
+    for key in ("Delete", "Backspace"):
+        page.locator("#identity input >> nth=0").focus()
+        page.keyboard.press("ArrowRight")
+        page.locator("#identity input >> nth=1").focus()
+        page.keyboard.press("ArrowRight")
+        assert page.locator("#identity li.edited").count() == 2
+        page.keyboard.press(key)
+        assert page.locator("#identity li.edited").count() == 1
 
 
 def test_a_phone_shows_everything_without_scrolling_sideways(open_page):

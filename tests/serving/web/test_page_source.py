@@ -5,6 +5,7 @@ import json
 import re
 
 from serving.web.app import PAGE
+from serving.web.workshop import STAGES
 
 SOURCE = PAGE.parent / "page_source"
 
@@ -50,3 +51,8 @@ def test_every_control_has_a_name():
     for tag in inputs:
         name = re.search(r'id="([\w-]+)"', tag)[1]
         assert "aria-label" in tag or "aria-hidden" in tag or name in labelled | inside
+
+
+def test_the_stages_of_the_script_are_those_of_the_server():
+    script = (SOURCE / "src/progress.js").read_text()
+    assert re.findall(r'^  \["([\w ]+)", ', script, re.MULTILINE) == ["finding faces", *STAGES]

@@ -30,6 +30,13 @@ def parts():
     studio.close()
 
 
+@pytest.fixture
+def few_heads():
+    studio = Studio(TinyWorkshop(), Limits(heads=2))
+    yield studio
+    studio.close()
+
+
 def opened(studio, seed=0):
     return studio.open(picture(seed), name="anna.png").result(60)
 
@@ -44,24 +51,24 @@ def test_the_photo_used_longest_ago_makes_room(parts):
     studio, _, _ = parts
     first, second = opened(studio, 1), opened(studio, 2)
     assert first != second and len(first) > 20
-    studio.photo(first)
+    studio.kept.photo(first)
     third = opened(studio, 3)
-    assert status(lambda: studio.photo(second))[0] == 404
-    assert studio.photo(first).faces and studio.photo(third).faces
+    assert status(lambda: studio.kept.photo(second))[0] == 404
+    assert studio.kept.photo(first).faces and studio.kept.photo(third).faces
 
 
 def test_a_photo_that_nobody_uses_is_forgotten(parts):
     studio, _, clock = parts
     used, unused = opened(studio, 1), opened(studio, 2)
     clock.now = 50
-    studio.photo(used)
+    studio.kept.photo(used)
     clock.now = 70
-    assert status(lambda: studio.photo(unused)) == (
+    assert status(lambda: studio.kept.photo(unused)) == (
         404, "this photo is no longer kept; send it again",
     )  # fmt: skip
-    studio.photo(used)
-    studio.forget(used)
-    assert status(lambda: studio.photo(used))[0] == 404
+    studio.kept.photo(used)
+    studio.kept.forget(used)
+    assert status(lambda: studio.kept.photo(used))[0] == 404
 
 
 BAD = {
@@ -90,7 +97,7 @@ def test_a_photo_without_a_face_is_told_so(parts):
 
 def test_heads_are_made_once_and_one_at_a_time(parts):
     studio, workshop, _ = parts
-    photo = studio.photo(opened(studio))
+    photo = studio.kept.photo(opened(studio))
     workshop.go_on.clear()
     job = studio.start(photo, 0)
     other = studio.start(photo, 1)
@@ -106,9 +113,40 @@ def test_heads_are_made_once_and_one_at_a_time(parts):
     assert status(lambda: studio.start(photo, 2))[0] == 404
 
 
+def head_of(studio, photo, number):
+    job = studio.start(photo, number)
+    opened(studio, 9)  # comes after it
+    return job
+
+
+def test_the_head_used_longest_ago_makes_room(few_heads):
+    first, second = (few_heads.kept.photo(opened(few_heads, seed)) for seed in (1, 2))
+    oldest, other = head_of(few_heads, first, 0), head_of(few_heads, first, 1)
+    assert few_heads.kept.job(first, 0) is oldest  # a use
+    newest = head_of(few_heads, second, 0)
+    assert newest.made and few_heads.kept.job(first, 0) is oldest
+    assert status(lambda: few_heads.kept.job(first, 1))[0] == 404
+    assert other is not head_of(few_heads, first, 1)
+
+
+def test_a_file_is_made_when_it_is_wanted_and_not_kept(parts):
+    studio, workshop, _ = parts
+    head = head_of(studio, studio.kept.photo(opened(studio)), 0).made
+    assert workshop.encoded == []
+    assert [studio.file(head, "json", "face_0").result(60) for _ in range(2)] == [b"{}", b"{}"]
+    assert workshop.encoded == ["json", "json"]
+
+
+def test_a_photo_on_its_way_has_a_place_in_the_queue(parts):
+    studio, _, _ = parts
+    with studio.arriving(), studio.arriving(), studio.arriving():
+        assert status(lambda: studio.open(picture(), name="x"))[0] == 503
+    assert opened(studio)
+
+
 def test_a_failed_head_says_why_and_may_be_tried_again(parts):
     studio, workshop, _ = parts
-    photo = studio.photo(opened(studio))
+    photo = studio.kept.photo(opened(studio))
     workshop.error = ConnectionError("127.0.0.1:9: no answer")
     failed = studio.start(photo, 0)
     opened(studio, 2)  # comes after it
@@ -122,7 +160,7 @@ def test_a_failed_head_says_why_and_may_be_tried_again(parts):
 def test_a_defect_is_logged_and_not_shown(parts, caplog):
     studio, workshop, _ = parts
     workshop.error = KeyError("secret")
-    job = studio.start(studio.photo(opened(studio)), 0)
+    job = studio.start(studio.kept.photo(opened(studio)), 0)
     opened(studio, 2)
     assert "secret" not in job.error and "secret" in caplog.text
 

@@ -14,6 +14,7 @@ import pytest
 import trimesh
 from web_pages import ROOT, page_process, unpack, wait_for
 
+from facemodel.files import cache_dir
 from serving.heads import HeadMaker
 from serving.images import read_photo
 from serving.output.gltf_read import read_glb
@@ -26,9 +27,15 @@ pytestmark = [pytest.mark.serving, pytest.mark.slow]
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
     folder = tmp_path_factory.mktemp("web")
-    with page_process(folder) as (address, process):
+    private = {name: str(folder / name) for name in ("TMPDIR", "HOME")}
+    for path in private.values():
+        pathlib.Path(path).mkdir()
+    cache = cache_dir()
+    private["XDG_CACHE_HOME"] = str(cache.parent)
+    with page_process(folder, **private) as (address, process):
         with httpx.Client(base_url=address, trust_env=False, timeout=120) as client:
-            client.folder = folder
+            client.folders = (folder, cache)
+            client.before = files_in(*client.folders)
             yield client
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0
@@ -76,9 +83,22 @@ def test_files_parse_and_hold_the_same_head(page, face, expected, tmp_path):
     assert mesh.visual.material.image.size == (1024, 1024)
 
 
+def files_in(*folders):
+    """Every file with its size and time, but for the log."""
+    return {
+        path: (path.stat().st_size, path.stat().st_mtime_ns)
+        for folder in folders
+        for path in folder.rglob("*")
+        if path.name != "web.log"
+    }
+
+
 def test_nothing_is_written(page, face):
-    assert [path.name for path in page.folder.iterdir()] == ["web.log"]
-    assert "Traceback" not in (page.folder / "web.log").read_text()
+    """Neither where it runs nor in folders for temporary files, of the user, or of the cache."""
+    for form in ("glb", "obj"):
+        assert page.get(f"{face}/files/{form}").is_success
+    assert files_in(*page.folders) == page.before
+    assert "Traceback" not in (page.folders[0] / "web.log").read_text()
 
 
 def refused(*options):

@@ -1,4 +1,5 @@
 // How the surface looks: the photo's texture, its albedo, clay, or what the network sees.
+import { ApiError, content } from "./api.js";
 import {
   AmbientLight,
   Color,
@@ -9,7 +10,7 @@ import {
   MeshLambertMaterial,
   MeshStandardMaterial,
   SRGBColorSpace,
-  TextureLoader,
+  Texture,
   Vector2,
 } from "three";
 
@@ -24,17 +25,38 @@ const LIGHTS = {
 };
 const HEADLIGHT = Math.PI;
 
+/** The maps of a head by name; an ApiError if the server or the browser does not give one. */
 export async function loadMaps(path, names) {
-  const loader = new TextureLoader();
-  const load = async (name) => {
-    const map = await loader.loadAsync(`${path}/${name}.jpg`);
-    if (name !== "normals") map.colorSpace = SRGBColorSpace;
-    map.minFilter = LinearMipmapLinearFilter;
-    map.magFilter = LinearFilter;
-    map.anisotropy = 8;
-    return [name, map];
-  };
+  const load = async (name) => [name, makeMap(name, await decode(await content(`${path}/${name}.jpg`)))];
   return Object.fromEntries(await Promise.all(names.map(load)));
+}
+
+/** Upside down, as WebGL wants it. */
+async function decode(file) {
+  try {
+    return await createImageBitmap(file, { imageOrientation: "flipY", colorSpaceConversion: "none" });
+  } catch {
+    throw new ApiError("The browser cannot read an image of this head.");
+  }
+}
+
+function makeMap(name, bitmap) {
+  const map = new Texture(bitmap);
+  map.flipY = false;
+  if (name !== "normals") map.colorSpace = SRGBColorSpace;
+  map.minFilter = LinearMipmapLinearFilter;
+  map.magFilter = LinearFilter;
+  map.anisotropy = 8;
+  map.needsUpdate = true;
+  return map;
+}
+
+/** Gives the memory of maps back. */
+export function releaseMaps(maps) {
+  for (const map of Object.values(maps)) {
+    map.dispose();
+    map.image.close();
+  }
 }
 
 /** A material for a mode; with the detail's normal map if there is one and it is wanted. */

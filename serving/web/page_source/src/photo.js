@@ -25,6 +25,7 @@ export function showPhoto({ image, boxes, hint }, { photo, width, height, faces 
   hint.textContent = `${faces.length} faces: click the one to show.`;
 }
 
+/** Marks the button of a face as pressed; of none if there is no number. */
 export function markFace(boxes, number) {
   [...boxes.children].forEach((button, k) => button.setAttribute("aria-pressed", k === number));
 }

@@ -1,14 +1,6 @@
-// What is said about a head, and its files.
-import { facePath } from "./api.js";
+// What is said about a head.
 
-const FILES = [
-  ["glb", ".glb", "glTF: texture, detail, 52 ARKit morph targets"],
-  ["obj", ".obj", "with material and texture, zipped"],
-  ["ply", ".ply", "with vertex colours"],
-  ["json", ".json", "coefficients, pose, landmarks, flags"],
-];
-
-export function showResult({ notes, facts, files }, photo, face, head) {
+export function showResult({ notes, facts }, head) {
   notes.replaceChildren(...(head.words.length ? head.words : ["Nothing to worry about was found."]).map((text) => {
     const item = document.createElement("li");
     item.textContent = text;
@@ -16,18 +8,6 @@ export function showResult({ notes, facts, files }, photo, face, head) {
   }));
   notes.classList.toggle("good", head.words.length === 0);
   facts.replaceChildren(...lines(head.facts));
-  files.replaceChildren(...FILES.map(([form, name, what]) => {
-    const item = document.createElement("li");
-    const link = document.createElement("a");
-    const small = document.createElement("small");
-    link.href = `${facePath(photo, face)}/files/${form}`;
-    link.download = "";
-    link.textContent = name;
-    small.textContent = what;
-    link.append(small);
-    item.append(link);
-    return item;
-  }));
 }
 
 function lines(facts) {

@@ -28,9 +28,10 @@ export class Scrubber {
   }
 
   async _playAll() {
+    const run = ++this._run;
     this._range.value = 0;
-    await this._go(0);
-    const run = this._run;
+    await this._tween(0, run);
+    if (run !== this._run) return;
     for (let station = 1; station < this._shape.stations; station++) {
       await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
       if (run !== this._run) return;

@@ -2,6 +2,8 @@
 
 const IDENTITY_RANGE = [-3, 3];
 const WEIGHT_RANGE = [0, 1];
+/** Keys that bring a slider back. */
+const RESTORING = ["Delete", "Backspace"];
 /** Names that end in a side and have no twin there: the jaw and the mouth as a whole. */
 const WHOLE = ["jaw", "mouth"];
 const ACROSS = { eyeLookIn: "eyeLookOut", eyeLookOut: "eyeLookIn" };
@@ -60,6 +62,13 @@ export class Sliders {
     Object.assign(input, { type: "range", min: low, max: high, step: 0.01 });
     input.addEventListener("input", () => this._move(slider, Number(input.value)));
     input.addEventListener("dblclick", () => this._restore(slider));
+    input.addEventListener("keydown", (event) => {
+      if (!RESTORING.includes(event.key)) return;
+      event.preventDefault();
+      this._restore(slider);
+    });
+    input.setAttribute("aria-keyshortcuts", RESTORING.join(" "));
+    value.setAttribute("aria-live", "off"); // 61 of them change at once
     item.append(label, value, input);
     const show = (number, edited) => {
       input.value = number;

@@ -1,5 +1,7 @@
 // Ways for a photo to come in: dropped, pasted, chosen, or taken by the camera.
 
+const NO_IMAGE = "What was pasted is no image: copy an image or an image file, then paste it.";
+
 /** Calls send(file, name) with each photo. */
 export function uploads({ zone, input, choose, camera, again }, send, fail) {
   const take = (file) => file && send(file, file.name || "photo");
@@ -30,38 +32,52 @@ export function uploads({ zone, input, choose, camera, again }, send, fail) {
     else fail("That is no file: drop an image file, or paste the image itself.");
   });
   document.addEventListener("paste", (event) => {
-    const file = [...event.clipboardData.files].find(({ type }) => type.startsWith("image/"));
+    const files = [...event.clipboardData.files];
+    const file = files.find(({ type }) => type.startsWith("image/")) ?? files[0];
     if (file) take(file);
+    else if (!event.target.closest?.("input, textarea")) fail(NO_IMAGE);
   });
 
   camera.open.addEventListener("click", () => startCamera(camera, send, fail));
 }
 
-async function startCamera({ dialog, video, shoot, cancel }, send, fail) {
+/** One at a time: asking for permission may take long, and the button waits. */
+async function startCamera(camera, send, fail) {
+  camera.open.disabled = true;
   let stream;
   try {
     stream = await navigator.mediaDevices.getUserMedia({ video: { width: 1920, height: 1080 } });
+    camera.video.srcObject = stream;
+    await camera.video.play();
+    showCamera(camera, stream, send, fail);
   } catch (error) {
-    return fail(cameraWords(error));
+    stop(stream, camera.video);
+    fail(cameraWords(error));
+  } finally {
+    camera.open.disabled = false;
   }
-  video.srcObject = stream;
-  await video.play();
-  dialog.showModal();
-  shoot.focus();
-  const close = () => dialog.close();
-  shoot.onclick = async () => {
-    const shot = await frame(video);
-    dialog.close();
-    send(shot, "camera.jpg");
-  };
-  cancel.onclick = close;
-  dialog.onclose = () => {
-    for (const track of stream.getTracks()) track.stop();
-    video.srcObject = null;
-  };
 }
 
-function frame(video) {
+function showCamera({ dialog, video, shoot, cancel }, stream, send, fail) {
+  dialog.showModal();
+  shoot.focus();
+  shoot.onclick = async () => {
+    shoot.onclick = null;
+    const shot = await frame(video).catch(() => null);
+    dialog.close();
+    if (shot) send(shot, "camera.jpg");
+    else fail("The camera gave no image.");
+  };
+  cancel.onclick = () => dialog.close();
+  dialog.onclose = () => stop(stream, video);
+}
+
+function stop(stream, video) {
+  for (const track of stream?.getTracks() ?? []) track.stop();
+  video.srcObject = null;
+}
+
+async function frame(video) {
   const canvas = document.createElement("canvas");
   [canvas.width, canvas.height] = [video.videoWidth, video.videoHeight];
   canvas.getContext("2d").drawImage(video, 0, 0);

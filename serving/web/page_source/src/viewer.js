@@ -13,7 +13,7 @@ import {
   WebGLRenderer,
 } from "three";
 import { OrbitControls } from "three/examples/jsm/controls/OrbitControls.js";
-import { Lights, loadMaps, makeMaterial } from "./materials.js";
+import { Lights, makeMaterial, releaseMaps } from "./materials.js";
 
 const FIELD_OF_VIEW = 24;
 const TURN = Math.PI / 36;
@@ -39,9 +39,8 @@ export class Viewer {
     new ResizeObserver(() => this._resize()).observe(frame);
   }
 
-  /** Shows a head; path and names are those of its maps. */
-  async show(shape, path, names) {
-    const maps = await loadMaps(path, names);
+  /** Shows a head; maps are materials.loadMaps's. */
+  show(shape, maps) {
     this._clear();
     this._shape = shape;
     this._maps = maps;
@@ -115,7 +114,7 @@ export class Viewer {
   _clear() {
     if (!this._mesh) return;
     this._scene.remove(this._mesh, this._lines);
-    for (const map of Object.values(this._maps)) map.dispose();
+    releaseMaps(this._maps);
     for (const part of [this._geometry, this._mesh.material, this._lines.material]) part.dispose();
     this._mesh = undefined;
   }
