@@ -11,7 +11,7 @@ MAX_MESSAGE_BYTES = 2**31 - 1
 """As tensorflow_model_server."""
 MAX_REQUESTS = 256
 MAX_ROWS = 256
-"""A few bytes of input can be rows of large outputs, and a face takes 10 MiB while it is computed."""
+"""A few bytes of input can be rows of large outputs; a face that is computed takes 10 MiB."""
 GRACE_SECONDS = 30.0
 
 

@@ -6,8 +6,6 @@ import pathlib
 import re
 import signal
 import socket
-import threading
-import time
 from concurrent import futures
 
 import grpc
@@ -119,35 +117,6 @@ def test_nothing_else_is_tried_again(remote, servicer, address, code, message):
         remote.run(**FACE)
     assert str(caught.value).startswith(f"{address}: ")
     assert caught.value.code is code and len(servicer.calls) == 2
-
-
-def test_several_requests_are_under_way_and_answers_keep_their_order(address, monkeypatch):
-    fetched, arrived = [], threading.Barrier(3)
-
-    def run(self, image, landmarks):
-        if image < 3:
-            arrived.wait(60)  # until three are under way
-        time.sleep(0.01 * (image % 2))
-        return {"number": image}, None
-
-    def faces():
-        for number in range(8):
-            fetched.append(number)
-            yield number, None
-
-    with RemoteModel(address, name="scripted") as remote:
-        monkeypatch.setattr(RemoteModel, "run", run)
-        answers = remote.run_all(faces(), in_flight=3)
-        assert next(answers)[0] == {"number": 0} and fetched == [0, 1, 2, 3]
-        assert [outputs["number"] for outputs, _ in answers] == [1, 2, 3, 4, 5, 6, 7]
-
-
-def test_a_face_that_fails_raises_in_its_place(remote, servicer):
-    servicer.script = [1, CODE.INVALID_ARGUMENT, 1]
-    answers = remote.run_all([tuple(FACE.values())] * 3, in_flight=1)
-    assert set(next(answers)[0]) == served_model.OUTPUTS
-    with pytest.raises(RemoteModelError, match="INVALID_ARGUMENT"):
-        next(answers)
 
 
 def test_metadata_is_asked_once_for_each_version(remote, servicer):
