@@ -95,11 +95,13 @@ def run(
         stage=stage,
         network_threads=SERVER_REQUESTS if server else 1,
     )
-    failed = job.run(photos)
+    try:
+        failed = job.run(photos)
+    finally:
+        remove_empty(made)
     if timings:
         table = timings_table(stopwatch.seconds, time.perf_counter() - began)
         console.print(table, markup=False)
-    remove_empty(made)
     return len(missing) + failed
 
 
