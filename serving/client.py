@@ -6,27 +6,21 @@ with RemoteModel("127.0.0.1:8500") as remote, Reconstructor(face_model=remote) a
 
 from __future__ import annotations
 
-import collections
 import itertools
 import random
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent import futures
+from collections.abc import Callable, Mapping
 
 import grpc
-import numpy as np
 from typing_extensions import Self
 
-from serving.model_store import SavedFaceModel
 from serving.quiet import without_notices
 from serving.served_model import ATTEMPTS, RemoteModelError, ServedModel
 from serving.server_access import ServerAccess
 
 DEFAULT_NAME = "facerelief"
 TIMEOUT_S = 30.0
-IN_FLIGHT = 8
-"""Requests of run_all: a server with batching joins them, one without works on two or so."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 3.0
 MAX_MESSAGE_BYTES = 64 * 2**20
 
@@ -84,30 +78,6 @@ class RemoteModel(ServedModel):
     def close(self) -> None:
         """Ends the connection."""
         self._channel.close()
-
-    def run_all(
-        self, faces: Iterable[tuple[np.ndarray, np.ndarray]], *, in_flight: int = IN_FLIGHT
-    ) -> Iterator[tuple[dict[str, np.ndarray], SavedFaceModel]]:
-        """As run for each face, with several requests under way at once.
-
-        Args:
-          faces: Image and landmarks of each, as run takes them; fetched as they can be sent.
-          in_flight: Most requests whose answers have not been given.
-
-        Yields:
-          What run returns, in the order of the faces; raises what it raises, in its place.
-        """
-        waiting: collections.deque[futures.Future] = collections.deque()
-        pool = futures.ThreadPoolExecutor(in_flight, thread_name_prefix="request")
-        try:
-            for image, landmarks in faces:
-                if len(waiting) == in_flight:
-                    yield waiting.popleft().result()
-                waiting.append(pool.submit(self.run, image, landmarks))
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            pool.shutdown(cancel_futures=True)
 
     def _predict(self, request):
         """Predict, again while the server is unavailable and there is time."""

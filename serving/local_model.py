@@ -41,8 +41,18 @@ class LocalModel:
             raise ModelStoreError(f"{self.model.path}: damaged SavedModel ({error})") from error
 
     def warm_up(self) -> None:
-        """Runs it on a black picture: TensorFlow prepares a graph when it first runs, for 1.3 s."""
-        self.run(np.zeros((1, 8, 8, 3), np.uint8), np.zeros((1, MEDIAPIPE_COUNT, 2), np.float32))
+        """Runs it on a black picture: TensorFlow prepares a graph when it first runs, for 1.3 s.
+
+        Raises:
+          ModelStoreError: if it cannot be run.
+        """
+        import tensorflow as tf
+
+        image, landmarks = np.zeros((1, 8, 8, 3), np.uint8), np.zeros((1, MEDIAPIPE_COUNT, 2))
+        try:
+            self.run(image, landmarks.astype(np.float32))
+        except tf.errors.OpError as error:
+            raise ModelStoreError(f"{self.model.path}: cannot be run ({error})") from error
 
     def run(
         self, image: np.ndarray, landmarks: np.ndarray

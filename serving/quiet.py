@@ -84,11 +84,11 @@ class _Held:
 
     def begin(self) -> None:
         with self._lock:
-            self._holders += 1
-            if self._holders == 1:
+            if not self._holders:
                 sys.stderr.flush()
                 self._file, self._kept = tempfile.TemporaryFile(), os.dup(2)  # noqa: SIM115
                 os.dup2(self._file.fileno(), 2)
+            self._holders += 1  # only now: what failed has nothing to end
 
     def end(self) -> None:
         with self._lock:

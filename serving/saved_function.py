@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 from google.protobuf.message import DecodeError
+from tensorflow.core.framework import node_def_pb2
 from tensorflow.core.protobuf import config_pb2, saved_model_pb2
 from tensorflow.python.eager import context
 
@@ -46,7 +47,9 @@ class SavedFunction:
         self._outputs = {name: _number(info.name) for name, info in wanted.outputs.items()}
         (called,) = {_node(info.name) for info in wanted.outputs.values()}
         nodes = {node.name: node for node in graph.graph_def.node}
-        self._call, restore = nodes[called], nodes[graph.saver_def.restore_op_name]
+        restore = nodes[graph.saver_def.restore_op_name]
+        self._call = node_def_pb2.NodeDef()
+        self._call.CopyFrom(nodes[called])  # a node itself would keep the whole graph in memory
         self._names = _register(
             graph.graph_def.library.function, [_function(self._call), _function(restore)]
         )

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from pipeline.commands.options import CommandError
+
 
 def command(
     inputs: Annotated[
@@ -103,7 +105,8 @@ def command(
     For face K of NAME.jpg (0 is the largest) OUT gets NAME_K.glb (with ARKit's 52 expressions),
     .obj with .mtl and images, .ply (coloured vertices), .json (pose, coefficients, landmarks,
     quality) and .png (overview). Photos that cannot be used are named on standard error, the others
-    are still done; the exit code is 2 if there were any.
+    are still done; the exit code is 2 if there were any. Ctrl-C ends it when the photos under way
+    are finished; the same command goes on from there.
 
     Example: facerelief reconstruct holiday/ portrait.jpg -o out
     """
@@ -120,19 +123,23 @@ def command(
     )
     kind = {True: "geometry", False: "none", None: "map"}[detail]
 
-    failed = photos.run(
-        inputs,
-        output,
-        model=model,
-        server=server,
-        server_model=server_model,
-        access=access,
-        overwrite=overwrite,
-        max_faces=max_faces,
-        min_face_px=min_face,
-        formats=[part.strip().lower() for part in formats.split(",") if part.strip()],
-        options=HeadOptions(texture=texture, albedo=albedo, detail=kind),
-        timings=timings,
-    )
+    try:
+        failed = photos.run(
+            inputs,
+            output,
+            model=model,
+            server=server,
+            server_model=server_model,
+            access=access,
+            overwrite=overwrite,
+            max_faces=max_faces,
+            min_face_px=min_face,
+            formats=[part.strip().lower() for part in formats.split(",") if part.strip()],
+            options=HeadOptions(texture=texture, albedo=albedo, detail=kind),
+            timings=timings,
+        )
+    except KeyboardInterrupt:
+        message = "interrupted; the same command goes on from here"
+        raise CommandError(message, exit_code=130) from None
     if failed:
         raise typer.Exit(2)

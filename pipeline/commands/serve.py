@@ -124,7 +124,8 @@ def command(
         pathlib.Path | None,
         typer.Option(
             metavar="FILE",
-            help="TensorFlow Serving's batching_parameters.txt; its defaults if not given.",
+            help="TensorFlow Serving's batching_parameters.txt; if not given its defaults, with "
+            "batches of --max-rows.",
             rich_help_panel=BATCHING,
         ),
     ] = None,
@@ -162,8 +163,14 @@ def command(
         ),
     ] = 120_000_000,
     max_rows: Annotated[
-        int, typer.Option(min=1, help="Faces of a request.", rich_help_panel=LIMITS)
-    ] = 256,
+        int | None,
+        typer.Option(
+            min=1,
+            help="Faces of a request; max_batch_size of the batching parameters if not given, 256 "
+            "without a file of them.",
+            rich_help_panel=LIMITS,
+        ),
+    ] = None,
     grace_seconds: Annotated[
         float,
         typer.Option(
@@ -217,7 +224,9 @@ def command(
         front=front,
         config_file=model_config_file,
         settings=ServerSettings(
-            batching=serve.batching_from(enabled=enable_batching, file=batching_parameters_file),
+            batching=serve.batching_from(
+                enabled=enable_batching, file=batching_parameters_file, max_rows=max_rows
+            ),
             concurrent_runs=concurrent_runs,
             max_message_bytes=max_message_bytes,
             max_image_pixels=max_image_pixels,

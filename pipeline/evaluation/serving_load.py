@@ -14,7 +14,9 @@ import numpy as np
 
 CODE_OK = "OK"
 Send = Callable[[], str]
-"""Sends one request, waits for its answer and returns the status code, CODE_OK if all is well."""
+"""Sends one request, waits for its answer and returns the status code, CODE_OK if all is well.
+
+What it raises ends the measurement, which raises it, too."""
 Cpu = Callable[[], float]
 """Processor time that something has taken so far, s."""
 
@@ -93,15 +95,20 @@ class Row:
 
 
 class _Seen:
-    """Answers as they come, from several threads."""
+    """Answers as they come, from several threads; and what a function raised that sends."""
 
     def __init__(self) -> None:
+        self.raised: Exception | None = None
         self.latencies_ms: list[float] = []
         self.errors: collections.Counter[str] = collections.Counter()
 
     def call(self, send: Send, began: float) -> bool:
         """Sends a request that was due at a time; returns whether it was answered."""
-        code = send()
+        try:
+            code = send()
+        except Exception as error:
+            self.raised = error
+            return False
         if code == CODE_OK:
             self.latencies_ms.append(1e3 * (time.perf_counter() - began))
         else:
@@ -124,7 +131,7 @@ def load(
     seen, ends = _Seen(), time.perf_counter() + seconds
 
     def client() -> None:
-        while (began := time.perf_counter()) < ends:
+        while (began := time.perf_counter()) < ends and seen.raised is None:
             if not seen.call(send, began):
                 time.sleep(0.01)
 
@@ -164,6 +171,8 @@ def arrivals(
         with futures.ThreadPoolExecutor(min(count, threads)) as pool:
             begins = time.perf_counter()
             for due in begins + times:
+                if seen.raised is not None:
+                    return
                 time.sleep(max(0.0, due - time.perf_counter()))
                 pool.submit(seen.call, send, due)
 
@@ -173,12 +182,14 @@ def arrivals(
 def _measured(
     seen: _Seen, threads: Sequence[threading.Thread], *, clients: int, faces: int, cpu: Cpu
 ) -> Step:
-    """Runs threads to their end and says what they saw."""
+    """Runs threads to their end and says what they saw; raises what a request raised."""
     before, own, began = cpu(), time.process_time(), time.perf_counter()
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
+    if seen.raised is not None:
+        raise seen.raised
     return Step(
         clients,
         time.perf_counter() - began,

@@ -32,10 +32,15 @@ class Server:
       process: Its process.
     """
 
-    def __init__(self, printed: Sequence[str], process: psutil.Process):
+    def __init__(self, printed: Sequence[str], process: psutil.Popen):
         found = {line.split()[0]: line.split()[-1] for line in printed}
         self.address, self.rest_address = found["serving"], found.get("REST")
         self.process = process
+
+    @property
+    def ended(self) -> bool:
+        """Whether it is no more."""
+        return self.process.poll() is not None
 
     def cpu(self) -> float:
         """Processor time so far, s."""
@@ -55,17 +60,17 @@ def server(options: Sequence[str]) -> Iterator[Server]:
     Raises:
       RuntimeError: if it does not start.
     """
-    process = subprocess.Popen(
+    process = psutil.Popen(
         [sys.executable, *START, *options], stdout=subprocess.PIPE, text=True, encoding="utf-8"
     )
     try:
-        yield Server(_until_it_serves(process), psutil.Process(process.pid))
+        yield Server(_until_it_serves(process), process)
     finally:
         process.terminate()
         process.wait(PATIENCE_S)
 
 
-def _until_it_serves(process: subprocess.Popen) -> list[str]:
+def _until_it_serves(process: psutil.Popen) -> list[str]:
     """The lines that a server prints until it serves, or has ended."""
     assert process.stdout
     lines: list[str] = []

@@ -69,7 +69,7 @@ def rest_body(size: int) -> bytes:
 
 
 class Checked:
-    """Sends with a look at the answers: each has to have one size, the last can be read.
+    """Sends, and keeps the last answer as bytes, so that it can be read afterwards.
 
     Args:
       call: Sends the request; gives the status code and the answer.

@@ -13,7 +13,7 @@ import statistics
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Annotated
 
 import psutil
@@ -34,6 +34,8 @@ from pipeline.evaluation.soak_versions import (
 
 FACES = 16
 OVERLOAD = 2.0
+ANSWERED = {"good": "OK", "rest_good": "200"}
+"""Outcomes that right requests should have, besides refusals."""
 MORE_THREADS, MORE_FILES = 8, 8
 """More than these is growth; connections and requests come and go."""
 PARAMETERS = """\
@@ -87,6 +89,22 @@ def problems(
         before, after = (_median(window, name) for window in (early, late))
         if after > before + more:
             lines.append(f"{name}: {after:g} after {before:g} at {reference_s:g} s")
+    return lines
+
+
+def unanswered(seen: Mapping[tuple[str, str], int], versions: Set[int], newest: int) -> list[str]:
+    """What never worked, a line each: a server that refuses all is not one that bears it.
+
+    Args:
+      seen: Outcomes, as Traffic.seen.
+      versions: Which gave right answers.
+      newest: How many versions there were; the last may not have had the time to be loaded.
+    """
+    lines = [
+        f"{sort}: not one was answered" for sort, ok in ANSWERED.items() if not seen.get((sort, ok))
+    ]
+    if len(versions) < newest - 1:
+        lines.append(f"versions: {len(versions)} of {newest} gave right answers")
     return lines
 
 
@@ -164,14 +182,15 @@ def soak(
         samples = stack.enter_context(sampling(started.process, seconds=0.5))
         with changes:
             step = _overload(traffic, OVERLOAD * capacity, seconds)
-        died = [] if started.process.is_running() else ["the server is no more"]
+        died = ["the server is no more"] if started.ended else []
         grown = problems(
             list(samples),
             reference_s=min(reference_s, seconds / 2),
             window_s=min(15.0, seconds / 4),
             growth=growth,
         )
-    found = [*died, *sorted(set(traffic.wrong)), *grown]
+    idle = unanswered(traffic.seen, traffic.versions, changes.number)
+    found = [*died, *sorted(set(traffic.wrong)), *idle, *grown]
     return Soak(capacity, step, traffic, samples, changes.number, found)
 
 
@@ -227,7 +246,8 @@ def command(
 ) -> None:
     """Overload a model server with right and wrong requests while its versions change.
 
-    Exit code 1 if a request was answered wrong, or the server grew by more than 5 % after its
+    Exit code 1 if a request was answered wrong, no right one was answered, a version was never
+    seen but for the last, or the server grew by more than 5 % after its
     second minute.
 
     Example: python -m pipeline.evaluation.soak --minutes 3

@@ -101,11 +101,15 @@ class Changes:
       folder: Of the versions; has number 1 when this returns.
       kinds: SavedModels of even and of odd numbers.
       seconds: Between two changes.
+
+    Raises:
+      OSError: at the end, if a version could not be added or removed.
     """
 
     def __init__(self, folder: pathlib.Path, kinds: list[pathlib.Path], *, seconds: float):
         self._folder, self._kinds, self._seconds = folder, kinds, seconds
         self._stopping = threading.Event()
+        self._raised: OSError | None = None
         self.number = 0
         """The newest."""
         self._add()
@@ -118,6 +122,8 @@ class Changes:
     def __exit__(self, *_) -> None:
         self._stopping.set()
         self._thread.join()
+        if self._raised is not None:
+            raise self._raised
 
     def _add(self) -> None:
         number = self.number + 1
@@ -127,7 +133,10 @@ class Changes:
         self.number = number
 
     def _run(self) -> None:
-        while not self._stopping.wait(self._seconds):
-            self._add()
-            if self.number > KEPT:
-                shutil.rmtree(self._folder / str(self.number - KEPT))
+        try:
+            while not self._stopping.wait(self._seconds):
+                self._add()
+                if self.number > KEPT:
+                    shutil.rmtree(self._folder / str(self.number - KEPT))
+        except OSError as error:
+            self._raised = error

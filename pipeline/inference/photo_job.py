@@ -65,6 +65,7 @@ class Job:
       console: for messages.
       model: returns what descriptions say about the model; None if that is not known.
       stage: measures the parts.
+      network_threads: how many photos may be in the step of the network at once.
     """
 
     def __init__(
@@ -79,8 +80,10 @@ class Job:
         console: Console,
         model: Callable[[], Mapping[str, object] | None],
         stage: Stage = unmeasured,
+        network_threads: int = 1,
     ):
         self._output, self._start, self._model = output, start, model
+        self._network_threads = network_threads
         self._formats, self._options = formats, options
         self._overwrite, self._max_faces = overwrite, max_faces
         self._console, self._stage = console, stage
@@ -103,7 +106,11 @@ class Job:
 
     def _work_through(self, photos: list[Photo], tally: Tally, progress: Progress) -> None:
         """Counts what becomes of the photos and prints their errors, in their order."""
-        steps = (Step(self._find), Step(self._reconstruct), Step(self._write, HEAD_THREADS))
+        steps = (
+            Step(self._find),
+            Step(self._reconstruct, self._network_threads),
+            Step(self._write, HEAD_THREADS),
+        )
         task = progress.add_task("", total=len(photos))
         with (
             contextlib.closing(in_order(photos, steps, ahead=AHEAD)) as results,

@@ -29,6 +29,9 @@ from serving.quiet import without_notices
 from serving.server_access import ServerAccess
 from serving.stopwatch import Stopwatch, unmeasured
 
+SERVER_REQUESTS = 4
+"""Photos whose requests may be under way: a server joins them, or works on them side by side."""
+
 
 def run(
     inputs: Sequence[pathlib.Path],
@@ -90,12 +93,15 @@ def run(
         console=console,
         model=functools.cache(lambda: None if server else _local_facts(model)),
         stage=stage,
+        network_threads=SERVER_REQUESTS if server else 1,
     )
-    failed = job.run(photos)
+    try:
+        failed = job.run(photos)
+    finally:
+        remove_empty(made)
     if timings:
         table = timings_table(stopwatch.seconds, time.perf_counter() - began)
         console.print(table, markup=False)
-    remove_empty(made)
     return len(missing) + failed
 
 

@@ -14,7 +14,7 @@ from serving.quiet import LEVEL, notices_wanted, without_notices
 from serving.server.batching_parameters import BatchingParameters, read_batching_parameters
 from serving.server.process import serve
 from serving.server.server import ModelServer, check_port
-from serving.server.settings import ServerSettings
+from serving.server.settings import MAX_ROWS, ServerSettings
 
 if TYPE_CHECKING:
     from serving.server.front import FrontOptions
@@ -35,8 +35,13 @@ def read_labels(texts: Iterable[str]) -> dict[str, int]:
     return labels
 
 
-def batching_from(*, enabled: bool, file: pathlib.Path | None) -> BatchingParameters | None:
-    """What two options say of batching: TensorFlow Serving's defaults without a file.
+def batching_from(
+    *, enabled: bool, file: pathlib.Path | None, max_rows: int | None = None
+) -> BatchingParameters | None:
+    """What three options say of batching.
+
+    Without a file they are TensorFlow Serving's defaults, but batches are of max_rows: its 1000
+    faces would take 10 GiB.
 
     Raises:
       ConfigFileError: if the file cannot be used.
@@ -46,7 +51,7 @@ def batching_from(*, enabled: bool, file: pathlib.Path | None) -> BatchingParame
         raise ValueError("--batching-parameters-file is set without setting --enable-batching")
     if file:
         return read_batching_parameters(file)
-    return BatchingParameters() if enabled else None
+    return BatchingParameters(max_batch_size=max_rows or MAX_ROWS) if enabled else None
 
 
 def run(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from threadpoolctl import ThreadpoolController
 
+from pipeline.inference.overlap import Once
 from serving.quiet import without_notices
 from serving.server_access import ServerAccess
 from serving.stopwatch import Stage, unmeasured
@@ -39,7 +40,8 @@ class Started(NamedTuple):
 
     Attributes:
       detector: gives the FaceDetector.
-      reconstructor: gives a Reconstructor, whose model has run once.
+      reconstructor: gives a Reconstructor, whose model has run once; raises CannotStart if it
+        could not.
       heads: gives the HeadMaker.
     """
 
@@ -95,16 +97,21 @@ def start(
             heads = load("head data", _prepared, HeadMaker, blas)
             from serving.output import face_files  # noqa: F401
             from serving.reconstructor import Reconstructor
-        try:
-            face_model.result()
-        except (ValueError, ConnectionError) as error:
-            raise CannotStart(" ".join(str(error).split())) from error
+        _usable(face_model)
 
         def reconstructor() -> Reconstructor:
-            warm.result()
+            _usable(warm)
             return Reconstructor(face_model=face_model.result(), detector=detector.result())
 
-        yield Started(detector.result, functools.cache(reconstructor), heads.result)
+        yield Started(detector.result, Once(reconstructor), heads.result)
+
+
+def _usable(model: Future) -> None:
+    """Waits for a step of the model; raises CannotStart with one line if it failed."""
+    try:
+        model.result()
+    except (ValueError, ConnectionError) as error:
+        raise CannotStart(" ".join(str(error).split())) from error
 
 
 def start_film(weights: pathlib.Path | None) -> tuple[FilmEstimator, FaceDetector]:

@@ -24,7 +24,7 @@ IDLE_SECONDS = 30.0
 HEAD_SECONDS = 10.0
 """Time for the head of a request to arrive."""
 READ_SECONDS = 30.0
-"""Time for which a client may leave an answer that is ready unread."""
+"""Time in which a client has to read a part, at least, of an answer that is ready."""
 HEAD_BYTES = 16 * 1024
 START_SECONDS = 10.0
 NO_TOKEN = "a valid bearer token is needed: Authorization: Bearer TOKEN"
@@ -110,11 +110,22 @@ class HastyProtocol(H11Protocol):
     def pause_writing(self) -> None:
         super().pause_writing()
         self._has_read()
-        self._reading = self.loop.call_later(READ_SECONDS, self.transport.abort)
+        self._wait_for_reader()
 
     def resume_writing(self) -> None:
         super().resume_writing()
         self._has_read()
+
+    def _wait_for_reader(self) -> None:
+        unsent = self.transport.get_write_buffer_size()
+        self._reading = self.loop.call_later(READ_SECONDS, self._look_at_reader, unsent)
+
+    def _look_at_reader(self, unsent: int) -> None:
+        if self.transport.get_write_buffer_size() < unsent:
+            self._wait_for_reader()
+        else:
+            self._reading = None
+            self.transport.abort()
 
     def _has_read(self) -> None:
         if self._reading is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import sys
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -42,7 +43,7 @@ class LoadedModel:
       name: Name of the model.
       scheduler: Where requests wait for their turn; they run at once if None.
       max_image_pixels: Most pixels of an image file in a request.
-      max_rows: Most rows of a request.
+      max_rows: Most rows of a request; of warm-up requests, which come with the model, any.
 
     Raises:
       ServingError, tf.errors.OpError, OSError, ValueError: if it is missing, damaged or its warm-up
@@ -59,7 +60,7 @@ class LoadedModel:
         max_rows: int = MAX_ROWS,
     ):
         self._scheduler: Scheduler | None = None  # a warm-up request waits for nobody
-        self._name, self._max_image_pixels, self._max_rows = name, max_image_pixels, max_rows
+        self._name, self._max_image_pixels, self._max_rows = name, max_image_pixels, sys.maxsize
         self._graph = tf.Graph()
         self._session = tf.compat.v1.Session(graph=self._graph, config=_session_config())
         try:
@@ -75,7 +76,7 @@ class LoadedModel:
         except BaseException:
             self.close()
             raise
-        self._scheduler = scheduler
+        self._scheduler, self._max_rows = scheduler, max_rows
 
     def predict(
         self,

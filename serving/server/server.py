@@ -105,7 +105,7 @@ class ModelServer:
                 name=name,
                 scheduler=self._scheduler,
                 max_image_pixels=self._settings.max_image_pixels,
-                max_rows=self._settings.max_rows,
+                max_rows=self._settings.row_limit,
             )
 
         return measured(load, self._front.metrics, name)(path)

@@ -11,7 +11,7 @@ MAX_MESSAGE_BYTES = 2**31 - 1
 """As tensorflow_model_server."""
 MAX_REQUESTS = 256
 MAX_ROWS = 256
-"""A few bytes of input can be rows of large outputs."""
+"""A few bytes of input can be rows of large outputs; a face that is computed takes 10 MiB."""
 GRACE_SECONDS = 30.0
 
 
@@ -24,7 +24,7 @@ class ServerSettings:
       concurrent_runs: Runs of graphs at a time without batching; as many as cores if None.
       max_message_bytes: Largest request and answer.
       max_image_pixels: Most pixels of an image file in a request.
-      max_rows: Most rows (faces) of a request.
+      max_rows: Most rows (faces) of a request; None for row_limit to follow from batching.
       max_concurrent_streams: Calls of one connection at a time; no limit if None.
       max_requests: Requests in the server at a time; more are answered RESOURCE_EXHAUSTED.
       grace_seconds: Time that requests have to finish when the server is ended.
@@ -36,12 +36,19 @@ class ServerSettings:
     concurrent_runs: int | None = None
     max_message_bytes: int = MAX_MESSAGE_BYTES
     max_image_pixels: int = MAX_IMAGE_PIXELS
-    max_rows: int = MAX_ROWS
+    max_rows: int | None = None
     max_concurrent_streams: int | None = None
     max_requests: int = MAX_REQUESTS
     grace_seconds: float = GRACE_SECONDS
     request_log: str = "none"
     allow_reload_requests: bool = False
+
+    @property
+    def row_limit(self) -> int:
+        """Most rows of a request: max_rows, or max_batch_size with batching, or MAX_ROWS."""
+        if self.max_rows is not None:
+            return self.max_rows
+        return self.batching.max_batch_size if self.batching else MAX_ROWS
 
     @property
     def grpc_options(self) -> list[tuple[str, int]]:

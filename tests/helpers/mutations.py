@@ -60,7 +60,7 @@ def mutate_predict(rng, data, other):
 
 
 def _name(rng):
-    return str(rng.choice(NAMES)).replace("\ud800", "")
+    return NAMES[rng.integers(len(NAMES))]
 
 
 def _change_spec(rng, request, _other):

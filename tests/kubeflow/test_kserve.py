@@ -78,9 +78,13 @@ def test_probes_and_metrics_are_where_the_server_has_them():
     annotations = services()[1]["metadata"]["annotations"]
     assert annotations["prometheus.io/path"] == METRICS_PATH
     assert annotations["prometheus.io/port"] == "8501"
-    for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+    for probe in ("startupProbe", "readinessProbe"):
         get = container[probe]["httpGet"]
         assert (get["path"], get["port"], get["scheme"]) == (HEALTH_PATH, 8501, "HTTPS")
+    # REST says 503 to more connections than it takes, which is no reason to kill a pod.
+    [grpc] = [port["containerPort"] for port in container["ports"] if port["name"] == "grpc"]
+    assert container["livenessProbe"]["tcpSocket"] == {"port": grpc}
+    assert "httpGet" not in container["livenessProbe"]
 
 
 def test_its_batching_parameters_can_be_read(tmp_path):

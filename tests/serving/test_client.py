@@ -7,7 +7,6 @@ import re
 import signal
 import socket
 import threading
-import time
 from concurrent import futures
 
 import grpc
@@ -16,12 +15,14 @@ import pytest
 import tensorflow as tf
 import trimesh
 from model_servers import KINDS, NAME, ROOT, face_landmarks, pictures, running
+from PIL import Image
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 from typer.testing import CliRunner
 
 from facemodel.morphable.landmarks import IBUG_68
 from facemodel.morphable.model import MorphableModel
 from pipeline.cli import make_app
+from pipeline.inference import photos
 from serving import client, served_model
 from serving.client import RemoteModel, RemoteModelError
 from serving.images import read_photo
@@ -119,35 +120,6 @@ def test_nothing_else_is_tried_again(remote, servicer, address, code, message):
         remote.run(**FACE)
     assert str(caught.value).startswith(f"{address}: ")
     assert caught.value.code is code and len(servicer.calls) == 2
-
-
-def test_several_requests_are_under_way_and_answers_keep_their_order(address, monkeypatch):
-    fetched, arrived = [], threading.Barrier(3)
-
-    def run(self, image, landmarks):
-        if image < 3:
-            arrived.wait(60)  # until three are under way
-        time.sleep(0.01 * (image % 2))
-        return {"number": image}, None
-
-    def faces():
-        for number in range(8):
-            fetched.append(number)
-            yield number, None
-
-    with RemoteModel(address, name="scripted") as remote:
-        monkeypatch.setattr(RemoteModel, "run", run)
-        answers = remote.run_all(faces(), in_flight=3)
-        assert next(answers)[0] == {"number": 0} and fetched == [0, 1, 2, 3]
-        assert [outputs["number"] for outputs, _ in answers] == [1, 2, 3, 4, 5, 6, 7]
-
-
-def test_a_face_that_fails_raises_in_its_place(remote, servicer):
-    servicer.script = [1, CODE.INVALID_ARGUMENT, 1]
-    answers = remote.run_all([tuple(FACE.values())] * 3, in_flight=1)
-    assert set(next(answers)[0]) == served_model.OUTPUTS
-    with pytest.raises(RemoteModelError, match="INVALID_ARGUMENT"):
-        next(answers)
 
 
 def test_metadata_is_asked_once_for_each_version(remote, servicer):
@@ -292,6 +264,33 @@ def test_the_command_gives_the_same_files(server, served_version, tmp_path):
     assert descriptions[0]["model"] == descriptions[1]["model"]
     first, second = (list(one["coefficients"].values()) for one in descriptions)
     np.testing.assert_allclose(second, first, atol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.serving
+def test_photos_are_with_the_server_at_once_and_give_what_they_give_one_by_one(
+    server, tmp_path, monkeypatch
+):
+    photo, folder, under_way = np.asarray(read_photo(DEMO)), tmp_path / "in", threading.Barrier(3)
+    folder.mkdir()
+    for number in range(3):
+        Image.fromarray(np.roll(photo, 9 * number, axis=1)).save(folder / f"p{number}.png")
+    words = ["--server", server.address, "--server-model", NAME, "--formats", "ply"]
+    with monkeypatch.context() as patched:
+        patched.setattr(photos, "SERVER_REQUESTS", 1)
+        assert run_command("reconstruct", folder, "-o", tmp_path / "1", *words).exit_code == 0
+    run = RemoteModel.run
+
+    def run_together(self, image, landmarks):
+        under_way.wait(120)  # else it is broken, which is an error
+        return run(self, image, landmarks)
+
+    monkeypatch.setattr(RemoteModel, "run", run_together)
+    assert run_command("reconstruct", folder, "-o", tmp_path / "all", *words).exit_code == 0
+    files = sorted(path.name for path in (tmp_path / "all").iterdir())
+    assert len(files) == 9 and files == sorted(path.name for path in (tmp_path / "1").iterdir())
+    for name in files:
+        assert (tmp_path / "all" / name).read_bytes() == (tmp_path / "1" / name).read_bytes(), name
 
 
 @pytest.mark.serving

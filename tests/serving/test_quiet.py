@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+from serving import quiet
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 NOTICE = "2026-01-01 E cuda_fft.cc:479] Unable to register cuFFT factory"
 INFO = "I0000 00:00:1795780434.163715   16348 service.cc:145] XLA service 0x7f initialized"
@@ -69,6 +71,25 @@ def test_ctrl_c_ends_the_process_and_then_its_filter():
         lines = process.stderr.read().splitlines()  # ends when no process has it open any more
     assert process.returncode == -signal.SIGINT
     assert "native" in lines and "KeyboardInterrupt" in lines
+
+
+def test_what_could_not_begin_leaves_nothing_behind(monkeypatch):
+    """Here the disk of temporary files is full, then it is not."""
+
+    def full():
+        raise OSError(28, "No space left on device")
+
+    held, number = quiet._Held(), os.fstat(2)
+    with monkeypatch.context() as patched:
+        patched.setattr(quiet.tempfile, "TemporaryFile", full)
+        with pytest.raises(OSError):
+            held.begin()
+    held.begin()
+    try:
+        assert not os.path.samestat(os.fstat(2), number)
+    finally:
+        held.end()
+    assert os.path.samestat(os.fstat(2), number)
 
 
 BLOCK = f"""

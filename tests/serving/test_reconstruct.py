@@ -4,8 +4,10 @@ import json
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import cv2
@@ -24,6 +26,7 @@ from facemodel.network.pretrained import load_pretrained
 from facemodel.saved_model import export
 from facemodel.texture import visible
 from pipeline.cli import make_app
+from pipeline.inference.photo_job import AHEAD
 from serving import model_store, quality
 from serving.detection.window import cut_window
 from serving.images import read_photo
@@ -300,6 +303,25 @@ def test_results_are_the_same_however_many_photos_overlap(run, photo, tmp_path):
 
 
 @pytest.mark.slow
+def test_textures_are_the_same_whether_photos_overlap(run, photo, tmp_path):
+    """As albedo, too: heads are made in two threads at once."""
+    place = tmp_path / "in"
+    place.mkdir()
+    for number in range(2):
+        shifted = np.ascontiguousarray(np.roll(photo, 9 * number, axis=1))
+        Image.fromarray(shifted).save(place / f"p{number}.png")
+    for options in ([], ["--albedo"]):
+        kind = "albedo" if options else "texture"
+        together, alone = tmp_path / f"{kind}_all", tmp_path / f"{kind}_one"
+        assert run(place, "-o", together, *options).exit_code == 0
+        for number in range(2):
+            assert run(place / f"p{number}.png", "-o", alone, *options).exit_code == 0
+        assert names(together) == names(alone) and len(names(alone)) == 2 * len(SUFFIXES)
+        for name in names(together):
+            assert (together / name).read_bytes() == (alone / name).read_bytes(), name
+
+
+@pytest.mark.slow
 def test_a_small_face_is_found_when_it_is_asked_for(run, photo, tmp_path):
     """A face of 27 px in a wide photo, in which faces from 45 px on are looked for."""
     crowd = np.full((500, 1800, 3), 90, np.uint8)
@@ -497,6 +519,38 @@ def test_doctor_exports_and_detects(cache, monkeypatch):
     assert result.exit_code == 0, result.stdout
     assert "signatures encoded, examples, metadata, serving_default" in result.stdout
     assert "1 face in demo.jpg" in result.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.e2e
+def test_ctrl_c_ends_with_the_photos_under_way_and_one_line(run, model_dir, tmp_path):
+    place, out, count = tmp_path / "in", tmp_path / "out", 12
+    place.mkdir()
+    for number in range(count):
+        shutil.copy(DEMO, place / f"p{number}.jpg")
+    words = ["reconstruct", place, "-o", out, "--formats", "glb", "--model", model_dir]
+    with subprocess.Popen(
+        [sys.executable, "-m", "pipeline.cli", *map(str, words)],
+        env={name: text for name, text in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"},
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:
+        while not (begun := list(out.glob("*.json"))):
+            assert process.poll() is None
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        (line,) = process.stderr.read().splitlines()
+    assert process.returncode == 130
+    assert line == "error: interrupted; the same command goes on from here"
+    done = sorted(out.glob("*.json"))
+    # Those whose next step had begun; and those that came between the look and the signal.
+    assert len(begun) <= len(done) <= len(begun) + 2 * AHEAD < count
+    expected = [f"{file.stem}.{end}" for file in done for end in ("glb", "json", "png")]
+    assert names(out) == sorted(expected)
+    again = run(place, "-o", out, "--formats", "glb")
+    assert again.exit_code == 0 and f"{len(done)} done before" in again.stderr
+    assert len(list(out.glob("*.json"))) == count
 
 
 EXPORT = "from serving.model_store import default_model_dir; print(default_model_dir())"

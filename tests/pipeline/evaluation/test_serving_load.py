@@ -46,6 +46,16 @@ def test_requests_at_their_own_times_do_not_wait_for_answers():
     assert len(even.latencies_ms) == 10 and even.seconds >= 0.15
 
 
+def test_what_a_request_raises_ends_the_measurement():
+    def send():
+        raise KeyError("answer")
+
+    with pytest.raises(KeyError, match="answer"):
+        arrivals(send, per_second=1000, seconds=0.05)
+    with pytest.raises(KeyError, match="answer"):
+        load(send, clients=2, seconds=60)
+
+
 def test_rounds_are_put_together():
     row = Row(
         [

@@ -2,6 +2,8 @@
 
 import base64
 import json
+import sys
+import warnings
 
 import grpc
 import numpy as np
@@ -132,6 +134,32 @@ def test_what_is_no_json_object_is_said(body):
     with pytest.raises(ServingError, match="JSON Parse error") as caught:
         json_requests.read_json(body)
     assert caught.value.code is CODE.INVALID_ARGUMENT
+
+
+def test_a_body_near_the_limit_of_recursion_is_read_or_refused():
+    """The check of its characters goes deeper by a frame than the reader."""
+    limit, outcomes = sys.getrecursionlimit(), set()
+    for depth in range(limit - 300, limit):
+        body = b'{"inputs": ' + b"[" * depth + b'"\\ud83d\\ude00"' + b"]" * depth + b"}"
+        try:
+            outcomes |= set(json_requests.read_json(body))
+        except ServingError as error:
+            outcomes.add(error.code)
+    assert outcomes == {"inputs", CODE.INVALID_ARGUMENT}
+
+
+def test_the_warnings_of_the_process_are_left_alone(monkeypatch):
+    """They are those of all threads, and many read requests."""
+    filters, seen, asarray = warnings.filters, [], np.asarray
+
+    def watched(*values, **options):
+        seen.append(warnings.filters is filters)
+        return asarray(*values, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(np, "asarray", watched)
+        read({"inputs": [1]}, signature(x="uint8"))
+    assert seen and all(seen)
 
 
 def test_an_unknown_signature_is_a_failed_precondition():

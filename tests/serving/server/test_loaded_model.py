@@ -7,7 +7,7 @@ import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
-from model_servers import face_landmarks, pictures, predict_request
+from model_servers import face_landmarks, pictures, predict_request, with_warm_up
 
 from facemodel.morphable.model import MorphableModel
 from serving.model_store import default_model_dir
@@ -136,3 +136,15 @@ def test_concurrent_requests_through_a_session_get_their_own_answers(path):
     scheduler.close()
     model.close()
     assert len(answers) == 30 * 60 and all(answers)
+
+
+def test_warm_up_requests_may_have_more_rows_than_those_of_clients(path, tmp_path):
+    warm = with_warm_up(path, tmp_path, [predict_request({"text": ["1"] * 5})])
+    model = LoadedModel(warm, max_rows=4)
+    try:
+        assert model.warmed_up == 1
+        assert ask(model, *["1"] * 4, outputs=["length"]) == {"length": [1] * 4}
+        with pytest.raises(ServingError, match="has 5 rows; this server takes 4"):
+            ask(model, *["1"] * 5)
+    finally:
+        model.close()

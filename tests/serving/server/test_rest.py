@@ -229,6 +229,29 @@ def test_a_client_that_does_not_read_its_answer_is_cut_off(server, http, monkeyp
     assert http.get(MODEL).status_code == 200
 
 
+def test_a_client_that_reads_slowly_gets_its_answer(monkeypatch):
+    monkeypatch.setattr(http_server, "READ_SECONDS", 0.4)
+    body = bytes(32 * 2**20)  # more than what the system keeps for a connection
+
+    async def app(_scope, _receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": body})
+
+    listening = socket.create_server(("127.0.0.1", 0))
+    serving = http_server.HttpServer(app, listening)
+    serving.start()
+    received = 0
+    try:
+        with socket.create_connection(listening.getsockname(), timeout=60) as connection:
+            connection.sendall(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+            while part := connection.recv(2**20, socket.MSG_WAITALL):
+                received += len(part)
+                time.sleep(0.04)
+    finally:
+        serving.stop(1)
+    assert received > len(body)
+
+
 def test_an_answer_that_takes_too_long_is_given_up(tiny_versions):
     late = FrontOptions(rest_port=0, limits=RestLimits(seconds=1e-4))
     server = ModelServer(tiny_versions[0].parent, name=NAME, front=late)

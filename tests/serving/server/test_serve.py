@@ -25,8 +25,9 @@ from typer.testing import CliRunner
 
 from facemodel.morphable.model import MorphableModel
 from pipeline.cli import make_app
-from pipeline.inference.serve import read_labels
+from pipeline.inference.serve import batching_from, read_labels
 from serving.server.server import ModelServer, ServerStartError, check_port
+from serving.server.settings import ServerSettings
 
 TINY = MorphableModel.tiny()
 FACE = {"image": pictures(), "landmarks": face_landmarks(TINY)}
@@ -38,6 +39,24 @@ def test_labels_are_read():
     for text in ("stable", "=1", "stable=x", "stable=-1"):
         with pytest.raises(ValueError, match="NAME=VERSION"):
             read_labels([text])
+
+
+def row_limit(*, batching_file=None, enabled=True, max_rows=None):
+    batching = batching_from(enabled=enabled, file=batching_file, max_rows=max_rows)
+    return ServerSettings(batching=batching, max_rows=max_rows).row_limit, batching
+
+
+def test_the_most_rows_of_requests_and_of_batches_do_not_contradict_each_other(tmp_path):
+    file = tmp_path / "batching_parameters.txt"
+    file.write_text("max_batch_size { value: 600 }")
+    assert row_limit(batching_file=file)[0] == 600
+    assert row_limit(batching_file=file, max_rows=5)[0] == 5
+    file.write_text("")
+    assert row_limit(batching_file=file)[0] == 1000  # as for TensorFlow Serving
+    assert row_limit(enabled=False) == (256, None)
+    for max_rows, expected in ((None, 256), (2000, 2000)):
+        limit, batching = row_limit(max_rows=max_rows)
+        assert limit == batching.max_batch_size == expected
 
 
 def test_ports_that_cannot_be_had_are_named():
