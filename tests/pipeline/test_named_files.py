@@ -24,19 +24,27 @@ def config(*overrides):
     return load(overrides=overrides)
 
 
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    """The working directory, with a face model and weights that are for it."""
-    monkeypatch.chdir(tmp_path)
-    write_model(tmp_path / "model.npz", dataclasses.replace(TINY, name="mine"))
-    with np.load(tmp_path / "model.npz") as archive:
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """A folder with a face model and weights that are for it."""
+    folder = tmp_path_factory.mktemp("files")
+    write_model(folder / "model.npz", dataclasses.replace(TINY, name="mine"))
+    with np.load(folder / "model.npz") as archive:
         arrays = {name: archive[name] for name in archive if not name.startswith("level0")}
-    np.savez(tmp_path / "level_1.npz", **arrays)
+    np.savez(folder / "level_1.npz", **arrays)
+    network = build_network(TINY.coefficient_count)
     for name in ("mine", "tiny"):
         meta = {"model_name": name, "model_version": TINY.version}
-        save_weights(build_network(TINY.coefficient_count), tmp_path / f"{name}.npz", meta)
-    (tmp_path / "text.npz").write_text("text")
-    return tmp_path
+        save_weights(network, folder / f"{name}.npz", meta)
+    (folder / "text.npz").write_text("text")
+    return folder
+
+
+@pytest.fixture
+def folder(files, monkeypatch):
+    """The same folder as the working directory."""
+    monkeypatch.chdir(files)
+    return files
 
 
 def test_names_of_good_files_become_absolute(folder):

@@ -1,5 +1,6 @@
 """Synthesis on Beam: equal to the function, the same bytes however it is split, atomic files."""
 
+import copy
 import dataclasses
 import functools
 import hashlib
@@ -40,6 +41,27 @@ def records_of(paths):
 
 def digest(records):
     return hashlib.sha256(b"".join(records)).hexdigest()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_tracing(expected):
+    """Beam jobs of this process share one compiled function, which is not that of `expected`.
+
+    Tracing it takes seconds, and it depends neither on the range of indices nor on the files.
+    """
+    make, made = synthesis.Synthesizer, {}
+
+    def shared(job):
+        key = (repr(job.config), job.load_model().name)
+        if key not in made:
+            made[key] = make(job)
+        found = copy.copy(made[key])
+        found._job = job
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(synthesis, "Synthesizer", shared)
+        yield
 
 
 @pytest.fixture(scope="module")
