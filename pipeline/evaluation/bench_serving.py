@@ -34,7 +34,7 @@ BARE = ((1, 1), (4, 1), (8, 1), (16, 1), (1, 2), (8, 2))
 """Batch and callers of the rows without a server."""
 REST_CLIENTS = (1, 16)
 PARAMETERS = """\
-max_batch_size { value: 8 }
+max_batch_size { value: 16 }
 batch_timeout_micros { value: 2000 }
 max_enqueued_batches { value: 32 }
 num_batch_threads { value: 2 }
