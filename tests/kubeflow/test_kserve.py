@@ -91,7 +91,7 @@ def test_its_batching_parameters_can_be_read(tmp_path):
     config = by_kind(read(EXAMPLE), "ConfigMap")
     [(name, text)] = config["data"].items()
     (tmp_path / name).write_text(text)
-    assert read_batching_parameters(tmp_path / name).max_batch_size == 8
+    assert read_batching_parameters(tmp_path / name).max_batch_size == 16
     [volume] = [v for v in own()["volumes"] if "configMap" in v]
     assert volume["configMap"]["name"] == config["metadata"]["name"]
 
