@@ -5,6 +5,7 @@ from __future__ import annotations
 import fractions
 import heapq
 import io
+import itertools
 import pathlib
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -55,14 +56,9 @@ def write_mp4(path: pathlib.Path, frames: Iterable[np.ndarray], *, fps: float) -
         stream = cast(av.VideoStream, film.add_stream(_CODEC, rate=rate, options=_QUALITY))
         stream.height, stream.width = first.shape[:2]
         stream.pix_fmt = _PIXELS
-        for frame in _chain(first, frames):
+        for frame in itertools.chain((first,), frames):
             film.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         film.mux(stream.encode())
-
-
-def _chain(first: np.ndarray, others: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
-    yield first
-    yield from others
 
 
 def add_sound(silent: pathlib.Path, source: pathlib.Path, path: pathlib.Path) -> bool:

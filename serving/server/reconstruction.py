@@ -19,7 +19,6 @@ import numpy as np
 from serving.detection.detector import FaceDetector
 from serving.head_options import HeadOptions
 from serving.heads import HeadMaker
-from serving.images import ImageError, TooLargeError, UnknownFormatError, decode_photo
 from serving.output.description import describe
 from serving.output.face_files import face_alone
 from serving.output.gltf import encode_glb
@@ -28,6 +27,7 @@ from serving.served_model import ServedModel
 from serving.server.call import InProcessContext, Services
 from serving.server.http_status import HttpError
 from serving.server.metrics import REST, Metrics
+from serving.server.photo_bodies import photo_of
 from serving.server.status import ServingError
 
 JSON, GLB = "json", "glb"
@@ -140,22 +140,16 @@ class PhotoReconstructor:
             )
 
     def _file(self, photo: bytes, query: PhotoQuery) -> bytes:
-        image = self._decode(photo)
+        image = photo_of(
+            photo,
+            max_megapixels=self._max_megapixels,
+            hint="; send the file itself as the body",
+        )
         faces = self._reconstructor.detector.detect(image)
         if query.face >= len(faces):
             raise HttpError(422, self._no_such_face(image, faces, query.face))
         face = self._reconstructor.reconstruct_face(image, faces[query.face])
         return self._encode(image, face, query, count=len(faces))
-
-    def _decode(self, photo: bytes) -> np.ndarray:
-        try:
-            return decode_photo(photo, max_megapixels=self._max_megapixels)
-        except UnknownFormatError as error:
-            raise HttpError(415, f"{error}; send the file itself as the body") from None
-        except TooLargeError as error:
-            raise HttpError(413, str(error)) from None
-        except ImageError as error:
-            raise HttpError(422, str(error)) from None
 
     def _no_such_face(self, image: np.ndarray, faces: Sequence, number: int) -> str:
         if faces:

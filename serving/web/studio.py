@@ -12,10 +12,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
-import numpy as np
-
-from serving.images import ImageError, TooLargeError, UnknownFormatError, decode_photo
 from serving.server.http_status import HttpError
+from serving.server.photo_bodies import photo_of
 from serving.web.kept import FaceJob, KeptPhotos, OpenPhoto
 from serving.web.workshop import MadeHead, Workshop, preview, zip_obj
 
@@ -133,7 +131,7 @@ class Studio:
         return self._submit(functools.partial(self._open, content, name))
 
     def _open(self, content: bytes, name: str) -> str:
-        pixels = _decode(content, name, self.limits.megapixels)
+        pixels = photo_of(content, name=name, max_megapixels=self.limits.megapixels)
         faces = self.workshop.find_faces(pixels)
         if not faces:
             width = self.workshop.smallest_face_px(pixels)
@@ -177,14 +175,3 @@ class Studio:
 def _file(head: MadeHead, form: str, name: str) -> bytes:
     files = head.encode(form)
     return zip_obj(files, name) if form == "obj" else files[form]
-
-
-def _decode(content: bytes, name: str, megapixels: float) -> np.ndarray:
-    try:
-        return decode_photo(content, name=name, max_megapixels=megapixels)
-    except UnknownFormatError as error:
-        raise HttpError(415, str(error)) from None
-    except TooLargeError as error:
-        raise HttpError(413, str(error)) from None
-    except ImageError as error:
-        raise HttpError(422, str(error)) from None
