@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -61,15 +62,15 @@ class LoadedModel:
     ):
         self._scheduler: Scheduler | None = None  # a warm-up request waits for nobody
         self._name, self._max_image_pixels, self._max_rows = name, max_image_pixels, sys.maxsize
-        self._graph = tf.Graph()
-        self._session = tf.compat.v1.Session(graph=self._graph, config=_session_config())
+        graph = tf.Graph()
+        self._session = tf.compat.v1.Session(graph=graph, config=_session_config())
         try:
-            with self._graph.as_default():
+            with graph.as_default():
                 loader = tf.compat.v1.saved_model.loader
                 meta_graph = loader.load(self._session, [SERVE_TAG], os.fspath(path))
             self.signatures = dict(meta_graph.signature_def)
             """SignatureDefs by name."""
-            self._fetches = _add_fetches(self._graph, self.signatures)
+            self._fetches = _add_fetches(graph, self.signatures)
             self._output_sets: dict[str, set[tuple[str, ...]]] = {}
             self.warmed_up = warmup.replay(path, self.predict)
             """How many warm-up requests were replayed."""
@@ -143,8 +144,14 @@ class LoadedModel:
             raise invalid(bytes(error.object).decode(errors="replace")) from None
 
     def close(self) -> None:
-        """Frees what the session holds."""
+        """Frees what session and graph hold.
+
+        A graph is a circle of Python objects, megabytes of them, and Python looks for circles too
+        seldom in a process with as many objects as TensorFlow makes.
+        """
         self._session.close()
+        del self._session
+        gc.collect()
 
 
 def _add_fetches(

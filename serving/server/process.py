@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import gc
 import logging
 import signal
 import time
@@ -30,6 +31,7 @@ def serve(server: ModelServer, *, started: Callable[[], None] = lambda: None) ->
     Raises:
       ServerStartError: if it cannot start.
     """
+    gc.freeze()  # what is loaded by now stays: each look for garbage takes a tenth of the time
     with _signals(reload=server.config_file is not None) as noted:
         try:
             server.start()

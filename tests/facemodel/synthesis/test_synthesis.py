@@ -381,6 +381,7 @@ np.savez(sys.argv[1], **{name: np.asarray(value) for name, value in draw().items
 """
 
 
+@pytest.mark.slow
 def test_tensorflow_and_jax_draw_the_same_pictures(tmp_path):
     paths = {backend: tmp_path / f"{backend}.npz" for backend in ("tensorflow", "jax")}
     processes = [

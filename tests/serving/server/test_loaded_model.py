@@ -1,7 +1,9 @@
 """A loaded model of few ops: only what was asked for is computed, and batches through a session."""
 
+import gc
 import random
 import threading
+import weakref
 
 import grpc
 import numpy as np
@@ -93,6 +95,26 @@ def test_after_some_sets_of_outputs_all_are_computed_and_the_asked_for_sent(mode
     with pytest.raises(ServingError):
         ask(model, "abc", outputs=["twice"])
     assert ask(model, "abc", outputs=["length"]) == {"length": [3]}
+
+
+def test_a_closed_version_leaves_no_graph_behind(path):
+    """It is a circle of objects, which Python by itself finds late or, in a big process, never."""
+    before = [weakref.ref(one) for one in gc.get_objects() if isinstance(one, tf.Graph)]
+    gc.disable()
+    try:
+        model = LoadedModel(path)
+        assert ask(model, "abc", outputs=["length"]) == {"length": [3]}
+        known = {id(one()) for one in before}
+        graphs = [
+            weakref.ref(one)
+            for one in gc.get_objects()
+            if isinstance(one, tf.Graph) and id(one) not in known
+        ]
+        assert graphs
+        model.close()
+        assert not any(one() for one in graphs)
+    finally:
+        gc.enable()
 
 
 def test_the_initializer_is_no_signature(model):
