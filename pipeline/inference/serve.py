@@ -120,7 +120,7 @@ def run(
         rest = f"REST on {server.rest_address}\n" if server.rest_address else ""
         console.print(f"{rest}serving {models} on {server.address}", markup=False)
 
-    serve(server, started=started)
+    serve(server, started=started, reload=server.reload if config_file else None)
 
 
 def _log_to_stderr() -> None:

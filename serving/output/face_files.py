@@ -6,6 +6,7 @@ import dataclasses
 import json
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
@@ -58,19 +59,19 @@ def encode_face(
     if head:
         flags = (*face.flags, *head.flags)
         face = dataclasses.replace(face, quality=dataclasses.replace(face.quality, flags=flags))
-    files = _meshes(mesh, formats, stage)
-    with stage("json"):
-        description = describe(
-            face,
-            photo_facts=photo_facts,
-            photo_size=photo.shape[:2],
-            mesh=mesh,
-            options=dataclasses.asdict(options or HeadOptions()),
-        )
-        files["json"] = (json.dumps(description, indent=1) + "\n").encode()
-    with stage("overview"):
-        files["png"] = encode_png(_overview(photo, face, mesh, head))
-    return files
+    with ThreadPoolExecutor(1) as beside:
+        overview = beside.submit(_overview, photo, face, mesh, head, stage)
+        files = _meshes(mesh, formats, stage)
+        with stage("json"):
+            description = describe(
+                face,
+                photo_facts=photo_facts,
+                photo_size=photo.shape[:2],
+                mesh=mesh,
+                options=dataclasses.asdict(options or HeadOptions()),
+            )
+            files["json"] = (json.dumps(description, indent=1) + "\n").encode()
+        return files | {"png": overview.result()}
 
 
 def face_alone(photo: np.ndarray, face: Reconstruction, name: str) -> TexturedMesh:
@@ -95,7 +96,12 @@ def _meshes(mesh: TexturedMesh, formats: Sequence[str], stage: Stage) -> dict[st
     return files
 
 
-def _overview(photo, face, mesh: TexturedMesh, head: Head | None) -> np.ndarray:
+def _overview(photo, face, mesh: TexturedMesh, head: Head | None, stage: Stage) -> bytes:
+    with stage("overview"):
+        return encode_png(_overview_picture(photo, face, mesh, head))
+
+
+def _overview_picture(photo, face, mesh: TexturedMesh, head: Head | None) -> np.ndarray:
     if head is None:
         return render_overview(photo, face, mesh)
     from_photo = None if head.texture is None else head.texture.from_photo

@@ -9,9 +9,7 @@ import logging
 import signal
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
-
-from serving.server.server import ModelServer
+from typing import Any, Protocol
 
 _log = logging.getLogger(__name__)
 WAKE_SECONDS = 0.5
@@ -19,28 +17,44 @@ WAKE_SECONDS = 0.5
 wake it."""
 
 
-def serve(server: ModelServer, *, started: Callable[[], None] = lambda: None) -> None:
+class Server(Protocol):
+    """What can be run here."""
+
+    def start(self) -> None:
+        """Returns when requests are taken."""
+
+    def stop(self) -> None:
+        """Finishes the requests it has."""
+
+
+def serve(
+    server: Server,
+    *,
+    started: Callable[[], None] = lambda: None,
+    reload: Callable[[], None] | None = None,
+) -> None:
     """Runs a server in the main thread until SIGTERM or SIGINT; what it has then is finished.
 
-    A second signal ends the process at once. With a configuration file SIGHUP has it read again.
+    A second signal ends the process at once.
 
     Args:
       server: not started yet.
       started: called when requests are taken.
+      reload: what SIGHUP does; None to leave that signal alone.
 
     Raises:
       ServerStartError: if it cannot start.
     """
     gc.freeze()  # what is loaded by now stays: each look for garbage takes a tenth of the time
-    with _signals(reload=server.config_file is not None) as noted:
+    with _signals(reload=reload is not None) as noted:
         try:
             server.start()
             if not noted.stop:
                 started()
             while not noted.stop:
-                if noted.reload:
+                if noted.reload and reload:
                     noted.reload = False
-                    server.reload()
+                    reload()
                 time.sleep(WAKE_SECONDS)
             _log.info("stopping: requests that have begun are finished")
         finally:

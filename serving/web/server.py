@@ -28,9 +28,6 @@ class WebServer:
       OSError: if the port is unavailable.
     """
 
-    config_file = None
-    """It has none that could be read again."""
-
     def __init__(self, studio: Studio, *, host: str, port: int, model_server: str | None = None):
         self._studio, self._stopping = studio, threading.Event()
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
