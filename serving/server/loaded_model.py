@@ -174,14 +174,15 @@ def _add_fetches(
 
 
 def _session_config() -> tf.compat.v1.ConfigProto:
-    """What is not needed is left out, calls are inlined, also those with variables; that is all.
+    """What is not needed is left out, calls are inlined, also those with variables; layers fused.
 
     Pruned first, the graph of the restore has no signature in it, and that of a request just one:
-    inlining all of them takes seconds each time. Further optimization takes longer than it saves.
+    inlining all of them takes seconds each time. Fused convolutions, normalisations and activations
+    save a sixth of a face's time. Further optimization takes longer than it saves.
     """
     config = tf.compat.v1.ConfigProto()
     options = config.graph_options.rewrite_options
-    options.optimizers.extend(["pruning", "function"])
+    options.optimizers.extend(["pruning", "function", "remap"])
     options.function_optimization = type(options).AGGRESSIVE
     options.meta_optimizer_iterations = type(options).ONE
     options.min_graph_nodes = -1
