@@ -11,7 +11,7 @@ import dataclasses
 import numpy as np
 
 WAVES = 96
-SCALES = ((60.0, 0.75), (30.0, 0.65), (15.0, 0.5), (8.0, 0.3))
+SCALES = ((60.0, 0.7), (30.0, 0.6), (15.0, 0.6), (8.0, 0.33))
 """Length scale in mm of each random field, and its standard deviation in mm for each axis."""
 STRENGTH = (0.75, 1.25)
 NASION_MM, SUBNASALE_MM, CHIN_MM = -7.0, -60.0, -128.0

@@ -47,7 +47,7 @@ def _noise(rng, sigma: float) -> np.ndarray:
     return (noise / noise.std())[..., None]
 
 
-def _colour(rng, low: float, high: float, tint: float = 0.12) -> np.ndarray:
+def _colour(rng, low: float, high: float, tint: float = 0.06) -> np.ndarray:
     """[3] a dull random colour."""
     return rng.uniform(low, high) * np.exp(rng.normal(0, tint, 3))
 
@@ -82,7 +82,7 @@ def _skyline(rng, image: np.ndarray, view: np.ndarray) -> np.ndarray:
         top = rng.uniform(0.0, 0.3) + rng.uniform(0.03, 0.15) * steps / steps.std()
         if rng.random() < 0.5:
             top = np.repeat(top[:: WIDTH // 32], WIDTH // 32)
-        colour = _colour(rng, 0.05, 0.5, 0.25) * np.exp(0.3 * _noise(rng, rng.uniform(1, 5)))
+        colour = _colour(rng, 0.05, 0.5, 0.15) * np.exp(0.3 * _noise(rng, rng.uniform(1, 5)))
         below = (view[..., 1] < top[None]) & (view[..., 1] > -0.05)
         image = np.where(below[..., None], colour, image)
     return image
@@ -111,7 +111,7 @@ def _room(rng) -> np.ndarray:
     hit = view * reach.min(-1)[..., None] + place * size
     wall = 2 * axis + (np.take_along_axis(view, axis[..., None], -1)[..., 0] > 0)
     colours = np.stack([_colour(rng, 0.25, 0.75) for _ in range(6)])
-    colours[2], colours[3] = _colour(rng, 0.1, 0.4, 0.2), _colour(rng, 0.6, 0.85, 0.03)
+    colours[2], colours[3] = _colour(rng, 0.1, 0.4, 0.12), _colour(rng, 0.6, 0.85, 0.03)
     image = colours[wall]
     image = _furniture(rng, image, hit, wall, size)
     lights = [_window(rng, hit, wall, size) for _ in range(rng.integers(0, 4))]
@@ -133,7 +133,7 @@ def _furniture(rng, image, hit, wall, size) -> np.ndarray:
         bottom, tall = rng.choice([0.0, rng.uniform(0.5, 1.6)]), rng.uniform(0.2, 1.9)
         inside = on & (np.abs(along - middle) < half)
         inside &= (hit[..., 1] > bottom) & (hit[..., 1] < min(bottom + tall, size[1]))
-        image = np.where(inside[..., None], _colour(rng, 0.05, 0.7, 0.3), image)
+        image = np.where(inside[..., None], _colour(rng, 0.05, 0.7, 0.18), image)
     return image
 
 

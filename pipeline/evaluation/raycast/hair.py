@@ -33,6 +33,8 @@ COLOURS = {
 }
 """Linear reflectance of hair, and how frequent it is."""
 BEARD_FRACTION, STUBBLE_FRACTION = 0.2, 0.2
+BROW_LIMIT = np.array([0.05, 0.035, 0.025])
+"""Brows of light hair are darker than it."""
 _HAIRLINE = ((0, 25, 45, 60, 72, 85, 100, 120, 180), (64, 62, 52, 28, 2, -20, -42, -68, -92))
 """Angle around the head in degrees, 0 in front, and height in mm where the scalp begins."""
 _MIDDLE = np.array([0.0, 10.0, -75.0])
@@ -66,8 +68,9 @@ class Hair:
 
     Attributes:
       style: one of STYLES; colour_name: one of COLOURS; beard: "none", "stubble" or "full".
-      colour: [3] linear.
-      strands: all of them.
+      colour, brow_colour: [3] linear.
+      strands: on the scalp and of a beard.
+      brows: and lashes.
       scalp: [V] in [0, 1], how much of the skin at a vertex is dark with hair.
     """
 
@@ -75,7 +78,9 @@ class Hair:
     colour_name: str
     beard: str
     colour: np.ndarray
+    brow_colour: np.ndarray
     strands: Strands
+    brows: Strands
     scalp: np.ndarray
 
 
@@ -106,32 +111,48 @@ def sample_hair(rng: np.random.Generator, head: HeadSurface) -> Hair:
         beard = str(rng.choice(["full", "stubble", "none"], p=shares))
     body = Body.of(head.vertices, head.normals)
     scalp = scalp_share(head.places, rng.normal(0, 4))
-    parts = [_brows(rng, head, body), _lashes(rng, head)]
-    parts += [_scalp_hair(rng, head, body, style, scalp)] if style != "bald" else []
+    brows = join([_brows(rng, head, body), _lashes(rng, head)])
+    parts = [_scalp_hair(rng, head, body, style, scalp)] if style != "bald" else []
     parts += [_beard(rng, head, body, full=beard == "full")] if beard != "none" else []
-    return Hair(style, name, beard, colour, join(parts), scalp * (style != "bald"))
+    dark = np.minimum(0.6 * colour, BROW_LIMIT * np.exp(rng.normal(0, 0.4)))
+    scalp = scalp * (style != "bald")
+    return Hair(style, name, beard, colour, dark, join(parts), brows, scalp)
 
 
 def _scalp_hair(rng, head: HeadSurface, body: Body, style: str, scalp) -> Strands:
     growing = head.triangles[scalp[head.triangles].mean(1) > 0.5]
-    count = {"stubble": 9000, "short": 9000, "medium": 8000, "fringe": 8500, "long": 9000}[style]
+    count = {"stubble": 8000, "short": 7000, "medium": 6500, "fringe": 6500, "long": 6500}[style]
     roots = sample_roots(rng, head.vertices, head.normals, head.places, growing, count)
     length = _lengths(rng, style, roots)
     comb, lift = _combing(rng, style, roots)
-    steps = {"stubble": 3, "short": 6}.get(style, 14)
+    steps = {"stubble": 3, "short": 5}.get(style, 11)
     top = np.clip((roots.places[:, 1] - 20) / 60, 0, 1)
     margin = {"stubble": 0.3, "short": 2.0}.get(style, 4.0) + rng.gamma(2.0, 1.5, count) * top
     growth = Growth(
-        length, comb, head.down, lift, rng.uniform(0.5, 1.3) if style != "stubble" else 0.0,
-        margin, steps, rng.uniform(0.1, 0.35),
+        length, comb, head.down, lift, _weight(rng, style), margin, steps,
+        rng.uniform(0.05, 0.25),
     )  # fmt: skip
     lines = grow(rng, roots, body, growth)
     if style != "stubble":
         lines = clumped(rng, lines, rng.uniform(0.2, 0.7), int(rng.integers(15, 60)))
     if style in ("medium", "fringe", "long") and rng.random() < 0.45:
         lines = curled(rng, lines, rng.uniform(1, 6), rng.uniform(20, 60))
-    radius = {"stubble": 0.12, "short": 0.28, "long": 0.4}.get(style, 0.36)
+    if style in ("medium", "long"):
+        lines = lines[~_over_face(lines) | (rng.random(len(lines)) < 0.04)]
+    radius = {"stubble": 0.12, "short": 0.32, "long": 0.5}.get(style, 0.45)
     return Strands.of(lines, radius)
+
+
+def _weight(rng, style: str) -> float:
+    """How much gravity bends the hair."""
+    low, high = {"stubble": (0.0, 0.0), "short": (0.3, 1.0)}.get(style, (1.5, 3.0))
+    return float(rng.uniform(low, high))
+
+
+def _over_face(lines: np.ndarray) -> np.ndarray:
+    """[N] whether lines [N, P, 3] hang over the face."""
+    x, y, z = np.moveaxis(lines, -1, 0)
+    return ((np.abs(x) < 56) & (y < 42) & (y > -135) & (z > -5)).any(1)
 
 
 def _lengths(rng, style: str, roots: Roots) -> np.ndarray:

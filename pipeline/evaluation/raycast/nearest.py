@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import functools
-
 import numpy as np
 
 from facemodel.evaluation.metrics import similarity_align, vertex_error_mm
 from facemodel.morphable.model import MorphableModel
 
-ROUNDS = 6
+ROUNDS = 60
+CONVERGED_MM = 2e-4
+_SMALLEST = 1e-10
+"""Directions whose share of the largest one's squared length is smaller are left out."""
 
 
 class NearestFace:
@@ -22,50 +23,29 @@ class NearestFace:
     def __init__(self, model: MorphableModel):
         self._mean = model.mean[model.inner_face].astype(np.float64)
         basis = model.basis[:, model.inner_face].reshape(model.coefficient_count, -1)
-        self._basis = basis.astype(np.float64)
-
-    @functools.cached_property
-    def _gram(self) -> np.ndarray:
-        return self._basis @ self._basis.T
+        basis = basis.astype(np.float64)
+        values, vectors = np.linalg.eigh(basis @ basis.T)
+        kept = values > _SMALLEST * values[-1]
+        self._directions = (vectors[:, kept] / np.sqrt(values[kept])).T @ basis
 
     def __call__(self, truth: np.ndarray) -> tuple[np.ndarray, float]:
-        """Finds the nearest face.
-
-        The pose is part of each linear system, as small moves of the aligned truth.
+        """Finds the nearest face by turns: aligns the truth with a face, finds its nearest face.
 
         Args:
           truth: [V, 3] mm, the inner face.
 
         Returns:
           Vertices [V, 3] mm of the model's face, and their mean distance in mm from the truth
-          after alignment.
+          after alignment. Coefficients may be of any size.
         """
         truth = np.asarray(truth, np.float64)
-        estimate, best = self._mean, np.inf
+        estimate, before = self._mean, np.inf
         for _ in range(ROUNDS):
-            aligned = similarity_align(truth, estimate)
-            estimate = self._solve(aligned)
-            error = float(vertex_error_mm(estimate, truth))
-            if best - error < 1e-4:
+            away = (similarity_align(truth, estimate) - self._mean).ravel()
+            along = (self._directions @ away) @ self._directions
+            estimate = self._mean + along.reshape(-1, 3)
+            left = float(np.sqrt(((away - along) ** 2).sum() / len(truth)))
+            if before - left < CONVERGED_MM:
                 break
-            best = error
-        return estimate, error
-
-    def _solve(self, aligned: np.ndarray) -> np.ndarray:
-        moves = _moves(aligned)
-        cross = self._basis @ moves.T
-        gram = np.block([[self._gram, -cross], [-cross.T, moves @ moves.T]])
-        target = (aligned - self._mean).ravel()
-        right = np.concatenate([self._basis @ target, -moves @ target])
-        gram[np.diag_indices_from(gram)] *= 1 + 1e-9
-        solved = np.linalg.solve(gram, right)[: len(self._basis)]
-        return self._mean + (solved @ self._basis).reshape(-1, 3)
-
-
-def _moves(points: np.ndarray) -> np.ndarray:
-    """[7, V * 3] how points move with shifts, turns about x, y, z, and scale."""
-    x, y, z = (points - points.mean(0)).T
-    zero, one = np.zeros_like(x), np.ones_like(x)
-    rows = [(one, zero, zero), (zero, one, zero), (zero, zero, one),
-            (zero, -z, y), (z, zero, -x), (-y, x, zero), (x, y, z)]  # fmt: skip
-    return np.stack([np.stack(row, -1).ravel() for row in rows])
+            before = left
+        return estimate, float(vertex_error_mm(estimate, truth))

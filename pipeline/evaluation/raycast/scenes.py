@@ -32,7 +32,7 @@ DISTANCE_MM = (350.0, 2500.0)
 RELATIVE_SCALE = 1.25
 """Of the faces: about 1.1 px/mm at the model's origin, 200 px from brow to chin and above."""
 GLASSES_FRACTION = 0.12
-LUMA_TARGET, LUMA_SD = 0.62, 0.07
+LUMA_TARGET, LUMA_SD = 0.6, 0.06
 """Mean luma of a face after exposure and tone curve, as measured on crops of real photos."""
 MESH, SCENES, TRUTH, PICTURES = "mesh.npz", "scenes", "truth", "pictures"
 """Names below the folder of a set."""
@@ -104,6 +104,7 @@ class SceneMaker:
         scene = self._geometry(rng, fine, told, camera)
         grown = hair.sample_hair(rng, self._hair_surface(told, camera["rotation"]))
         scene |= _strand_arrays("hair", grown.strands, grown.colour)
+        scene |= _strand_arrays("brows", grown.brows, grown.brow_colour)
         mean = self._landmarks(self.model.mean)
         painted = self._painter.paint(rng, albedo, mean, (grown.scalp, grown.colour))
         scene |= {"albedo": painted.albedo, "height": painted.height}
@@ -169,7 +170,7 @@ class SceneMaker:
         return {
             "metered_px": metered.astype(np.float32),
             "target_luma": np.clip(target, 0.4, 0.8),
-            "contrast": rng.uniform(0.0, 0.8), "saturation": rng.uniform(0.85, 1.2),
+            "contrast": rng.uniform(0.0, 0.45), "saturation": rng.uniform(1.0, 1.35),
             "white": np.exp(rng.normal(0, 0.04, 3)), "white_share": rng.uniform(0.5, 1.0),
             "noise": np.array([rng.uniform(0, 0.012), rng.uniform(0, 0.008)]),
             "blur_px": rng.uniform(0.25, 0.9), "sharpen": rng.uniform(0.0, 0.6),

@@ -21,6 +21,8 @@ SIZE = 1024
 HEIGHT_STEP_MM = 0.01
 """Of the stored height, whose 128 is 0 mm."""
 LIPSTICK_FRACTION = 0.2
+DETAIL = 0.6
+"""Of the spots and blotches that textures are evaluated with."""
 
 
 class Textures(NamedTuple):
@@ -86,12 +88,12 @@ class SkinPainter:
         atlas = self.skin.atlas(SIZE)
         colours, luma = self._colours(albedo_coefficients)
         logs = sample_detail(self._places, self.skin, rng)
-        colours = np.clip((atlas.from_vertices @ colours) * np.exp(logs), 0.01, 1.0)
+        colours = np.clip((atlas.from_vertices @ colours) * np.exp(DETAIL * logs), 0.01, 1.0)
         linear = colours**2.2
         marks = relief.sample_marks(rng, landmarks)
         linear = self._marked(rng, linear, marks)
-        share = 0.75 * (atlas.from_vertices @ scalp[0].astype(np.float32))[:, None]
-        linear = linear * (1 - share) + share * (0.6 * scalp[1] + 0.3 * linear)
+        share = 0.92 * (atlas.from_vertices @ scalp[0].astype(np.float32))[:, None]
+        linear = linear * (1 - share) + share * (0.6 * scalp[1] + 0.1 * linear)
         stored = np.round(255 * np.clip(linear, 0, 1) ** (1 / 2.2)).astype(np.uint8)
         height = self._unrolled(relief.sample_relief(rng, landmarks)) * self._in_front
         steps = np.clip(np.round(height / HEIGHT_STEP_MM) + 128, 0, 255).astype(np.uint8)

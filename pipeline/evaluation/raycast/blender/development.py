@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+WHITE = 3.0
+"""Exposed light that becomes white. Source of the curve: Reinhard et al. 2002, eq. 4."""
 
 
 def develop(linear: np.ndarray, scene: dict) -> np.ndarray:
@@ -46,9 +48,9 @@ def _gain(metered: np.ndarray, scene: dict) -> float:
 
 
 def _toned(image: np.ndarray, scene: dict) -> np.ndarray:
-    """sRGB with a soft shoulder, more contrast in the middle, and saturation."""
+    """sRGB with a long shoulder, more contrast in the middle, and saturation."""
     image = np.maximum(image, 0.0)
-    image = np.where(image > 0.7, 0.7 + 0.3 * (1 - np.exp(-(image - 0.7) / 0.3)), image)
+    image = np.minimum(image * (1 + image / WHITE**2) / (1 + image), 1.0)
     image = np.where(image <= 0.0031308, 12.92 * image, 1.055 * image ** (1 / 2.4) - 0.055)
     curve = image * image * (3 - 2 * image)
     image = image + float(scene["contrast"]) * (curve - image)

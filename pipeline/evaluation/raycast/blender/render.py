@@ -31,7 +31,7 @@ def main(words: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("set", type=pathlib.Path, help="folder of the set")
     parser.add_argument("--threads", type=int, default=2, help="of the renderer")
-    parser.add_argument("--samples", type=int, default=32, help="of each pixel, at most")
+    parser.add_argument("--samples", type=int, default=8, help="of each pixel, at most")
     parser.add_argument("--count", type=int, help="stop after so many pictures")
     parser.add_argument("--drop-scenes", action="store_true", help="delete rendered scenes")
     options = parser.parse_args(words)
@@ -79,9 +79,11 @@ def render(common: dict, scene: dict, *, threads: int, samples: int) -> np.ndarr
     _head(world, common, scene)
     _shoulders(world, scene)
     rotation = scene["rotation"]
-    hair = hair_material(scene["hair_colour"], float(scene["hair_roughness"]))
     frame = plain_material("frame", scene["glasses_colour"], 0.25)
-    _curves(world, "hair", scene, rotation, hair)
+    for name in ("hair", "brows"):
+        roughness = float(scene["hair_roughness"])
+        material = hair_material(name, scene[f"{name}_colour"], roughness)
+        _curves(world, name, scene, rotation, material)
     _curves(world, "glasses", scene, rotation, frame)
     return rendered(world)
 
@@ -93,14 +95,15 @@ def _settings(world, threads: int, samples: int, side: int) -> None:
     world.render.threads = threads
     world.cycles.samples = samples
     world.cycles.use_adaptive_sampling = True
-    world.cycles.adaptive_threshold = 0.03
-    world.cycles.adaptive_min_samples = 8
+    world.cycles.adaptive_threshold = 0.05
+    world.cycles.adaptive_min_samples = 4
     world.cycles.use_denoising = True
     world.cycles.denoiser = "OPENIMAGEDENOISE"
-    world.cycles.max_bounces = 6
-    world.cycles.diffuse_bounces = 3
-    world.cycles.glossy_bounces = 2
-    world.cycles.transmission_bounces = 4
+    world.cycles.denoising_prefilter, world.cycles.denoising_quality = "FAST", "BALANCED"
+    world.cycles.max_bounces = 3
+    world.cycles.diffuse_bounces = 2
+    world.cycles.glossy_bounces = 1
+    world.cycles.transmission_bounces = 0
     world.cycles.caustics_reflective = world.cycles.caustics_refractive = False
     world.cycles.sample_clamp_indirect = 5.0
     world.cycles.seed = 0
