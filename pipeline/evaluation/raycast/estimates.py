@@ -32,12 +32,14 @@ class Estimates(NamedTuple):
       coefficients: method -> [n].
       landmarks_px: method -> [51, 2], the inner landmarks of the estimate in the picture.
       detected_px: [478, 2] by the detector.
+      brightness: mean and standard deviation of the network's grey crop, in [0, 1].
     """
 
     name: str
     coefficients: dict[str, np.ndarray]
     landmarks_px: dict[str, np.ndarray]
     detected_px: np.ndarray
+    brightness: tuple[float, float]
 
 
 class _Cut(NamedTuple):
@@ -96,6 +98,7 @@ class Estimator:
                 {method: values[k] for method, values in found.items()},
                 {m: values[k] @ cut.linear.T + cut.offset for m, values in points.items()},
                 detection.face.landmarks,
+                (float(cut.grey.mean()), float(cut.grey.std())),
             )
 
     def _cut(self, detection: Detection) -> _Cut:

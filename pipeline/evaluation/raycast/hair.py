@@ -138,7 +138,7 @@ def _scalp_hair(rng, head: HeadSurface, body: Body, style: str, scalp) -> Strand
     if style in ("medium", "fringe", "long") and rng.random() < 0.45:
         lines = curled(rng, lines, rng.uniform(1, 6), rng.uniform(20, 60))
     if style in ("medium", "long"):
-        lines = lines[~_over_face(lines) | (rng.random(len(lines)) < 0.04)]
+        lines = _cut_over_face(rng, lines)
     radius = {"stubble": 0.12, "short": 0.32, "long": 0.5}.get(style, 0.45)
     return Strands.of(lines, radius)
 
@@ -149,10 +149,18 @@ def _weight(rng, style: str) -> float:
     return float(rng.uniform(low, high))
 
 
-def _over_face(lines: np.ndarray) -> np.ndarray:
-    """[N] whether lines [N, P, 3] hang over the face."""
+def _cut_over_face(rng, lines: np.ndarray) -> np.ndarray:
+    """Lines [N, P, 3] that end where they would hang over the face, but for a few."""
     x, y, z = np.moveaxis(lines, -1, 0)
-    return ((np.abs(x) < 56) & (y < 42) & (y > -135) & (z > -5)).any(1)
+    inside = (np.abs(x) < 56) & (y < 42) & (y > -135) & (z > -5)
+    steps = lines.shape[1]
+    cut = inside.any(1) & (rng.random(len(lines)) > 0.04)
+    last = np.where(cut, inside.argmax(1) - 1, steps - 1)
+    place = np.maximum(last, 0.5)[:, None] * np.linspace(0, 1, steps)
+    low = np.minimum(place.astype(int), steps - 2)
+    share = (place - low)[..., None]
+    row = np.arange(len(lines))[:, None]
+    return lines[row, low] * (1 - share) + lines[row, low + 1] * share
 
 
 def _lengths(rng, style: str, roots: Roots) -> np.ndarray:

@@ -38,6 +38,7 @@ class FaceResult:
         as a share of the box around the true 68.
       landmark_errors_mm: [478, 2] of the detector; NaN if the face was not found.
       places_mm: [478, 2] the true landmarks at the same scale.
+      brightness: mean and standard deviation of the network's crop; NaN if there is none.
     """
 
     name: str
@@ -46,6 +47,7 @@ class FaceResult:
     on_photo: dict[str, float]
     landmark_errors_mm: np.ndarray
     places_mm: np.ndarray
+    brightness: tuple[float, float]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -183,6 +185,7 @@ class Measurer:
             on_photo={m: mean_error(at, points[inner]) / box for m, at in on_photo.items()},
             landmark_errors_mm=(estimates.detected_px - points) / scale,
             places_mm=points / scale,
+            brightness=estimates.brightness,
         )
 
 
@@ -190,7 +193,8 @@ def missed(name: str, truth: dict[str, np.ndarray]) -> FaceResult:
     """The result of a face that was not found."""
     points = truth["landmarks_px"]
     nowhere = np.full_like(points, np.nan)
-    return FaceResult(name, groups(truth), {}, {}, nowhere, points / px_per_mm(truth))
+    places = points / px_per_mm(truth)
+    return FaceResult(name, groups(truth), {}, {}, nowhere, places, (np.nan, np.nan))
 
 
 def px_per_mm(truth: dict[str, np.ndarray]) -> float:

@@ -36,7 +36,7 @@ def tables(result: RaycastResult) -> list[Figures]:
     """All tables of a result."""
     return [
         _by_method(result), _by_part(result), *_by_group(result), _on_photo(result),
-        _of_detector(result),
+        _of_detector(result), _of_crops(result),
     ]  # fmt: skip
 
 
@@ -116,6 +116,19 @@ def _of_detector(result: RaycastResult) -> Figures:
     title = f"The detector's errors, mm at the face's scale, {residuals.detected.sum()} faces"
     headings = ("part", "bias x", "bias y", "sd x", "sd y")
     return Figures(title, headings, tuple((n, tuple(map(float, v))) for n, v in rows))
+
+
+def _of_crops(result: RaycastResult) -> Figures:
+    """Whether the pictures are as bright as real ones, whose crops have 0.62 ± 0.08 and 0.16."""
+    values = np.array([face.brightness for face in result.found]).reshape(-1, 2)
+    names = ("mean", "contrast (standard deviation)")
+    rows = [
+        (name, (float(column.mean()), float(column.std())))
+        for name, column in zip(names, values.T)
+        if len(column)
+    ]
+    headings = ("brightness", "mean of faces", "sd of faces")
+    return Figures("The network's grey crops, in [0, 1]", headings, tuple(rows))
 
 
 def as_tables(result: RaycastResult) -> list[Table]:

@@ -141,7 +141,7 @@ class SceneMaker:
         forward = camera["rotation"] @ np.array([0, 0, 1.0])
         yaw = rng.uniform(0.2, 0.8) * np.arctan2(-forward[0], forward[2])
         vertices, triangles = clothing.shoulders(rng, rim, yaw)
-        colour = rng.uniform(0.02, 0.7) * np.exp(rng.normal(0, 0.4, 3))
+        colour = rng.uniform(0.02, 0.7) * np.exp(rng.normal(0, 0.25, 3))
         return {
             "vertices": fine, "shoulders": vertices, "shoulder_triangles": triangles,
             "shirt": np.clip(colour, 0.01, 0.8), "side": np.array(SIDE),
@@ -170,7 +170,7 @@ class SceneMaker:
         return {
             "metered_px": metered.astype(np.float32),
             "target_luma": np.clip(target, 0.4, 0.8),
-            "contrast": rng.uniform(0.0, 0.45), "saturation": rng.uniform(1.0, 1.35),
+            "contrast": rng.uniform(-0.5, 0.2), "saturation": rng.uniform(1.0, 1.35),
             "white": np.exp(rng.normal(0, 0.04, 3)), "white_share": rng.uniform(0.5, 1.0),
             "noise": np.array([rng.uniform(0, 0.012), rng.uniform(0, 0.008)]),
             "blur_px": rng.uniform(0.25, 0.9), "sharpen": rng.uniform(0.0, 0.6),

@@ -92,8 +92,8 @@ class SkinPainter:
         linear = colours**2.2
         marks = relief.sample_marks(rng, landmarks)
         linear = self._marked(rng, linear, marks)
-        share = 0.92 * (atlas.from_vertices @ scalp[0].astype(np.float32))[:, None]
-        linear = linear * (1 - share) + share * (0.6 * scalp[1] + 0.1 * linear)
+        share = 0.97 * (atlas.from_vertices @ scalp[0].astype(np.float32))[:, None]
+        linear = linear * (1 - share) + share * (0.5 * scalp[1] + 0.04 * linear)
         stored = np.round(255 * np.clip(linear, 0, 1) ** (1 / 2.2)).astype(np.uint8)
         height = self._unrolled(relief.sample_relief(rng, landmarks)) * self._in_front
         steps = np.clip(np.round(height / HEIGHT_STEP_MM) + 128, 0, 255).astype(np.uint8)
