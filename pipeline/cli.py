@@ -48,6 +48,8 @@ SUBCOMMANDS = {
         "scans": "evaluate_scans",
         "identity": "evaluate_identity",
         "landmarks": "evaluate_landmarks",
+        "raycast": "evaluate_raycast",
+        "raycast-scenes": "evaluate_raycast:scenes",
     },
     "model": {
         "convert": "model_files:convert",
