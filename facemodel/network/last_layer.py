@@ -1,26 +1,26 @@
-"""The network's last layer in closed form: the best linear correction from what the rest sees.
+"""Last layers in closed form: the best linear corrections from what the network sees.
 
 What comes before the last layer of figure 4 are features of an estimate, and the correction is
-linear in them. Given the estimates that the loop visits and the ground truth, the best such layer
-is a least-squares problem with one answer, whatever the metric: it also minimises eq. 3. So a
+linear in them. Given the estimates that an iteration corrects and the ground truth, the best such
+layer is a least-squares problem with one answer, whatever the metric: it also minimises eq. 3. So a
 trained network learns another population or another detector's noise from some thousand faces,
-without a GPU. A changed layer visits other estimates, so visiting and solving alternate.
+without a GPU. Each iteration gets a layer of its own for the estimates that the ones before leave,
+and one that corrects the landmarks.
 
-Source: paper eq. 3 for the loss; Ross, Gordon and Bagnell, "A Reduction of Imitation Learning and
-Structured Prediction to No-Regret Online Learning" (2011), for collecting what all rounds visit.
+Source: paper eq. 3 for the loss; one regressor for each step on the last one's results: Xiong and
+De la Torre, "Supervised Descent Method and Its Applications to Face Alignment" (2013).
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
-from keras import ops
 
-from facemodel.network.regressor import IterativeRegressor, loop_image
-from facemodel.synthesis.online import OnlineBatch
+from facemodel.network.regressor import IterativeRegressor, features_of, loop_view
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,32 +70,57 @@ def get_layer(network: keras.Model) -> np.ndarray:
     return np.concatenate([kernel, bias[None]]).astype(np.float64)
 
 
-def set_layer(network: keras.Model, layer: np.ndarray) -> None:
-    """Puts kernel and bias [F + 1, n] into a network's last layer."""
-    network.layers[-1].set_weights([layer[:-1].astype(np.float32), layer[-1].astype(np.float32)])
+class View(NamedTuple):
+    """What the last layers get of B estimates.
+
+    Attributes:
+      features: [B, F] of the network.
+      residuals: [B, L, 2] mm at the face's scale, given landmarks less those of the estimate.
+      scale: [B] px/mm of the estimate.
+    """
+
+    features: Any
+    residuals: Any
+    scale: Any
 
 
-def make_visitor(regressor: IterativeRegressor) -> Callable:
-    """Makes a function that runs the loop and returns the last layer's inputs and ideal outputs.
+def make_viewer(regressor: IterativeRegressor) -> Callable[[Any, Any, Any], View]:
+    """Makes a function of grey [B, S, S], landmarks [B, L, 2] px and estimates [B, n]."""
+    before = features_of(regressor.network)
+
+    def view(grey, landmarks, estimate) -> View:
+        image, residuals, pose = loop_view(regressor.geometry, estimate, landmarks, grey)
+        return View(before([image, estimate], training=False), residuals, pose.scale)
+
+    return view
+
+
+def solve_heads(
+    view: View,
+    corrections: np.ndarray,
+    shifts_mm: np.ndarray,
+    layer: np.ndarray,
+    *,
+    trust: float,
+    landmark_trust: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    """The best layers for N estimates that an iteration corrects.
 
     Args:
-      regressor: the loop; the function follows later changes of its network's weights.
+      view: what they look like, arrays.
+      corrections: [N, n] that would reach the ground truth.
+      shifts_mm: [N, L, 2] that would take the landmarks to their true places.
+      layer: [F + 1, n] the network's own last layer.
+      trust: for how many estimates that counts.
+      landmark_trust: for how many estimates "no shift" counts.
 
     Returns:
-      A function of an OnlineBatch and starts [B, n], to be compiled: features [K B, F] and
-      corrections [K B, n] of the K estimates that the loop corrects.
+      [F + 1, n] and [F + 2 L + 1, 2 L], as one iteration of LoopHeads has them.
     """
-    network, geometry = regressor.network, regressor.geometry
-    last = network.layers[-1]
-    before = keras.Model(network.inputs, last.input)
-
-    def visit(batch: OnlineBatch, estimate):
-        features, corrections = [], []
-        for _ in range(regressor.iterations):
-            image = loop_image(geometry, estimate, batch.landmarks, batch.grey)
-            features.append(before([image, estimate], training=False))
-            corrections.append(batch.coefficients - estimate)
-            estimate = estimate + last(features[-1])
-        return ops.concatenate(features), ops.concatenate(corrections)
-
-    return visit
+    features, flat = view.features, view.residuals.reshape(len(view.features), -1)
+    sums = NormalEquations.empty(features.shape[1], corrections.shape[1])
+    own = sums.add(features, corrections).solve(layer, trust=trust)
+    rows, shifts = np.concatenate([features, flat], 1), shifts_mm.reshape(len(flat), -1)
+    sums = NormalEquations.empty(rows.shape[1], shifts.shape[1])
+    nothing = np.zeros((rows.shape[1] + 1, shifts.shape[1]))
+    return own, sums.add(rows, shifts).solve(nothing, trust=landmark_trust)

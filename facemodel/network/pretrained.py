@@ -11,6 +11,7 @@ import numpy as np
 from facemodel.files import file_digest
 from facemodel.morphable.geometry import FaceGeometry
 from facemodel.morphable.model import DEFAULT_MODEL, MorphableModel
+from facemodel.network.heads import LoopHeads
 from facemodel.network.regressor import IterativeRegressor, build_network
 from facemodel.network.training_config import ITERATIONS, STEP_DECAY
 from facemodel.network.weights import DEFAULT_WEIGHTS, WeightsError, put_weights, read_weights
@@ -39,13 +40,16 @@ def load_pretrained(
     Raises:
       WeightsError: if the file is missing or broken, or was trained for another face model.
     """
-    return create_regressor(
-        model,
-        weights=weights or DEFAULT_WEIGHTS,
-        model_path=model_path,
+    path = weights or DEFAULT_WEIGHTS
+    arrays = read_weights_for(model, weights=path, model_path=model_path)
+    network = build_network(model.coefficient_count, precision=precision)
+    put_weights(network, arrays, path)
+    return IterativeRegressor(
+        FaceGeometry.create(model),
+        network,
         iterations=iterations,
         step_decay=step_decay,
-        precision=precision,
+        heads=LoopHeads.from_arrays(arrays),
     )
 
 
@@ -59,7 +63,9 @@ def create_regressor(
     precision: str = "float32",
     geometry: FaceGeometry | None = None,
 ) -> IterativeRegressor:
-    """Builds the regressor for a face model, untrained or with weights.
+    """Builds the regressor for a face model to be trained: anew, or on from weights.
+
+    Heads in a weights file belong to its network as it is, so they are left out.
 
     Args:
       model: Face model.

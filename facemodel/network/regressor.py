@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 from keras import layers, ops
 
+from facemodel import camera
 from facemodel.backend import Tensor
+from facemodel.camera import Pose
 from facemodel.fitting.alignment import fit_face_pose
-from facemodel.morphable.geometry import FaceGeometry, decode
+from facemodel.morphable.geometry import FaceGeometry, decode, decode_landmarks
+from facemodel.network.heads import LoopHeads
 from facemodel.network.training_config import ITERATIONS
 from facemodel.rendering.shading import render_shading
 
@@ -87,9 +90,39 @@ def loop_image(geometry: FaceGeometry, coefficients, landmarks, grey) -> Tensor:
     Source: paper section 5.1 and figure 3.
     """
     pose = fit_face_pose(geometry, coefficients, landmarks)
+    return _image(geometry, coefficients, pose, grey)
+
+
+def _image(geometry: FaceGeometry, coefficients, pose: Pose, grey) -> Tensor:
     vertices = decode(geometry.coarse, coefficients)
     shading, mask = render_shading(geometry.coarse, vertices, pose, size=grey.shape[1])
     return ops.stack([grey * mask, shading], -1)
+
+
+def loop_view(geometry: FaceGeometry, coefficients, landmarks, grey) -> tuple[Tensor, Tensor, Pose]:
+    """loop_image, how far the landmarks are from the estimate's, and the estimate's pose.
+
+    Args: as loop_image.
+
+    Returns:
+      [B, S, S, 2]; residuals [B, 51, 2] mm at the face's scale, y down; the pose.
+    """
+    pose = fit_face_pose(geometry, coefficients, landmarks)
+    own = camera.project(decode_landmarks(geometry, coefficients), pose)[..., :2]
+    residuals = (landmarks - own) / pose.scale[:, None, None]
+    return _image(geometry, coefficients, pose, grey), residuals, pose
+
+
+class LoopResult(NamedTuple):
+    """What the loop found.
+
+    Attributes:
+      estimates: [B, K + 1, n], the start first.
+      landmarks: [B, K + 1, 51, 2] px in the crop, the given ones first; heads correct them.
+    """
+
+    estimates: Any
+    landmarks: Any
 
 
 class IterativeRegressor(keras.Model):
@@ -104,6 +137,7 @@ class IterativeRegressor(keras.Model):
       iterations: Number of iterations, K.
       step_decay: How much of its correction each iteration applies, of what the one before did; 1
         for the paper's loop, and for training.
+      heads: Last layers of the iterations, in place of the network's own; training has none.
 
     Source: paper section 5.1 and 5.3; on smaller and smaller steps where each answer is noisy,
     Robbins and Monro, "A Stochastic Approximation Method", 1951.
@@ -116,27 +150,41 @@ class IterativeRegressor(keras.Model):
         *,
         iterations: int = ITERATIONS,
         step_decay: float = 1.0,
+        heads: LoopHeads | None = None,
     ):
         super().__init__(name="iterative_regressor", dtype="float32")
-        self.geometry, self.network = geometry, network
+        self.geometry, self.network, self.heads = geometry, network, heads
         self.iterations, self.step_decay = iterations, step_decay
         self.built = True  # else fit() on JAX builds it with a first batch, and drops that
 
     def call(self, inputs, training=False) -> Tensor:
+        """The estimates of `run`, with its arguments: [B, K + 1, n]."""
+        return self.run(inputs, training=training).estimates
+
+    def run(self, inputs, *, training: bool = False) -> LoopResult:
         """Runs the loop.
 
         Args:
           inputs: Dict of grey [B, S, S] in [0, 1], landmarks [B, 51, 2] px in the crop,
             start [B, n].
           training: Whether batch statistics are used and updated.
-
-        Returns:
-          Estimates [B, K + 1, n], the start first.
         """
-        estimates = [inputs["start"]]
+        grey, estimates, places = inputs["grey"], [inputs["start"]], [inputs["landmarks"]]
         for k in range(self.iterations):
-            current = ops.stop_gradient(estimates[-1])
-            image = loop_image(self.geometry, current, inputs["landmarks"], inputs["grey"])
-            step = self.network([ops.stop_gradient(image), current], training=training)
+            current, landmarks = ops.stop_gradient(estimates[-1]), places[-1]
+            if self.heads is None:
+                image = ops.stop_gradient(loop_image(self.geometry, current, landmarks, grey))
+                step = self.network([image, current], training=training)
+            else:
+                image, residuals, pose = loop_view(self.geometry, current, landmarks, grey)
+                features = features_of(self.network)([image, current], training=training)
+                step, moved_mm = self.heads.correct(k, features, residuals)
+                landmarks = landmarks + pose.scale[:, None, None] * moved_mm
             estimates.append(current + self.step_decay**k * step)
-        return ops.stack(estimates, 1)
+            places.append(landmarks)
+        return LoopResult(ops.stack(estimates, 1), ops.stack(places, 1))
+
+
+def features_of(network: keras.Model) -> keras.Model:
+    """What a network computes before its last layer: [B, F], of the same inputs."""
+    return keras.Model(network.inputs, network.layers[-1].input)

@@ -14,6 +14,7 @@ import keras
 import numpy as np
 
 from facemodel.files import DATA, atomic_path
+from facemodel.network.heads import PREFIX, LoopHeads
 
 DEFAULT_WEIGHTS = DATA / "regressor_float16.npz"
 _META = "meta"
@@ -45,7 +46,11 @@ def _named_layers(network: keras.Model) -> Iterator[tuple[str, keras.Layer]]:
 
 
 def save_weights(
-    network: keras.Model, path: str | os.PathLike[str], meta: Mapping[str, Any]
+    network: keras.Model,
+    path: str | os.PathLike[str],
+    meta: Mapping[str, Any],
+    *,
+    heads: LoopHeads | None = None,
 ) -> None:
     """Writes a network's weights as float16.
 
@@ -56,14 +61,16 @@ def save_weights(
       network: any Keras model.
       path: The .npz file, replaced if it exists.
       meta: JSON values: face model name, version and digest, iterations, provenance.
+      heads: Last layers of the iterations; written after the network's weights.
 
     Raises:
       WeightsError: if a weight is not finite in float16.
     """
+    values = dict(zip(weight_names(network), map(keras.ops.convert_to_numpy, network.weights)))
     arrays = {}
-    for name, weight in zip(weight_names(network), network.weights, strict=True):
+    for name, value in (values | (heads.arrays() if heads else {})).items():
         with np.errstate(over="ignore"):
-            arrays[name] = keras.ops.convert_to_numpy(weight).astype(np.float16)
+            arrays[name] = value.astype(np.float16)
         if not np.isfinite(arrays[name]).all():
             raise WeightsError(f"{path}: {name} holds values that float16 cannot")
     arrays[_META] = np.array(json.dumps(meta, sort_keys=True))
@@ -92,8 +99,12 @@ def load_weights(network: keras.Model, path: str | os.PathLike[str]) -> dict[str
 def put_weights(
     network: keras.Model, arrays: Mapping[str, np.ndarray], path: str | os.PathLike[str]
 ) -> None:
-    """Puts what read_weights gave for a path into a network, as load_weights does."""
+    """Puts what read_weights gave for a path into a network, as load_weights does.
+
+    Heads among the arrays are for LoopHeads.from_arrays.
+    """
     names = weight_names(network)
+    arrays = {name: array for name, array in arrays.items() if not name.startswith(PREFIX)}
     if len(arrays) != len(names):
         raise WeightsError(f"{path}: holds {len(arrays)} arrays, the network has {len(names)}")
     for name, weight in zip(names, network.weights, strict=True):

@@ -20,6 +20,7 @@ from facemodel.morphable import landmarks
 from facemodel.morphable.geometry import FaceGeometry, decode
 from facemodel.morphable.landmarks import MEDIAPIPE_COUNT
 from facemodel.morphable.model import MorphableModel
+from facemodel.network.heads import LoopHeads
 from facemodel.network.regressor import IterativeRegressor
 from facemodel.rendering.shading import render_shading
 from facemodel.saved_model.metadata import ExportConfig
@@ -53,11 +54,13 @@ class FaceServer(tf.Module):
         geometry = keras.tree.map_structure(_shared, FaceGeometry.create(model))
         self._geometry = lambda: keras.tree.map_structure(_value, geometry)
         self._iterations, self._step_decay = regressor.iterations, regressor.step_decay
+        heads = tuple(tf.Variable(layers, trainable=False) for layers in regressor.heads or ())
+        self._heads = lambda: LoopHeads(*map(_value, heads)) if heads else None
         # Only tf.Variables may be attributes: of a Keras variable the SavedModel would hold a copy,
         # and a TensorFlow Serving that restores the copy leaves the one that is used empty.
         self._network = lambda: regressor.network
         weights = (variable.value for variable in regressor.network.variables)
-        self._variables = [*keras.tree.flatten(geometry), *weights]
+        self._variables = [*keras.tree.flatten(geometry), *weights, *heads]
 
     @_function(input_signature=[tf.TensorSpec([None, MEDIAPIPE_COUNT, 2], tf.float32)])
     def align(self, landmarks_478):
@@ -98,12 +101,13 @@ class FaceServer(tf.Module):
             self._network(),
             iterations=self._iterations,
             step_decay=self._step_decay,
+            heads=self._heads(),
         )
         start = self._start(geometry, crop_landmarks)
-        iterations = regressor(
-            {"grey": grey, "landmarks": crop_landmarks, "start": start}, training=False
+        iterations, places = regressor.run(
+            {"grey": grey, "landmarks": crop_landmarks, "start": start}
         )
-        coefficients = iterations[:, -1]
+        coefficients, crop_landmarks = iterations[:, -1], places[:, -1]
         vertices = decode(geometry.fine, coefficients)
         crop_pose = fit_face_pose(geometry, coefficients, crop_landmarks)
         shading, mask = render_shading(geometry.fine, vertices, crop_pose, size=camera.CROP_SIZE)

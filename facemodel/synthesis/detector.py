@@ -6,14 +6,22 @@ from keras import ops
 
 from facemodel.backend import Tensor
 from facemodel.morphable.landmark_noise import LandmarkNoise
+from facemodel.synthesis.distributions import Range
 from facemodel.synthesis.recipes import SynthesisConfig
 from facemodel.synthesis.streams import RandomStreams
 
+AS_MEASURED = Range(1.0, 1.0)
 
-def sample_landmark_noise(measured: LandmarkNoise, rng: RandomStreams) -> Tensor:
-    """Draws errors of detected landmarks: [B, L, 2] mm."""
+
+def sample_landmark_noise(
+    measured: LandmarkNoise, rng: RandomStreams, *, bias: Range = AS_MEASURED
+) -> Tensor:
+    """Draws errors of detected landmarks: [B, L, 2] mm; bias says how often the mean is in them."""
     count, _, shared = measured.factor.shape
-    errors = measured.mean + measured.rest_sd * rng.normal("landmarks/rest", (count, 2))
+    share = bias.low
+    if bias.high > bias.low:
+        share = bias.from_uniform(rng.uniform("landmarks/bias"))[:, None, None]
+    errors = share * measured.mean + measured.rest_sd * rng.normal("landmarks/rest", (count, 2))
     if shared:
         weights = rng.normal("landmarks/shared", (shared,))
         directions = measured.factor.reshape(count * 2, shared)
@@ -37,5 +45,5 @@ def simulate_detection(
       [B, L, 2] px as detected, and [B] px, the standard deviation of the error.
     """
     strength = scale * config.landmark_noise.from_uniform(rng.uniform("landmarks/strength"))
-    errors = sample_landmark_noise(measured, rng)
+    errors = sample_landmark_noise(measured, rng, bias=config.landmark_bias)
     return landmarks + strength[:, None, None] * errors, strength * measured.sigma_mm

@@ -59,6 +59,8 @@ class SynthesisConfig(Section):
       jpeg_fraction, jpeg_quality: share of images that were JPEG files of this quality (1 to 100)
         before; in records only, training online goes without.
       landmark_noise: multiple of the measured noise of detected landmarks.
+      landmark_bias: of that, multiple of what the detector always gets wrong on renders; photos
+        need not share it.
 
     Raises:
       ConfigError: naming the field that is wrong.
@@ -104,6 +106,7 @@ class SynthesisConfig(Section):
     jpeg_fraction: float = _fraction()
     jpeg_quality: Range = setting(Range(100, 100), low=1, high=100)
     landmark_noise: Range = _strength(Range(0.3, 1.2))
+    landmark_bias: Range = setting(_ONE, low=-20.0, high=20.0)
 
     @classmethod
     def paper(cls, **changes) -> SynthesisConfig:

@@ -19,6 +19,7 @@ from scipy import sparse
 from facemodel.files import file_digest
 from facemodel.morphable.geometry import EXPRESSION_SD, IDENTITY_SD
 from facemodel.morphable.model import MorphableModel
+from facemodel.network.heads import PREFIX
 from facemodel.network.pretrained import weights_meta
 from facemodel.network.regressor import build_network
 from facemodel.network.weights import WeightsError, read_weights, save_weights, weight_names
@@ -132,7 +133,7 @@ def adopt_weights(
     """Builds the network with reference weights expressed in the target's coefficients.
 
     Args:
-      arrays: name -> array of the reference network.
+      arrays: name -> array of the reference network; heads of the loop are left out.
       change: Matrix from the reference's coefficients to the target's.
       coefficient_count: n.
 
@@ -141,6 +142,7 @@ def adopt_weights(
     """
     network = build_network(coefficient_count)
     names = weight_names(network)
+    arrays = {name: array for name, array in arrays.items() if not name.startswith(PREFIX)}
     if tuple(arrays) != names:
         raise WeightsError(
             f"reference weights do not fit the network: {sorted(set(arrays) ^ set(names))}"

@@ -1,7 +1,7 @@
-"""Refits the network's last layer to newly sampled faces, on CPUs, in an hour or less.
+"""Fits the loop's last layers to newly sampled faces, in closed form, on CPUs.
 
-Run as `facerelief refit`. Rounds of sampling faces, running the loop on them and solving for the
-layer; the estimates of all rounds count.
+Run as `facerelief refit`. Faces are sampled once; then the loop runs over all of them, one
+iteration at a time, and each iteration's layers are solved for where the ones before have left it.
 """
 
 from __future__ import annotations
@@ -9,23 +9,33 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import numpy as np
+from keras import ops
 
 from facemodel.backend import compiled
 from facemodel.morphable.landmark_noise import LandmarkNoise
 from facemodel.morphable.landmarks import INNER_51
 from facemodel.morphable.model import MorphableModel
 from facemodel.network import last_layer
+from facemodel.network.heads import LoopHeads
+from facemodel.network.last_layer import View
 from facemodel.network.pretrained import load_pretrained, weights_meta
 from facemodel.network.regressor import IterativeRegressor
 from facemodel.network.starts import sample_starts
 from facemodel.network.training_config import TrainingConfig
 from facemodel.network.weights import DEFAULT_WEIGHTS, read_weights, save_weights
-from facemodel.synthesis.online import online_batch
+from facemodel.synthesis.distributions import Range
+from facemodel.synthesis.online import online_batch_and_exact
 from facemodel.synthesis.recipes import SynthesisConfig
 from facemodel.synthesis.scenes import SceneModel
 from facemodel.synthesis.streams import DeviceStreams
+
+LANDMARK_NOISE = Range(0.1, 1.2)
+"""From almost exact landmarks to worse ones than measured ..."""
+LANDMARK_BIAS = Range(-0.3, 1.2)
+"""... and what the detector always gets wrong on renders is uncertain on photos."""
 
 
 class RefitError(ValueError):
@@ -38,109 +48,170 @@ class RefitOptions:
 
     Attributes:
       out: the weights' file to write, .npz.
-      init: Initial weights; the shipped ones if None.
+      init: Weights of the network; the shipped ones if None.
       model: Face model's file; the default one if None.
-      recipes: Recipes of the faces, in turns.
-      faces: Number of faces in each round.
-      rounds: Number of times that the layer is solved for.
-      trust: Number of estimates that the initial layer counts as.
+      recipes: Recipes of the faces, a batch of each in turns.
+      faces: Number of faces.
+      trust: Number of faces that the network's own last layer counts as.
+      landmark_trust: Number of faces that "landmarks are right" counts as.
       config: batch size, size of the crops, shares of starts and seed.
     """
 
     out: pathlib.Path
     init: pathlib.Path | None = None
     model: pathlib.Path | None = None
-    recipes: tuple[str, ...] = ("lifelike", "paper")
-    faces: int = 3000
-    rounds: int = 3
-    trust: float = 5000.0
-    config: TrainingConfig = TrainingConfig(batch_size=16, size=200)
+    recipes: tuple[str, ...] = ("lifelike", "lifelike", "lifelike", "paper")
+    faces: int = 9000
+    trust: float = 10000.0
+    landmark_trust: float = 100.0
+    config: TrainingConfig = TrainingConfig(
+        batch_size=16, size=200, landmark_fit_starts=0.8, zero_starts=0.2
+    )
 
     def __post_init__(self):
-        limits = {"faces": self.faces, "rounds": self.rounds, "trust": self.trust}
-        for name, value in limits.items():
-            if not value > 0:
-                raise RefitError(f"{name} should be above 0, got {value}")
+        for name in ("faces", "trust", "landmark_trust"):
+            if not getattr(self, name) > 0:
+                raise RefitError(f"{name} should be above 0, got {getattr(self, name)}")
         if not self.recipes:
             raise RefitError("at least one recipe is needed")
 
     @property
     def batches(self) -> int:
-        """How many batches make a round."""
+        """How many batches the faces make."""
         return -(-self.faces // self.config.batch_size)
 
 
-def run(options: RefitOptions, *, progress: Callable[[int], None] = lambda batches: None) -> None:
-    """Fits the layer and writes the weights after each round, so that a stopped run leaves some.
+class Faces(NamedTuple):
+    """Sampled faces, N of them, and where the loop stands with each.
+
+    Attributes:
+      grey: uint8 [N, S, S] crops.
+      exact: [N, 51, 2] px, true landmarks.
+      truth: [N, n] coefficients.
+      landmarks: [N, 51, 2] px, detected or corrected.
+      estimate: [N, n].
+    """
+
+    grey: np.ndarray
+    exact: np.ndarray
+    truth: np.ndarray
+    landmarks: np.ndarray
+    estimate: np.ndarray
+
+
+def run(options: RefitOptions, *, progress: Callable[[int, int], None] = lambda a, b: None) -> None:
+    """Fits the layers and writes the weights after each iteration's, so a stopped run leaves some.
 
     Args:
       options: Options of the run.
-      progress: Called with the number of batches done.
+      progress: Called with the number of batches done, and of how many.
     """
     model = MorphableModel.load(options.model)
-    regressor = load_pretrained(
-        model, weights=options.init, model_path=options.model, step_decay=1.0
-    )
+    regressor = load_pretrained(model, weights=options.init, model_path=options.model)
     _, begun_with = read_weights(options.init or DEFAULT_WEIGHTS)
-    for number in refit_rounds(model, regressor, options, progress):
-        facts = {
-            "refit": {
-                "faces": number * options.batches * options.config.batch_size,
-                "rounds": number,
-                "recipes": list(options.recipes),
-                "trust": options.trust,
-                "seed": options.config.seed,
-            },
-            "init": begun_with,
-        }
-        meta = weights_meta(
-            model,
-            options.model,
-            iterations=regressor.iterations,
-            provenance="pipeline.training.refit",
-        )
-        save_weights(regressor.network, options.out, meta | facts)
+    meta = weights_meta(
+        model, options.model,
+        iterations=regressor.iterations, provenance="pipeline.training.refit",
+    )  # fmt: skip
+    facts = {
+        "refit": {
+            "faces": options.batches * options.config.batch_size,
+            "recipes": list(options.recipes),
+            "trust": options.trust,
+            "landmark_trust": options.landmark_trust,
+            "seed": options.config.seed,
+        },
+        "init": begun_with,
+    }
+    for heads in refit_heads(model, regressor, options, progress):
+        save_weights(regressor.network, options.out, meta | facts, heads=heads)
 
 
-def refit_rounds(
+def refit_heads(
     model: MorphableModel,
     regressor: IterativeRegressor,
     options: RefitOptions,
-    progress: Callable[[int], None] = lambda batches: None,
+    progress: Callable[[int, int], None] = lambda a, b: None,
     *,
     measured: LandmarkNoise | None = None,
-) -> Iterator[int]:
-    """Changes the regressor's last layer round by round; yields how many rounds are done.
+) -> Iterator[LoopHeads]:
+    """Solves for the layers of one iteration after the other; yields those found so far.
 
     Args:
       model: Face model to sample from.
-      regressor: Regressor of that face model.
+      regressor: Regressor of that face model; its own heads are not used.
       options: Options of the run; paths in it are not used.
-      progress: Called with the number of batches done.
+      progress: Called with the number of batches done, and of how many.
       measured: noise of the 51 inner landmarks; as measured if None.
     """
     noise = measured or LandmarkNoise.load().select(INNER_51)
-    scenes = SceneModel.create(model)
-    steps = [_make_step(scenes, regressor, recipe, noise, options) for recipe in options.recipes]
-    layer = last_layer.get_layer(regressor.network)
-    sums = last_layer.NormalEquations.empty(len(layer) - 1, layer.shape[1])
-    for number in range(options.rounds):
-        for batch in range(number * options.batches, (number + 1) * options.batches):
-            key = np.array([options.config.seed, batch], np.uint32)
-            sums = sums.add(*(np.asarray(part) for part in steps[batch % len(steps)](key)))
-            progress(batch + 1)
-        last_layer.set_layer(regressor.network, sums.solve(layer, trust=options.trust))
-        yield number + 1
+    total, done = (1 + regressor.iterations) * options.batches, 0
+    drawn = []
+    for part in _sample(SceneModel.create(model), noise, options):
+        drawn.append(part)
+        progress(done := done + 1, total)
+    faces = Faces(*map(np.concatenate, zip(*drawn, strict=True)))
+    view, own = compiled(last_layer.make_viewer(regressor)), last_layer.get_layer(regressor.network)
+    found: list[tuple[np.ndarray, np.ndarray]] = []
+    for k in range(regressor.iterations):
+        views = []
+        for part in _slices(faces, options.config.batch_size):
+            views.append(_look(view, part))
+            progress(done := done + 1, total)
+        seen = View(*map(np.concatenate, zip(*views, strict=True)))
+        found.append(
+            last_layer.solve_heads(
+                seen,
+                faces.truth - faces.estimate,
+                (faces.exact - faces.landmarks) / seen.scale[:, None, None],
+                own,
+                trust=options.trust,
+                landmark_trust=options.landmark_trust,
+            )
+        )
+        heads = LoopHeads(*(np.stack(layers).astype(np.float32) for layers in zip(*found)))
+        faces = _advance(faces, seen, heads, k, share=regressor.step_decay**k)
+        yield heads
 
 
-def _make_step(scenes: SceneModel, regressor, recipe: str, noise: LandmarkNoise, options):
-    """Compiles: key [2] -> features and corrections of a batch of this recipe."""
-    config, visit = SynthesisConfig.named(recipe), last_layer.make_visitor(regressor)
+def _sample(scenes: SceneModel, noise: LandmarkNoise, options: RefitOptions) -> Iterator[Faces]:
+    config = options.config
 
-    def step(key):
-        rng = DeviceStreams(key, options.config.batch_size)
-        batch = online_batch(scenes, config, rng, noise, size=options.config.size)
-        start = sample_starts(scenes.geometry, batch, rng, options.config)
-        return visit(batch, start)
+    def make(recipe: str):
+        settings = SynthesisConfig.named(
+            recipe, landmark_noise=LANDMARK_NOISE, landmark_bias=LANDMARK_BIAS
+        )
 
-    return compiled(step)
+        def step(key):
+            rng = DeviceStreams(key, config.batch_size)
+            batch, exact = online_batch_and_exact(scenes, settings, rng, noise, size=config.size)
+            start = sample_starts(scenes.geometry, batch, rng, config)
+            grey = ops.cast(ops.round(255.0 * ops.clip(batch.grey, 0.0, 1.0)), "uint8")
+            return Faces(grey, exact, batch.coefficients, batch.landmarks, start)
+
+        return compiled(step)
+
+    steps = {recipe: make(recipe) for recipe in options.recipes}
+    for batch in range(options.batches):
+        recipe = options.recipes[batch % len(options.recipes)]
+        drawn = steps[recipe](np.array([config.seed, batch], np.uint32))
+        yield Faces(*map(np.asarray, drawn))
+
+
+def _slices(faces: Faces, size: int) -> Iterator[Faces]:
+    for first in range(0, len(faces.truth), size):
+        yield Faces(*(field[first : first + size] for field in faces))
+
+
+def _look(view, faces: Faces) -> View:
+    seen = view(faces.grey.astype(np.float32) / 255.0, faces.landmarks, faces.estimate)
+    return View(*map(np.asarray, seen))
+
+
+def _advance(faces: Faces, seen: View, heads: LoopHeads, k: int, *, share: float) -> Faces:
+    """The faces after iteration k, which applies that share of its correction."""
+    step, moved_mm = (np.asarray(part) for part in heads.correct(k, seen.features, seen.residuals))
+    return faces._replace(
+        estimate=faces.estimate + np.float32(share) * step,
+        landmarks=faces.landmarks + seen.scale[:, None, None] * moved_mm,
+    )

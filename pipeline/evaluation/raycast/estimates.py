@@ -63,7 +63,7 @@ class Estimator:
         geometry = regressor.geometry
         self._geometry, self._regressor = geometry, regressor
         self._sigma_px = (config or ExportConfig()).landmark_noise_mm * camera.CROP_SCALE
-        self._run = compiled(lambda inputs: regressor(inputs, training=False))
+        self._run = compiled(regressor.run)
         self._fit = compiled(lambda pixels, sigma: landmark_fit(geometry, pixels, sigma))
 
     @property
@@ -88,9 +88,10 @@ class Estimator:
         cuts = [self._cut(detection) for detection in detections]
         padded = [cuts[min(k, len(cuts) - 1)] for k in range(size)]
         grey, landmarks = (np.stack([cut[k] for cut in padded]) for k in range(2))
-        found = self._estimate(grey, landmarks)
+        found, places = self._estimate(grey, landmarks)
         points = {
-            method: np.asarray(self._project(values, landmarks)) for method, values in found.items()
+            method: np.asarray(self._project(values, places[method]))
+            for method, values in found.items()
         }
         for k, (detection, cut) in enumerate(zip(detections, cuts)):
             yield Estimates(
@@ -113,16 +114,19 @@ class Estimator:
         linear, offset = back[:, :2] / zoom[:, None], back[:, 2] / zoom + corner
         return _Cut(np.asarray(grey)[0], np.asarray(inside)[0], linear, offset)
 
-    def _estimate(self, grey: np.ndarray, landmarks: np.ndarray) -> dict[str, np.ndarray]:
+    def _estimate(self, grey: np.ndarray, landmarks: np.ndarray) -> tuple[dict, dict]:
+        """Coefficients [B, n] by method, and the landmarks [B, 51, 2] px that say its pose."""
         sigma = np.full(len(grey), self._sigma_px, np.float32)
         fit = np.asarray(self._fit(landmarks, sigma))
         zeros = np.zeros_like(fit)
-        found = {MEAN_FACE: zeros, FIT: fit}
+        found, places = {MEAN_FACE: zeros, FIT: fit}, {MEAN_FACE: landmarks, FIT: landmarks}
         for name, start in ((FROM_ZERO, zeros), (FROM_FIT, fit)):
-            inputs = {"grey": grey, "landmarks": landmarks, "start": start}
-            steps = np.moveaxis(np.asarray(self._run(inputs)), 1, 0)[1:]
-            found |= {name.format(k): step for k, step in enumerate(steps, 1)}
-        return found
+            result = self._run({"grey": grey, "landmarks": landmarks, "start": start})
+            for values, by_iteration in zip((found, places), map(np.asarray, result), strict=True):
+                values |= {
+                    name.format(k): by_iteration[:, k] for k in range(1, by_iteration.shape[1])
+                }
+        return found, places
 
     def _project(self, coefficients: np.ndarray, landmarks: np.ndarray):
         """[B, 51, 2] px of the crop, the inner landmarks of faces under their own pose."""

@@ -96,7 +96,8 @@ def test_coefficients_change_exactly_between_bases_of_the_same_faces(reference):
 def test_the_adopted_network_gives_the_same_vertices(reference, trained):
     network, arrays = trained
     change = change_between(reference, MODEL)
-    adopted = adopt.adopt_weights(arrays, change, coefficient_count=COUNT)
+    heads = {"heads.corrections": np.zeros((3, 2 * COUNT + 1, COUNT))}
+    adopted = adopt.adopt_weights(arrays | heads, change, coefficient_count=COUNT)
     start = np.random.default_rng(3).normal(size=COUNT)
     before = faces_after_the_loop(reference, network, start)
     after = faces_after_the_loop(MODEL, adopted, change.matrix @ start + change.offset)
