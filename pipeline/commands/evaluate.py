@@ -36,6 +36,10 @@ def command(
     texture: Annotated[
         bool, typer.Option("--texture", help="Evaluate completed textures instead.")
     ] = False,
+    groups: Annotated[
+        bool,
+        typer.Option("--groups", help="Also by part of the face, yaw, expression, skin and light."),
+    ] = False,
     batch_size: Annotated[int, typer.Option(min=1, help="Faces at a time.")] = 8,
     json_file: Annotated[
         pathlib.Path | None, typer.Option("--json", help="Also write the table to this file.")
@@ -60,7 +64,7 @@ def command(
     if texture:
         return _evaluate_texture(count, seed, model, json_file)
     with without_notices():
-        from pipeline.evaluation import error_table, held_out
+        from pipeline.evaluation import breakdown, error_table, held_out
 
     result = held_out.run(
         count=count or 1000,
@@ -71,6 +75,8 @@ def command(
         batch_size=batch_size,
     )
     _show(error_table.as_table(result))
+    for figures in result.breakdown if groups else ():
+        _show(breakdown.as_rich(figures))
     if json_file:
         result.write_json(json_file)
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 from rich.table import Table
 
 from facemodel.files import write_bytes
+from pipeline.evaluation.breakdown import Figures
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,9 +35,17 @@ class Row:
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """The whole table with what is needed to make it again."""
+    """The whole table with what is needed to make it again.
+
+    Attributes:
+      rows: of the methods.
+      breakdown: errors by part of the face and by groups of faces.
+      faces, seed, recipe: of the faces.
+      model, weights: names.
+    """
 
     rows: tuple[Row, ...]
+    breakdown: tuple[Figures, ...]
     faces: int
     seed: int
     recipe: str
@@ -53,15 +62,6 @@ class Evaluation:
     def write_json(self, path: pathlib.Path) -> None:
         """Writes the table; the file appears under its name only when complete."""
         write_bytes(path, (json.dumps(dataclasses.asdict(self), indent=2) + "\n").encode())
-
-
-def merge_errors(batches: Iterator[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Joins the errors of batches: method -> [N] mm."""
-    collected: dict[str, list[np.ndarray]] = {}
-    for batch in batches:
-        for method, values in batch.items():
-            collected.setdefault(method, []).append(values)
-    return {method: np.concatenate(values) for method, values in collected.items()}
 
 
 def summarise(errors: Mapping[str, np.ndarray]) -> tuple[Row, ...]:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import chain
 
 import numpy as np
 
@@ -19,12 +20,16 @@ from facemodel.morphable.landmark_noise import LandmarkNoise
 from facemodel.morphable.landmarks import INNER_51
 from facemodel.morphable.model import MorphableModel
 from facemodel.network.regressor import IterativeRegressor
+from facemodel.synthesis import slices
 from facemodel.synthesis.distributions import Range
 from facemodel.synthesis.online import online_batch_and_exact
 from facemodel.synthesis.recipes import SynthesisConfig
-from facemodel.synthesis.scenes import SceneModel
+from facemodel.synthesis.samples import scene_features
+from facemodel.synthesis.scenes import Scene, SceneModel, sample_scene
 from facemodel.synthesis.streams import PhiloxStreams, RandomStreams
-from pipeline.evaluation.error_table import Evaluation, merge_errors, summarise
+from pipeline.evaluation.breakdown import by_group, by_part
+from pipeline.evaluation.error_table import Evaluation, summarise
+from pipeline.evaluation.face_parts import PartErrors, part_errors, part_of
 
 HELD_OUT_SEED = 20_161_025
 """Training samples from other seeds (0 by default); faces of this one are only ever evaluated."""
@@ -78,21 +83,36 @@ def sample_held_out(
     return HeldOut(**batch._asdict(), landmarks_exact=exact)
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class FaceErrors:
+    """What was measured on one face.
+
+    Attributes:
+      groups: kind of group -> the one that the face is in.
+      errors: method -> errors in mm, in the order of the table.
+    """
+
+    groups: dict[str, str]
+    errors: dict[str, PartErrors]
+
+
 class Evaluator:
     """Estimates faces by every method and measures the errors on the inner face."""
 
     def __init__(self, model: MorphableModel, regressor: IterativeRegressor):
         geometry = regressor.geometry
-        self._errors = InnerFaceErrors(model)
+        self._inner, self._parts = InnerFaceErrors(model), part_of(model)
         self._run = compiled(lambda inputs: regressor(inputs, training=False))
         self._fit = compiled(lambda pixels, sigma: landmark_fit(geometry, pixels, sigma))
 
-    def errors(self, batch: HeldOut) -> dict[str, np.ndarray]:
-        """Method -> [B] mm, in the order of the table."""
-        return {
-            method: self._errors.errors_mm(estimate, batch.coefficients)
-            for method, estimate in self._estimates(batch).items()
-        }
+    def errors(self, batch: HeldOut) -> list[dict[str, PartErrors]]:
+        """Of each face, method -> errors, in the order of the table."""
+        truth = self._inner.vertices(batch.coefficients)
+        found = {m: self._inner.vertices(one) for m, one in self._estimates(batch).items()}
+        return [
+            {m: part_errors(faces[k], true, self._parts) for m, faces in found.items()}
+            for k, true in enumerate(truth)
+        ]
 
     def _estimates(self, batch: HeldOut) -> dict[str, np.ndarray]:
         zeros = np.zeros_like(batch.coefficients)
@@ -125,8 +145,8 @@ def evaluate(
     recipe: str = "paper",
     batch_size: int = 8,
     size: int = camera.CROP_SIZE,
-) -> Iterator[dict[str, np.ndarray]]:
-    """Evaluates batch by batch, so that callers can show progress; merge_errors joins the results.
+) -> Iterator[list[FaceErrors]]:
+    """Evaluates batch by batch, so that callers can show progress.
 
     Args:
       model: the face model.
@@ -139,7 +159,7 @@ def evaluate(
       size: px, side of the crops.
 
     Yields:
-      Method -> [B] mm for the faces of each batch.
+      The faces of each batch.
 
     Raises:
       ValueError: if count is not positive.
@@ -154,7 +174,32 @@ def evaluate(
         batch = sample_held_out(scenes, config, rng, inner, size=size)
         arrays = {field: np.asarray(value) for field, value in vars(batch).items()}
         errors = evaluator.errors(HeldOut(**arrays))
-        yield {method: values[: count - first] for method, values in errors.items()}
+        groups = _groups(scenes, sample_scene(scenes, config, rng, size=size))
+        yield [FaceErrors(*pair) for pair in zip(groups, errors)][: count - first]
+
+
+def _groups(model: SceneModel, scene: Scene) -> list[dict[str, str]]:
+    """Which group of each kind each face is in: yaw, expression, skin tone, light."""
+    features = scene_features(model, scene)
+    bins = {name: np.asarray(features[name]) for name in slices.BIN_NAMES}
+    return [
+        {_kind(name): slices.BIN_NAMES[name][numbers[k]] for name, numbers in bins.items()}
+        for k in range(len(next(iter(bins.values()))))
+    ]
+
+
+def _kind(name: str) -> str:
+    return name.removeprefix("slice/").removesuffix("_bin").replace("_", " ")
+
+
+ORDERS = {_kind(name): names for name, names in slices.BIN_NAMES.items()}
+"""Groups in their order, by kind."""
+
+
+def means(faces: Sequence[FaceErrors]) -> dict[str, np.ndarray]:
+    """Method -> [N] mm over the inner face."""
+    methods = faces[0].errors if faces else ()
+    return {method: np.array([face.errors[method].mean for face in faces]) for method in methods}
 
 
 def run(
@@ -178,9 +223,11 @@ def run(
         count=count, seed=seed, recipe=recipe, batch_size=batch_size,
     )  # fmt: skip
     total = -(-count // batch_size)
-    errors = merge_errors(track(batches, "Evaluating", total=total, transient=True))
+    faces = list(chain.from_iterable(track(batches, "Evaluating", total=total, transient=True)))
+    methods = (MEAN_FACE, FIT_NOISY, FROM_FIT.format(regressor.iterations))
     return Evaluation(
-        rows=summarise(errors),
+        rows=summarise(means(faces)),
+        breakdown=(by_part(faces, methods), *by_group(faces, methods, ORDERS)),
         faces=count,
         seed=seed,
         recipe=recipe,

@@ -13,12 +13,12 @@ from facemodel.morphable.landmarks import IBUG_68, INNER_51
 from facemodel.morphable.model import MorphableModel
 from facemodel.synthesis import slices
 from pipeline.evaluation import landmark_noise
+from pipeline.evaluation.face_parts import PartErrors, part_errors, part_of
 from pipeline.evaluation.held_out import MEAN_FACE
 from pipeline.evaluation.photo_faces import tracked
 from pipeline.evaluation.raycast.detections import detect_each
 from pipeline.evaluation.raycast.estimates import FIT, Estimates, Estimator
 from pipeline.evaluation.raycast.nearest import NearestFace
-from pipeline.evaluation.raycast.parts import PartErrors, part_errors, part_of
 from pipeline.evaluation.raycast.scenes import PICTURES, TRUTH
 
 NEAREST = "nearest model face"

@@ -5,37 +5,28 @@ from __future__ import annotations
 import dataclasses
 import json
 import pathlib
-from collections.abc import Callable
 
 import numpy as np
 from rich.table import Table
 
 from facemodel.files import write_bytes
-from pipeline.evaluation import landmark_noise
+from pipeline.evaluation import breakdown, landmark_noise
+from pipeline.evaluation.breakdown import Figures, as_rich, by_group, by_part
 from pipeline.evaluation.error_table import summarise
+from pipeline.evaluation.held_out import ORDERS
 from pipeline.evaluation.raycast.measure import (
     DETECTOR,
     METHODS_IN_DETAIL,
     FaceResult,
     RaycastResult,
 )
-from pipeline.evaluation.raycast.parts import AXES, PARTS, PartErrors
-
-
-@dataclasses.dataclass(frozen=True)
-class Figures:
-    """One table: headings, and rows of a name and numbers."""
-
-    title: str
-    headings: tuple[str, ...]
-    rows: tuple[tuple[str, tuple[float, ...]], ...]
-    digits: int = 2
 
 
 def tables(result: RaycastResult) -> list[Figures]:
     """All tables of a result."""
     return [
-        _by_method(result), _by_part(result), *_by_group(result), _on_photo(result),
+        _by_method(result), by_part(result.faces, _detailed(result)),
+        *by_group(result.faces, _detailed(result), ORDERS), _on_photo(result),
         _of_detector(result), _of_crops(result),
     ]  # fmt: skip
 
@@ -55,40 +46,8 @@ def _by_method(result: RaycastResult) -> Figures:
     return Figures(title, ("method", "mean", "± s.e.", "median", "worst"), tuple(rows), 3)
 
 
-def _by_part(result: RaycastResult) -> Figures:
-    def row(name: str, value: Callable[[PartErrors], float]):
-        figures = (
-            np.mean([value(face.errors[method]) for face in result.found])
-            for method in _detailed(result)
-        )
-        return name, tuple(map(float, figures))
-
-    parts = [row(name, lambda e, k=k: e.parts[k]) for k, name in enumerate(PARTS)]
-    axes = [row(f"along {name}", lambda e, k=k: e.axes[k]) for k, name in enumerate(AXES)]
-    return Figures("By part and axis, mm", ("", *_detailed(result)), (*parts, *axes))
-
-
 def _detailed(result: RaycastResult) -> tuple[str, ...]:
     return (*METHODS_IN_DETAIL, result.default)
-
-
-def _by_group(result: RaycastResult) -> list[Figures]:
-    return [_of_kind(result, kind) for kind in (result.faces[0].groups if result.faces else ())]
-
-
-def _of_kind(result: RaycastResult, kind: str) -> Figures:
-    rows = []
-    for name in sorted({face.groups[kind] for face in result.faces}):
-        inside = [face for face in result.faces if face.groups[kind] == name]
-        found = [face for face in inside if face.errors]
-        means = (_mean(found, method) for method in _detailed(result))
-        rows.append((name, (float(len(inside)), float(len(inside) - len(found)), *means)))
-    headings = (kind, "faces", "not found", *_detailed(result))
-    return Figures(f"By {kind}, mm", headings, tuple(rows))
-
-
-def _mean(faces: list[FaceResult], method: str) -> float:
-    return float(np.mean([f.errors[method].mean for f in faces])) if faces else float("nan")
 
 
 def _on_photo(result: RaycastResult) -> Figures:
@@ -133,41 +92,12 @@ def _of_crops(result: RaycastResult) -> Figures:
 
 def as_tables(result: RaycastResult) -> list[Table]:
     """For a terminal."""
-    made = []
-    for figures in tables(result):
-        table = Table(title=figures.title)
-        for number, heading in enumerate(figures.headings):
-            table.add_column(heading, justify="right" if number else "left")
-        for name, values in figures.rows:
-            table.add_row(name, *_words(figures, values))
-        made.append(table)
-    return made
+    return [as_rich(figures) for figures in tables(result)]
 
 
 def as_markdown(result: RaycastResult) -> str:
     """For a page of the documentation."""
-    lines = []
-    for figures in tables(result):
-        lines += [f"{figures.title}:", "", _line(figures.headings)]
-        lines.append(_line(("---",) + ("---:",) * (len(figures.headings) - 1)))
-        lines += [_line((name, *_words(figures, values))) for name, values in figures.rows]
-        lines.append("")
-    return "\n".join(lines)
-
-
-def _line(words: tuple[str, ...]) -> str:
-    return f"| {' | '.join(words)} |"
-
-
-def _words(figures: Figures, values: tuple[float, ...]) -> list[str]:
-    counted = {k for k, heading in enumerate(figures.headings[1:]) if heading in _COUNTS}
-    return [
-        f"{value:.0f}" if k in counted else f"{value:.{figures.digits}f}"
-        for k, value in enumerate(values)
-    ]
-
-
-_COUNTS = ("faces", "not found")
+    return breakdown.as_markdown(tables(result))
 
 
 def write_json(result: RaycastResult, path: pathlib.Path) -> None:

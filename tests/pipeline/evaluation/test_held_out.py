@@ -11,10 +11,12 @@ from facemodel.morphable.landmark_noise import LandmarkNoise
 from facemodel.morphable.landmarks import INNER_51
 from facemodel.morphable.model import MorphableModel
 from facemodel.network.regressor import IterativeRegressor, build_network
+from facemodel.synthesis import slices
 from facemodel.synthesis.recipes import SynthesisConfig
-from facemodel.synthesis.scenes import SceneModel
+from facemodel.synthesis.samples import scene_features
+from facemodel.synthesis.scenes import SceneModel, sample_scene
 from facemodel.synthesis.streams import PhiloxStreams
-from pipeline.evaluation import error_table
+from pipeline.evaluation import breakdown, error_table
 from pipeline.evaluation import held_out as evaluation
 
 MODEL = MorphableModel.tiny()
@@ -33,7 +35,7 @@ def errors(untrained):
     batches = evaluation.evaluate(
         MODEL, untrained, NOISE, count=5, batch_size=3, size=64, recipe="paper"
     )
-    return error_table.merge_errors(batches)
+    return evaluation.means([face for batch in batches for face in batch])
 
 
 def held_out(count):
@@ -77,7 +79,8 @@ def test_faces_do_not_depend_on_the_batches(errors, untrained):
     batches = evaluation.evaluate(
         MODEL, untrained, NOISE, count=5, batch_size=2, size=64, recipe="paper"
     )
-    for method, values in error_table.merge_errors(batches).items():
+    faces = [face for batch in batches for face in batch]
+    for method, values in evaluation.means(faces).items():
         assert values.shape == (5,)
         np.testing.assert_allclose(values, errors[method], atol=2e-3)
 
@@ -89,7 +92,7 @@ def test_exact_landmarks_fit_better_than_noisy_ones(errors):
 
 def test_the_table_survives_json(errors, tmp_path):
     rows = error_table.summarise(errors)
-    table = error_table.Evaluation(rows, 5, 1, "lifelike", "tiny", "none")
+    table = error_table.Evaluation(rows, (), 5, 1, "lifelike", "tiny", "none")
     table.write_json(tmp_path / "errors.json")
     read = json.loads((tmp_path / "errors.json").read_text())
     assert [row["method"] for row in read["rows"]] == list(errors)
@@ -99,6 +102,28 @@ def test_the_table_survives_json(errors, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["errors.json"]
     with pytest.raises(KeyError, match="mean face"):
         table.row("another")
+
+
+def test_groups_are_those_of_the_faces(untrained):
+    batches = evaluation.evaluate(
+        MODEL, untrained, NOISE, count=5, batch_size=3, size=64, recipe="lifelike"
+    )
+    faces = [face for batch in batches for face in batch]
+    model, config = SceneModel.create(MODEL), SynthesisConfig.lifelike()
+    scene = sample_scene(model, config, PhiloxStreams(evaluation.HELD_OUT_SEED, range(5)))
+    bins = scene_features(model, scene)
+    for kind, name in (("yaw", "slice/yaw_bin"), ("skin tone", "slice/skin_tone_bin")):
+        expected = [slices.BIN_NAMES[name][number] for number in np.asarray(bins[name])]
+        assert [face.groups[kind] for face in faces] == expected
+    of_yaw = next(
+        table
+        for table in breakdown.by_group(faces, [evaluation.MEAN_FACE], evaluation.ORDERS)
+        if table.title.startswith("By yaw")
+    )
+    numbers = [evaluation.ORDERS["yaw"].index(name) for name, _ in of_yaw.rows]
+    assert numbers == sorted(numbers) and sum(values[0] for _, values in of_yaw.rows) == 5
+    total = sum(values[0] * values[2] for _, values in of_yaw.rows) / 5
+    assert total == pytest.approx(evaluation.means(faces)[evaluation.MEAN_FACE].mean())
 
 
 def test_no_faces_is_an_error(untrained):

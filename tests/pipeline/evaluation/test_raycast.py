@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 from facemodel.evaluation.metrics import vertex_error_mm
 from facemodel.morphable.model import MorphableModel
 from pipeline import cli
-from pipeline.evaluation.raycast import environment, measure, parts, report, scenes, strands
+from pipeline.evaluation import face_parts
+from pipeline.evaluation.raycast import environment, measure, report, scenes, strands
 from pipeline.evaluation.raycast.blender import development
 from pipeline.evaluation.raycast.deformation import Deformation, displace, sample_deformation
 from pipeline.evaluation.raycast.nearest import NearestFace
@@ -73,16 +74,16 @@ def test_rigid_parts_keep_their_shape():
 
 
 def test_parts_cover_the_inner_face_and_errors_are_found_where_they_are():
-    numbers = parts.part_of(MODEL)
-    share = np.bincount(numbers, minlength=len(parts.PARTS)) / len(numbers)
+    numbers = face_parts.part_of(MODEL)
+    share = np.bincount(numbers, minlength=len(face_parts.PARTS)) / len(numbers)
     assert share.min() > 0.01
     truth = MODEL.mean[INNER].astype(np.float64)
     wrong = truth.copy()
-    nose = numbers == parts.PARTS.index("nose")
+    nose = numbers == face_parts.PARTS.index("nose")
     wrong[nose, 2] += 3.0
-    errors = parts.part_errors(wrong, truth, numbers)
-    assert parts.PARTS[int(np.argmax(errors.parts))] == "nose"
-    assert parts.AXES[int(np.argmax(errors.axes))] == "z"
+    errors = face_parts.part_errors(wrong, truth, numbers)
+    assert face_parts.PARTS[int(np.argmax(errors.parts))] == "nose"
+    assert face_parts.AXES[int(np.argmax(errors.axes))] == "z"
     assert errors.mean == pytest.approx(vertex_error_mm(wrong, truth))
 
 
