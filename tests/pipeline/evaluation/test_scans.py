@@ -12,7 +12,8 @@ from facemodel.morphable.landmarks import IBUG_68, embedded_points
 from pipeline import cli
 from pipeline.evaluation.landmark_files import read_space_landmarks
 from pipeline.evaluation.mesh_files import find_meshes, read_mesh, write_obj
-from pipeline.evaluation.scan_files import ScanFolder
+from pipeline.evaluation.scan_files import ScanFolder, read_prediction
+from pipeline.evaluation.scan_run import with_scans
 
 TRIANGLE = np.array([[0.0, 0, 0], [2, 0, 0], [0, 3, 0], [2, 3, 1]])
 TRIANGLES = np.array([[0, 1, 2], [1, 3, 2]])
@@ -152,8 +153,7 @@ def test_damaged_meshes_name_themselves(tmp_path):
 
 
 def _empty(folder):
-    (folder / "empty").mkdir()
-    return folder / "empty"
+    return _folder(folder / "empty")
 
 
 def test_landmarks_in_space_are_read_from_every_format(tmp_path):
@@ -188,3 +188,29 @@ def test_predictions_find_their_scans(tmp_path):
     assert {photo: scans.name_for(photo) for photo in expected} == expected
     with pytest.raises(ValueError, match="--unit"):
         ScanFolder.open(tmp_path, unit="km")
+
+
+def test_renamed_results_find_their_scans_by_their_own_name(tmp_path):
+    """The .json of a result names the photo that it came from, whatever the files are called."""
+    description = {"format": "facerelief-face/1", "landmarks_68_mm": np.ones((68, 3)).tolist()}
+    scans, found = tmp_path / "scans", tmp_path / "found"
+    for name in ("jack", "jill"):
+        write_obj(_folder(scans) / f"{name}.obj", TRIANGLE, TRIANGLES)
+    for name, photo in {"jack_0": "IMG_1", "IMG_2_0": "jill", "who_0": "IMG_3"}.items():
+        write_obj(_folder(found) / f"{name}.obj", TRIANGLE, TRIANGLES)
+        place = {"name": f"{photo}.jpg", "path": f"{photo}.jpg"}
+        content = json.dumps({**description, "photo": place})
+        (found / f"{name}.json").write_text(content)
+    predictions = [read_prediction(name, path) for name, path in find_meshes(found).items()]
+    failed = []
+    pairs = with_scans(iter(predictions), ScanFolder.open(scans), failed)
+    assert {prediction.name: scan for prediction, scan in pairs} == {
+        "jack_0": "jack",
+        "IMG_2_0": "jill",
+    }
+    assert failed == [f"who_0: no scan of this name, nor of its photo's, 'IMG_3', in {scans}"]
+
+
+def _folder(path):
+    path.mkdir(exist_ok=True)
+    return path
