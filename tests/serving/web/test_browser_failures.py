@@ -122,7 +122,7 @@ def test_a_face_or_photo_that_fails_leaves_the_one_before(page, photo, server):
     with page.expect_download() as caught:
         page.locator("#files a[href$='/json']").click()
     assert json.loads(caught.value.path().read_text()) == {} and len(studio.kept) == 1
-    assert caught.value.suggested_filename == "face_0.json"
+    assert caught.value.suggested_filename == "two_0.json"
 
 
 def test_a_download_that_fails_is_said(page, photo, server):
