@@ -207,8 +207,8 @@ def as_table(result: LandmarkResult) -> Table:
     found = result.summary(FACE, "68", result.unit).faces
     table = Table(
         title=f"Landmark errors in % of {result.unit}, {found} of {len(result.photos)} faces found",
-        caption="Mean and median: of the faces found. Above 8 % and AUC: of all photos; a face that "
-        "was not found is above 8 %, in a row of yaw only if the ground truth has its yaw.",
+        caption="Mean and median: of the faces found. Above 8 % and AUC: of all photos; faces "
+        "not found are above 8 %, in rows of yaw only if the ground truth has their yaw.",
     )
     for heading in ("points", "mean", "median", "% of faces above 8 %", "AUC to 8 %"):
         table.add_column(heading, justify="left" if heading == "points" else "right")
