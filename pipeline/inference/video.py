@@ -6,6 +6,7 @@ import dataclasses
 import pathlib
 import shutil
 import tempfile
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -72,6 +73,8 @@ def run(source: str, output: pathlib.Path, options: VideoOptions, *, seconds: fl
       OSError: if something cannot be read or written.
     """
     watch = Stopwatch()
+    if options.weights:
+        check_weights(options.weights)
     film, name = _open(source, output, options.fps, seconds)
     if options.film and film.path.resolve() == (output / f"{name}.mp4").resolve():
         raise FilmError(f"{source}: the film in {output} would replace it; choose another folder")
@@ -110,6 +113,18 @@ def in_words(watch: Stopwatch, frames: Mapping[str, int]) -> str:
         rate = f", {count / seconds:.1f} frames/s" if count and seconds else ""
         parts.append(f"{name} {seconds:.1f} s{rate}")
     return "; ".join(parts)
+
+
+def check_weights(path: pathlib.Path) -> None:
+    """Raises FilmError for an .npz of something else: weights say which face model they are for."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [name.removesuffix(".npy") for name in archive.namelist()]
+    except (OSError, zipfile.BadZipFile):
+        return  # what reads it says what is wrong
+    if "meta" not in names:
+        found = ", ".join(names[:5]) or "nothing"
+        raise FilmError(f"{path}: not a weights file of this project (no meta in it, but {found})")
 
 
 def _open(source: str, output: pathlib.Path, fps: float | None, seconds: float) -> tuple[Film, str]:

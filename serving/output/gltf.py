@@ -115,7 +115,7 @@ def _material(mesh: TexturedMesh, texture: bytes | None, buffers: Buffers) -> di
         surface.baseColorTexture = gltf.TextureInfo(index=place[COLOUR_IMAGE])
     else:
         colour = linear_from_srgb(np.array(mesh.plain_colour) / 255.0)
-        surface.baseColorFactor = [*map(float, colour), 1.0]
+        surface.baseColorFactor = [*(round(float(part), 6) for part in colour), 1.0]
     material = gltf.Material(name="head", pbrMetallicRoughness=surface, doubleSided=True)
     if mesh.normal_map is not None:
         material.normalTexture = gltf.NormalMaterialTexture(index=place[NORMALS_IMAGE])

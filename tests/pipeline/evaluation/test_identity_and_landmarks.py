@@ -63,7 +63,7 @@ def test_listed_pairs_are_taken_as_they_are(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("name,id\na,1\n", "photo,person or first,second,same, got id,name"),
+        ("name,id\na,1\n", "photo,person or first,second,same, got name,id"),
         ("photo,person\na,1\na,2\n", "names a twice"),
         ("first,second,same\na,b,maybe\n", "line 2: same should be 0 or 1, got 'maybe'"),
         ("", "got nothing"),

@@ -67,6 +67,14 @@ def test_rates_are_those_of_the_passes_and_not_of_the_start():
     )
 
 
+def test_an_npz_of_something_else_is_no_weights(tmp_path):
+    np.savez(tmp_path / "basel.npz", mean=np.zeros(3), identity=np.zeros(3))
+    result = run("film.mp4", "-o", tmp_path / "out", "--weights", tmp_path / "basel.npz")
+    assert result.exit_code == 2
+    assert "basel.npz: not a weights file of this project" in result.output
+    assert "mean, identity" in " ".join(result.output.split())
+
+
 @pytest.mark.e2e
 def test_a_film_without_a_face_is_named(tmp_path):
     rng = np.random.default_rng(0)
