@@ -87,7 +87,7 @@ class TexturedMesh:
                 raise MeshError(f"{self.name}: {field} should lie in [0, {limit})")
 
     @functools.cached_property
-    def plain_colour(self) -> tuple[int, int, int] | None:
+    def plain_colour(self) -> tuple[int, ...] | None:
         """The texture's one colour (sRGB, 0 to 255), which needs no image; None if it has more."""
         first = self.texture[0, 0]
         return tuple(map(int, first)) if (self.texture == first).all() else None
