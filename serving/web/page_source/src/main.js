@@ -138,6 +138,7 @@ function show(photo, number, head, shape, maps) {
 
 function showDetail(there) {
   part("detail").disabled = !there;
+  part("detail").checked = there && (viewer?.wantsDetail ?? true);
   part("detail-label").title = there ? "" : "This face has no detail map; see the notes.";
 }
 
