@@ -114,9 +114,9 @@ class Page:
         )
 
 
-def error_colours(distance_mm: np.ndarray) -> np.ndarray:
-    """[...] mm -> [..., 3] in [0, 1]."""
-    place = np.clip(np.asarray(distance_mm) / MAP_MM, 0, 1) * (len(_RAMP) - 1)
+def error_colours(distance_mm: np.ndarray, top_mm: float = MAP_MM) -> np.ndarray:
+    """[...] mm -> [..., 3] in [0, 1]; from top_mm on all have the last colour."""
+    place = np.clip(np.asarray(distance_mm) / top_mm, 0, 1) * (len(_RAMP) - 1)
     return np.stack([np.interp(place, range(len(_RAMP)), _RAMP[:, c]) for c in range(3)], -1)
 
 

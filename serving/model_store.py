@@ -46,6 +46,8 @@ def read_saved_model(path: str | os.PathLike[str]) -> SavedFaceModel:
     Raises:
       ModelStoreError: if it is missing or not of this project.
     """
+    if not os.path.isdir(path):
+        raise ModelStoreError(f"{pathlib.Path(path)}: no such folder")
     folder = newest_model(path)
     if folder is None:
         raise ModelStoreError(f"{pathlib.Path(path)}: no SavedModel in this folder")

@@ -40,6 +40,11 @@ def fields(path: str | os.PathLike[str], *, level: int) -> dict:
     except ModelError:
         raise
     except (zipfile.BadZipFile, OSError, ValueError, EOFError) as error:
+        if not zipfile.is_zipfile(path):  # numpy would speak of pickles
+            raise ModelError(
+                f"{path}: not a face model file of this project (no .npz archive, or a damaged "
+                "one); `facerelief model convert` reads models of others"
+            ) from error
         raise ModelError(f"{path}: not a face model file ({error})") from error
     except KeyError as error:
         raise ModelError(f"{path}: not a face model file, it lacks {error}") from error

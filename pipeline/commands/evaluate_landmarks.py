@@ -54,6 +54,8 @@ def command(
 
     check_folder(json_file)
     result = photo_landmarks.run(photos, unit=unit.value if unit else None, model=model)
+    if note := photo_landmarks.passed_over(result):
+        typer.echo(f"note: {note}", err=True)
     for line in result.failed:
         typer.echo(f"error: {line}", err=True)
     Console().print(photo_landmarks.as_table(result))

@@ -50,8 +50,6 @@ def convert(
 
     Example: facerelief model convert model2019_face12.h5 -o basel.npz
     """
-    import dataclasses
-
     from pipeline.models import convert as work
 
     with steps() as tell:
@@ -63,7 +61,7 @@ def convert(
             whole=whole,
             progress=tell,
         )
-    _show([(name.replace("_", " "), value) for name, value in dataclasses.asdict(report).items()])
+    _show(work.describe(report))
     typer.echo(f"wrote {output}")
 
 
@@ -75,7 +73,7 @@ def landmarks(
             "--output",
             "-o",
             metavar="OUT.npz",
-            help="File to write; MODEL.npz itself if not given.",
+            help="File to write; MODEL.npz itself is replaced if not given.",
             show_default=False,
         ),
     ] = None,
@@ -83,7 +81,8 @@ def landmarks(
     """Find the 478 landmarks of a model file anew, by the detector on renders of its mean face.
 
     Photos are fitted by the same detector's landmarks, so they agree better with these than with
-    a list that others made.
+    a list that others made. Without -o MODEL.npz is replaced, and weights that were trained for it
+    are refused from then on, by its sha256.
 
     Example: facerelief model landmarks basel.npz -o basel_detected.npz
     """
@@ -136,6 +135,4 @@ def _show(facts) -> None:
     from rich.console import Console
 
     for heading, value in facts:
-        if isinstance(value, tuple):
-            value = ", ".join(str(part) for part in value) or "nothing"
         Console(soft_wrap=True).print(f"{heading:31} {value}", highlight=False, markup=False)

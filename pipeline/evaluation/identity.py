@@ -78,14 +78,14 @@ def read_pairs(path: pathlib.Path) -> Pairs:
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
-            rows, columns = list(reader), set(reader.fieldnames or ())
+            rows, columns = list(reader), reader.fieldnames or []
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{path}: cannot be read ({error})") from error
-    if {"photo", "person"} <= columns:
+    if {"photo", "person"} <= {*columns}:
         return _all_pairs(path, rows)
-    if {"first", "second", "same"} <= columns:
+    if {"first", "second", "same"} <= {*columns}:
         return _listed_pairs(path, rows)
-    found = ",".join(sorted(columns)) or "nothing"
+    found = ",".join(columns) or "nothing"
     raise ValueError(
         f"{path}: the first line should be photo,person or first,second,same, got {found}"
     )

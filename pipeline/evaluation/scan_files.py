@@ -21,7 +21,8 @@ class Prediction:
 
     Attributes:
       name: its path below its folder, without the suffix.
-      photo: place of its photo if that is known, else the name; what the scan is found by.
+      photo: place of its photo if that is known, else the name; what the scan is looked for by,
+        before the name.
       mesh: in its own frame and units.
       landmarks: [7, 3] on it.
     """

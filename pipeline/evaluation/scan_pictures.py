@@ -2,27 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from components.report_page import MAP_MM, error_colours
+from components.report_page import error_colours
 from pipeline.evaluation.scans import ScanResult
 from serving.output.pictures import camera_normals, clay, over, render_attributes
 
-__all__ = ["MAP_MM", "RAMP", "error_map"]
-
 SIZE_PX = 260
-VIEWS_DEG = {"from the front": 0.0, "from the side": 50.0}
-RAMP = error_colours(np.linspace(0, MAP_MM, 5))
-"""Colours of distances from 0 to MAP_MM."""
+VIEWS_DEG = {"right cheek": 50.0, "front": 0.0, "left cheek": -50.0}
+"""By the subject's sides."""
+TOPS_MM = (1.0, 2.0, 5.0, 10.0)
+"""Where the colours may end."""
+_SHARE = 0.95
+RAMP = error_colours(np.linspace(0, 1, 5), 1)
+"""Colours of distances from 0 to the top."""
 _FILL = 0.9
 _SHADING = 0.55
 """How much of the colour is the light's."""
 
 
-def error_map(result: ScanResult) -> dict[str, np.ndarray]:
+def top_mm(results: Sequence[ScanResult]) -> float:
+    """Where the colours of all faces end: 95 % of the worst face's distances are below it.
+
+    One of TOPS_MM; the last one if none is so large.
+    """
+    most = max(float(np.quantile(result.distances, _SHARE)) for result in results)
+    return next((top for top in TOPS_MM if most <= top), TOPS_MM[-1])
+
+
+def error_map(result: ScanResult, top: float) -> dict[str, np.ndarray]:
     """Pictures of the measured part of a scan by caption: uint8 [H, W, 3].
 
     None for a cloud of points, which has no surface to show.
+
+    Args:
+      result: of a face.
+      top: mm at which the colours end.
     """
     scan, counted = result.scan.scan, result.scan.counted
     numbers = np.full(len(scan.mesh.vertices), -1)
@@ -32,7 +49,7 @@ def error_map(result: ScanResult) -> dict[str, np.ndarray]:
     if not len(triangles):
         return {}
     upright = (result.scan.points - result.scan.points.mean(0)) @ _frame(scan.landmarks).T
-    colours = error_colours(result.distances)
+    colours = error_colours(result.distances, top)
     return {
         caption: _picture(upright, triangles, colours, np.deg2rad(yaw))
         for caption, yaw in VIEWS_DEG.items()

@@ -16,11 +16,12 @@ from components.html_page import Cell
 from facemodel.evaluation.face_regions import REGIONS
 from facemodel.evaluation.scan_protocol import CURVE_MM, Figures, cumulative_curve, figures
 from facemodel.files import write_bytes
-from pipeline.evaluation.scan_pictures import MAP_MM, RAMP, error_map
+from pipeline.evaluation.scan_pictures import RAMP, error_map, top_mm
 from pipeline.evaluation.scans import FLAGS, ScanResult, pooled
 
 _TEMPLATE = pathlib.Path(__file__).parent / "templates" / "scans.html"
 _HEAD = ("mean", "median", "sd", "90 %")
+_SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 PICTURES = 12
 """The page shows so many colour maps at most: the worst and the best."""
 
@@ -37,6 +38,7 @@ class ScanSummary:
       mean_face: means over predictions of the figures of the mean face on their scans.
       regions: means over predictions of the figures of each region.
       pointwise: means over the predictions with correspondence; None if there are none.
+      pointwise_faces: how many predictions these are.
     """
 
     results: Sequence[ScanResult]
@@ -46,6 +48,7 @@ class ScanSummary:
     mean_face: Figures
     regions: dict[str, Figures]
     pointwise: Figures | None
+    pointwise_faces: int
 
     @classmethod
     def of(cls, results: Sequence[ScanResult], failed: Sequence[str], *, metric: bool):
@@ -59,6 +62,7 @@ class ScanSummary:
             mean_face=_average([result.mean_face for result in results]),
             regions={name: _average([r.regions[name] for r in results]) for name in REGIONS},
             pointwise=_average(pointwise) if pointwise else None,
+            pointwise_faces=len(pointwise),
         )
 
     def rows(self) -> dict[str, Figures]:
@@ -74,6 +78,15 @@ def _average(parts: Sequence[Figures]) -> Figures:
         return figures(np.empty(0))
     values = np.mean([dataclasses.astuple(part)[1:] for part in parts], 0)
     return Figures(sum(part.points for part in parts), *map(float, values))
+
+
+def _labelled(summary: ScanSummary) -> list[list[str]]:
+    """Lines of the table; it says of how many faces pointwise is, if not of all."""
+    count, label = summary.pointwise_faces, "pointwise"
+    if count < len(summary.results):
+        label += f", {count} face{'s' * (count > 1)}"
+    names = {"pointwise": label}
+    return [[names.get(name, name), *_cells(row)] for name, row in summary.rows().items()]
 
 
 def _cells(row: Figures) -> list[str]:
@@ -93,27 +106,32 @@ def as_table(summary: ScanSummary) -> Table:
     table.add_column("points of", justify="left")
     for heading in _HEAD:
         table.add_column(heading, justify="right")
-    for name, row in summary.rows().items():
-        table.add_row(name, *_cells(row))
+    for line in _labelled(summary):
+        table.add_row(*line)
     return table
 
 
 def warnings(summary: ScanSummary) -> list[str]:
     """Lines on scans whose unit was guessed, and on predictions that are not as they should be."""
-    units: dict[str, int] = {}
+    units: dict[str, list[str]] = {}
     for scan in {r.scan.scan.name: r.scan.scan for r in summary.results}.values():
         if scan.guessed and scan.unit != "mm":
-            units[scan.unit] = units.get(scan.unit, 0) + 1
+            units.setdefault(scan.unit, []).append(scan.name)
     lines = [
-        f"{n} scan{'s' * (n > 1)} taken as {unit}, by the distance of the eyes"
-        for unit, n in units.items()
+        f"{len(names)} scan{'s' * (len(names) > 1)} taken as {unit}, by the distance of the eyes: "
+        + _first_three(names)
+        for unit, names in units.items()
     ]
     for flag, meaning in FLAGS.items():
         names = [result.name for result in summary.results if flag in result.flags]
         if names:
-            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-            lines.append(f"{flag}: {', '.join(names[:3])}{more}; {meaning}")
+            lines.append(f"{flag}: {_first_three(names)}; {meaning}")
     return lines
+
+
+def _first_three(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more
 
 
 def write_json(summary: ScanSummary, path: pathlib.Path) -> None:
@@ -147,6 +165,7 @@ def _as_json(result: ScanResult) -> dict[str, Any]:
 
 def as_page(summary: ScanSummary) -> str:
     """One HTML page that needs nothing else."""
+    top = top_mm(summary.results)
     ordered = sorted(summary.results, key=lambda result: result.figures.mean_mm)
     shown = ordered if len(ordered) <= PICTURES else [*ordered[:4], *ordered[4 - PICTURES :]]
     return html_page.render(
@@ -156,13 +175,20 @@ def as_page(summary: ScanSummary) -> str:
         warnings=warnings(summary),
         failed=summary.failed,
         head=["points of", *_HEAD],
-        rows=[[name, *_cells(row)] for name, row in summary.rows().items()],
-        curve=_curve(summary),
-        curve_mm=f"{CURVE_MM:g}",
+        rows=_labelled(summary),
+        pointwise_faces=summary.pointwise_faces,
+        face_count=len(ordered),
+        curves={
+            "faces": _curve(pooled(summary.results)),
+            "mean face": _curve(np.concatenate([r.scan.mean_face_distances for r in ordered])),
+        },
+        ticks_mm=[(f"{mm:g}", *_place(mm, 0.0)) for mm in np.arange(CURVE_MM + 1)],
+        ticks_share=[(f"{100 * share:.0f} %", *_place(0.0, share)) for share in _SHARES],
         ramp=", ".join(f"rgb({r:.0f} {g:.0f} {b:.0f})" for r, g, b in 255 * RAMP),
-        most_mm=f"{MAP_MM:g}",
+        most_mm=f"{top:g}",
         faces=[
-            {"title": f"{r.name}: {r.figures.mean_mm:.2f} mm", "maps": error_map(r)} for r in shown
+            {"title": f"{r.name}: {r.figures.mean_mm:.2f} mm", "maps": error_map(r, top)}
+            for r in shown
         ],
         left_out=len(ordered) - len(shown),
         all_head=["face", "scan", *_HEAD, "mean face", *REGIONS, "flags"],
@@ -182,10 +208,12 @@ def _face_row(result: ScanResult) -> list[Any]:
     ]
 
 
-def _curve(summary: ScanSummary) -> str:
-    """Points of the cumulative curve in the chart's box of 300 x 160."""
-    limits, shares = cumulative_curve(pooled(summary.results))
-    return " ".join(
-        f"{50 + 300 * limit / CURVE_MM:.1f},{180 - 160 * share:.1f}"
-        for limit, share in zip(limits, shares)
-    )
+def _curve(distances: np.ndarray) -> str:
+    """Points of the cumulative curve of distances [N] mm in the chart."""
+    places = (_place(limit, share) for limit, share in zip(*cumulative_curve(distances)))
+    return " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+
+
+def _place(limit_mm: float, share: float) -> tuple[float, float]:
+    """Where in the chart, whose box is 300 x 160, a share of distances below a limit is."""
+    return 50 + 300 * limit_mm / CURVE_MM, 180 - 160 * share

@@ -63,7 +63,7 @@ def run(
             pass
         return None, tuple(failed)
     results = []
-    pairs = _with_scans(found, folder, failed)
+    pairs = with_scans(found, folder, failed)
     evaluator = ScanEvaluator(faces, metric=metric)
     for result in evaluate(pairs, folder.read, evaluator):
         if isinstance(result, ValueError):
@@ -103,11 +103,14 @@ def _exported(found: Iterator[Prediction], folder: pathlib.Path) -> Iterator[Pre
         yield prediction
 
 
-def _with_scans(found: Iterator[Prediction], folder: ScanFolder, failed: list[str]):
-    """Predictions with the names of their scans."""
+def with_scans(found: Iterator[Prediction], folder: ScanFolder, failed: list[str]):
+    """Predictions with the names of their scans, by their photo's place or their own."""
     for prediction in found:
-        name = folder.name_for(prediction.photo)
+        places = dict.fromkeys((prediction.photo, prediction.name))
+        names = (folder.name_for(place) for place in places)
+        name = next((name for name in names if name is not None), None)
         if name is None:
-            failed.append(f"{prediction.name}: no scan of this name in {folder.folder}")
+            also = "" if len(places) == 1 else f", nor of its photo's, {prediction.photo!r},"
+            failed.append(f"{prediction.name}: no scan of this name{also} in {folder.folder}")
             continue
         yield prediction, name

@@ -47,12 +47,14 @@ class PreparedScan:
       counted: int64 [N] its vertices that are measured.
       regions: int8 [N] of them, index into REGIONS or -1.
       mean_face: figures of the mean face on this scan.
+      mean_face_distances: float32 [N] mm, which these are of.
     """
 
     scan: Scan
     counted: np.ndarray
     regions: np.ndarray
     mean_face: Figures
+    mean_face_distances: np.ndarray
 
     @property
     def points(self) -> np.ndarray:
@@ -118,7 +120,8 @@ class ScanEvaluator:
         start = fit_similarity(self._landmarks, scan.landmarks, scaled=not self._metric)
         aligned = align(self._mean_surface, points, start, scaled=not self._metric)
         regions = regions_of(points, aligned.scan_from_mesh.apply(self._mean), self._regions)
-        return PreparedScan(scan, counted, regions, figures(aligned.distances))
+        distances = aligned.distances.astype(np.float32)
+        return PreparedScan(scan, counted, regions, figures(aligned.distances), distances)
 
     def evaluate(self, prediction: Prediction, scan: PreparedScan) -> ScanResult:
         """Compares a prediction with its scan."""

@@ -7,7 +7,7 @@ import pathlib
 import tempfile
 from collections.abc import Iterable, Sequence
 
-from serving.output.file_names import FORMATS
+from serving.output.file_names import ALWAYS, FORMATS
 from serving.server_access import ServerAccess
 
 
@@ -22,7 +22,9 @@ def check_formats(formats: Sequence[str]) -> None:
         raise ReconstructionError(f"--formats: names no format; {known}")
     unknown = [name for name in formats if name not in FORMATS]
     if unknown:
-        raise ReconstructionError(f"--formats: unknown format {unknown[0]!r}; {known}")
+        always = " and ".join(f".{suffix}" for suffix in ALWAYS)
+        also = f" ({always} are always written)" if unknown[0] in ALWAYS else ""
+        raise ReconstructionError(f"--formats: unknown format {unknown[0]!r}{also}; {known}")
 
 
 def check_choice(model, server, server_model, access: ServerAccess | None) -> None:

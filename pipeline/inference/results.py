@@ -87,7 +87,8 @@ def claim_name(
                 _check_same(photo, folder / min(existing), source, description, options, model)
             kept = frozenset() if overwrite else frozenset(existing)
             faces = owner["faces"] if kept and owner["max_faces"] == max_faces else 0
-            wanted = {f"{name}_{k}.{end}" for k in range(faces) for end in suffixes(formats)}
+            ends = suffixes(formats, textured=bool(options.get("texture", True)))
+            wanted = {f"{name}_{k}.{end}" for k in range(faces) for end in ends}
             finished = faces if wanted <= kept else 0
             kept = frozenset(file for file in kept if not file.endswith(".json"))
             yield Claim(name, source, finished, kept)

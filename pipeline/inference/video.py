@@ -6,8 +6,8 @@ import dataclasses
 import pathlib
 import shutil
 import tempfile
-import time
-from collections.abc import Iterator, Sequence
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -18,12 +18,15 @@ from threadpoolctl import threadpool_limits
 from facemodel.files import atomic_path, write_bytes
 from pipeline.inference.starting import start_film
 from serving.quiet import without_notices
+from serving.stopwatch import Stopwatch
 from serving.tracking.frames import Film, FilmError, open_film, record_camera
 from serving.tracking.records import RecordStore
 from serving.tracking.track import Track, encode_json, encode_npz
 
 CACHE_SUFFIX = ".frames"
 LONGEST_PANEL_PX = 640
+LOADING, FIRST, SECOND, FILES = "loading", "first pass", "second pass", "heads and films"
+"""Parts of a run whose time is said."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,13 +66,15 @@ def run(source: str, output: pathlib.Path, options: VideoOptions, *, seconds: fl
       seconds: how long a camera is recorded.
 
     Returns:
-      A line that says what was found.
+      A line that says what was found, and how long loading, the passes and the files took.
 
     Raises:
       FilmError: if there is no film, or no face in it.
       OSError: if something cannot be read or written.
     """
-    began = time.monotonic()
+    watch = Stopwatch()
+    if options.weights:
+        check_weights(options.weights)
     film, name = _open(source, output, options.fps, seconds)
     if options.film and film.path.resolve() == (output / f"{name}.mp4").resolve():
         raise FilmError(f"{source}: the film in {output} would replace it; choose another folder")
@@ -78,9 +83,10 @@ def run(source: str, output: pathlib.Path, options: VideoOptions, *, seconds: fl
     store = RecordStore(cache, {**film.facts(), **_settings(options)})
     # Small matrices: more threads wait for each other, and TensorFlow has its own.
     with threadpool_limits(1, user_api="blas"), _progress() as progress:
-        _first_pass(film, store, options, progress)
+        seen = _first_pass(film, store, options, progress, watch)
         frames = sum(1 for _ in store)
-        tracks = _tracks(film, store, options)
+        with watch.stage(SECOND):
+            tracks = _tracks(film, store, options)
         if not tracks:
             from serving.tracking.refine import LEAST_FRAMES
 
@@ -89,14 +95,36 @@ def run(source: str, output: pathlib.Path, options: VideoOptions, *, seconds: fl
             raise FilmError(
                 f"{source}: no face found in {LEAST_FRAMES} or more of its {frames} frames"
             )
-        _write(film, name, output, tracks, options, progress)
+        with watch.stage(FILES):
+            _write(film, name, output, tracks, options, progress)
     if not options.keep_cache:
         shutil.rmtree(cache, ignore_errors=True)
-    took = time.monotonic() - began
     people = "1 person" if len(tracks) == 1 else f"{len(tracks)} people"
     short = f" (of {film.count} that the file says it has)" if frames < film.count - 1 else ""
-    rate = f"{took:.0f} s ({frames / took:.1f} frames/s)"
-    return f"{people} in {frames} frames{short}, {rate} in {output}"
+    times = in_words(watch, {FIRST: seen, SECOND: frames})
+    return f"{people} in {frames} frames{short} ({times}) in {output}"
+
+
+def in_words(watch: Stopwatch, frames: Mapping[str, int]) -> str:
+    """What took how long, without parts that did not run; frames/s of those that go by frames."""
+    parts = []
+    for name, took in watch.seconds.items():
+        seconds, count = sum(took), frames.get(name, 0)
+        rate = f", {count / seconds:.1f} frames/s" if count and seconds else ""
+        parts.append(f"{name} {seconds:.1f} s{rate}")
+    return "; ".join(parts)
+
+
+def check_weights(path: pathlib.Path) -> None:
+    """Raises FilmError for an .npz of something else: weights say which face model they are for."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [name.removesuffix(".npy") for name in archive.namelist()]
+    except (OSError, zipfile.BadZipFile):
+        return  # what reads it says what is wrong
+    if "meta" not in names:
+        found = ", ".join(names[:5]) or "nothing"
+        raise FilmError(f"{path}: not a weights file of this project (no meta in it, but {found})")
 
 
 def _open(source: str, output: pathlib.Path, fps: float | None, seconds: float) -> tuple[Film, str]:
@@ -146,15 +174,19 @@ def _ahead(items: Iterator) -> Iterator:
             yield item
 
 
-def _first_pass(film: Film, store: RecordStore, options: VideoOptions, progress: Progress) -> None:
-    """Works on the frames that the store does not have yet."""
+def _first_pass(
+    film: Film, store: RecordStore, options: VideoOptions, progress: Progress, watch: Stopwatch
+) -> int:
+    """Works on the frames that the store does not have yet; how many these were."""
     if store.complete:
-        return
+        return 0
     resume = store.count
-    estimator, detector = start_film(options.weights)
-    from serving.tracking.tracker import Tracker
+    with watch.stage(LOADING):
+        estimator, detector = start_film(options.weights)
+        from serving.tracking.tracker import Tracker
 
-    with detector:
+    seen = 0
+    with detector, watch.stage(FIRST):
         tracker = Tracker(
             detector, estimator,
             max_people=options.max_people, network_every=options.network_every,
@@ -167,7 +199,9 @@ def _first_pass(film: Film, store: RecordStore, options: VideoOptions, progress:
                 tracker.watch(image)
             else:
                 store.add(tracker.step(number, image))
-    store.finish()
+                seen += 1
+        store.finish()
+    return seen
 
 
 def _tracks(film: Film, store: RecordStore, options: VideoOptions) -> list[Track]:

@@ -8,6 +8,7 @@ import webbrowser
 
 from rich.console import Console
 
+from serving.model_store import read_saved_model
 from serving.quiet import without_notices
 from serving.server.process import serve
 from serving.server.server import check_port
@@ -38,6 +39,8 @@ def run(
     """
     if model is not None and server is not None:
         raise ValueError("--model and --server exclude each other")
+    if model is not None:
+        read_saved_model(model)  # before what takes long
     check_port(host, port)
     console = Console(highlight=False, soft_wrap=True)
     console.print("Loading the model ...")

@@ -47,6 +47,25 @@ class Report:
     terms: str
 
 
+def describe(report: Report) -> list[tuple[str, str]]:
+    """Pairs of a heading and a fact, as pipeline/models/facts.py has them of a file."""
+    own, *levels = (f"{count:,}" for count in report.vertices)
+    identity, expression, albedo = map(str, report.coefficients)
+    return [
+        ("name", report.name),
+        ("vertices of the source", own),
+        ("vertices at levels 0, 1, 2", ", ".join(levels)),
+        ("identity vectors", identity),
+        ("expression vectors", expression),
+        ("albedo vectors", albedo),
+        ("landmarks by", report.landmarks),
+        ("size to the default model's", f"{report.relative_size:g}"),
+        ("landmarks from the default's", f"{report.residual_mm:g} mm, aligned with scale"),
+        ("borrowed", ", ".join(report.borrowed) or "nothing"),
+        ("terms", report.terms),
+    ]
+
+
 def run(
     source: pathlib.Path,
     output: pathlib.Path,

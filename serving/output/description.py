@@ -75,7 +75,7 @@ def describe(
             "vertices": len(mesh.vertices),
             "face_vertices": len(face.vertices),
             "triangles": len(mesh.triangles),
-            "texture_px": len(mesh.texture),
+            "texture_px": 0 if mesh.plain_colour else len(mesh.texture),
             "normal_map": mesh.normal_map is not None,
             "morph_targets": list(mesh.targets),
         },

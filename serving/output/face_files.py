@@ -83,7 +83,7 @@ def face_alone(photo: np.ndarray, face: Reconstruction, name: str) -> TexturedMe
 
 def _meshes(mesh: TexturedMesh, formats: Sequence[str], stage: Stage) -> dict[str, bytes]:
     with stage("texture image"):
-        texture = encode_jpeg(mesh.texture)
+        texture = None if mesh.plain_colour else encode_jpeg(mesh.texture)
     encoders: dict[str, Callable[[], dict[str, bytes]]] = {
         "obj": lambda: wavefront.encode_obj(mesh, texture=texture),
         "ply": lambda: {"ply": encode_ply(coloured_by_vertex(mesh))},

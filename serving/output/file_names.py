@@ -15,6 +15,7 @@ PICTURES = (TEXTURE, NORMAL_MAP, OVERVIEW)
 """Of files that could be taken for photos."""
 
 
-def suffixes(formats: Sequence[str] = FORMATS) -> tuple[str, ...]:
-    """Suffixes of all files that every face has in these mesh formats."""
-    return (*(end for name in formats for end in PARTS[name]), *ALWAYS)
+def suffixes(formats: Sequence[str] = FORMATS, *, textured: bool = True) -> tuple[str, ...]:
+    """Suffixes of all files that every face has in these mesh formats, textured or not."""
+    parts = PARTS if textured else PARTS | {"obj": ("obj",)}
+    return (*(end for name in formats for end in parts[name]), *ALWAYS)

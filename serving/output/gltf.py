@@ -13,6 +13,7 @@ import numpy as np
 import pygltflib as gltf
 
 import facemodel
+from facemodel.detail.surface import linear_from_srgb
 from serving.output.gltf_buffers import Buffers
 from serving.output.image_files import VECTOR_QUALITY, encode_jpeg, encode_png
 from serving.output.textured_mesh import TexturedMesh
@@ -26,6 +27,8 @@ TURN_TOLERANCE = 0.07
 ROUGHNESS = (0.55, 0.35, 0.35, 0.2, 0.08, 0.08)
 """Of each region: skin, mouth, tongue, teeth and the two eyes."""
 _ROUGHNESS_SIZE = 512
+IMAGE_NAMES = COLOUR_IMAGE, ROUGHNESS_IMAGE, NORMALS_IMAGE = ("colour", "roughness", "normals")
+"""Of the images in the file; without a texture there is no colour."""
 
 
 def encode_glb(mesh: TexturedMesh, *, texture: bytes | None = None) -> bytes:
@@ -50,7 +53,7 @@ def encode_glb(mesh: TexturedMesh, *, texture: bytes | None = None) -> bytes:
         scenes=[gltf.Scene(nodes=[0])],
         nodes=[gltf.Node(name=mesh.name, mesh=0)],
         meshes=[_mesh(mesh, buffers)],
-        **_material(mesh, texture or encode_jpeg(mesh.texture), buffers),
+        **_material(mesh, texture, buffers),
     )
     document.accessors, document.bufferViews = buffers.accessors, buffers.views
     content = buffers.content()
@@ -99,20 +102,23 @@ def _targets(mesh: TexturedMesh, buffers: Buffers) -> list[gltf.Attributes]:
     ]
 
 
-def _material(mesh: TexturedMesh, texture: bytes, buffers: Buffers) -> dict[str, list]:
-    """A dull skin with wet eyes, and its images."""
-    files = [texture, _roughness_png(mesh)]
-    if mesh.normal_map is not None:
-        files.append(encode_jpeg(mesh.normal_map, quality=VECTOR_QUALITY))
+def _material(mesh: TexturedMesh, texture: bytes | None, buffers: Buffers) -> dict[str, list]:
+    """A dull skin with wet eyes, and its images; a mesh of one colour has it as a number."""
+    files = _images(mesh, texture)
+    place = {name: number for number, name in enumerate(files)}
     surface = gltf.PbrMetallicRoughness(
-        baseColorTexture=gltf.TextureInfo(index=0),
-        metallicRoughnessTexture=gltf.TextureInfo(index=1),
+        metallicRoughnessTexture=gltf.TextureInfo(index=place[ROUGHNESS_IMAGE]),
         metallicFactor=0.0,
         roughnessFactor=1.0,
     )
+    if mesh.plain_colour is None:
+        surface.baseColorTexture = gltf.TextureInfo(index=place[COLOUR_IMAGE])
+    else:
+        colour = linear_from_srgb(np.array(mesh.plain_colour) / 255.0)
+        surface.baseColorFactor = [*(round(float(part), 6) for part in colour), 1.0]
     material = gltf.Material(name="head", pbrMetallicRoughness=surface, doubleSided=True)
     if mesh.normal_map is not None:
-        material.normalTexture = gltf.NormalMaterialTexture(index=2)
+        material.normalTexture = gltf.NormalMaterialTexture(index=place[NORMALS_IMAGE])
     return {
         "materials": [material],
         "textures": [gltf.Texture(source=k, sampler=0) for k in range(len(files))],
@@ -124,11 +130,19 @@ def _material(mesh: TexturedMesh, texture: bytes, buffers: Buffers) -> dict[str,
                 wrapT=gltf.CLAMP_TO_EDGE,
             )
         ],
-        "images": [_image(name, file, buffers) for name, file in zip(IMAGE_NAMES, files)],
+        "images": [_image(name, file, buffers) for name, file in files.items()],
     }
 
 
-IMAGE_NAMES = ("colour", "roughness", "normals")
+def _images(mesh: TexturedMesh, texture: bytes | None) -> dict[str, bytes]:
+    """The files of its images by name."""
+    files = {}
+    if mesh.plain_colour is None:
+        files[COLOUR_IMAGE] = texture or encode_jpeg(mesh.texture)
+    files[ROUGHNESS_IMAGE] = _roughness_png(mesh)
+    if mesh.normal_map is not None:
+        files[NORMALS_IMAGE] = encode_jpeg(mesh.normal_map, quality=VECTOR_QUALITY)
+    return files
 
 
 def _image(name: str, content: bytes, buffers: Buffers) -> gltf.Image:

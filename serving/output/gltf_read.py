@@ -13,6 +13,7 @@ import pygltflib as gltf
 from serving.output.gltf import IMAGE_NAMES, METRES_PER_MM, ROUGHNESS
 from serving.output.image_files import decode_image
 from serving.output.textured_mesh import MeshError, TexturedMesh
+from serving.output.textured_views import srgb_from_linear
 from serving.output.views import fetch
 
 _NUMBERS = {
@@ -71,7 +72,7 @@ def _mesh(document: gltf.GLTF2) -> TexturedMesh:
     uv = _array(document, attributes.TEXCOORD_0) * np.array([1, -1], np.float32) + np.array(
         [0, 1], np.float32
     )
-    images = _images(document)
+    images, surface = _images(document), document.materials[0].pbrMetallicRoughness
     moves = [_array(document, target["POSITION"])[:count] for target in primitive.targets]
     return TexturedMesh(
         name=mesh.name or "head",
@@ -81,7 +82,7 @@ def _mesh(document: gltf.GLTF2) -> TexturedMesh:
         uv=uv,
         uv_triangles=corners,
         regions=_regions(images.get("roughness"), uv[:count]),
-        texture=images["colour"],
+        texture=_plain(surface) if surface.baseColorTexture is None else images["colour"],
         normal_map=images.get("normals"),
         targets={
             name: move / np.float32(METRES_PER_MM)
@@ -126,6 +127,12 @@ def _images(document: gltf.GLTF2) -> dict[str, np.ndarray]:
             content = document.binary_blob()[begin : begin + view.byteLength]
             found[image.name] = decode_image(content)
     return found
+
+
+def _plain(surface: gltf.PbrMetallicRoughness) -> np.ndarray:
+    """uint8 [8, 8, 3] of one colour."""
+    colour = srgb_from_linear(np.array(surface.baseColorFactor[:3]))
+    return np.full((8, 8, 3), np.rint(255 * colour), np.uint8)
 
 
 def _regions(roughness: np.ndarray | None, uv: np.ndarray) -> np.ndarray:

@@ -25,6 +25,7 @@ COARSE, FINE = "shading without detail", "shading with detail"
 TURNED = {side: f"turned {TURN_DEG:.0f}° {side}" for side in ("left", "right")}
 LIT = {side: f"lit from the {side}" for side in ("left", "right")}
 PHOTO, OVERLAY = "photo and crop", "mesh over the photo"
+TEXTURED, PLAIN = "textured", "from the front"
 TEXTURE, COMPLETED = "texture", "texture; striped: not from the photo"
 CAPTIONS = (
     PHOTO,
@@ -34,7 +35,8 @@ CAPTIONS = (
     TEXTURE,
     COMPLETED,
     TURNED["left"],
-    "textured",
+    TEXTURED,
+    PLAIN,
     TURNED["right"],
     LIT["left"],
     LIT["right"],
@@ -68,6 +70,7 @@ def render_overview(
 
     Source: what figures 2, 7, 8 and 9 of the paper show.
     """
+    plain = mesh.plain_colour is not None
     map_caption = TEXTURE if from_photo is None else COMPLETED
     tasks: tuple[Callable[[], dict[str, np.ndarray]], ...] = (
         lambda: _front(mesh, detailed, albedo),
@@ -75,7 +78,7 @@ def render_overview(
         lambda: _turned(mesh, "left"),
         lambda: _turned(mesh, "right"),
         lambda: {PHOTO: panels.photo_panel(photo, face)},
-        lambda: {map_caption: panels.texture_panel(mesh, from_photo)},
+        lambda: {} if plain else {map_caption: panels.texture_panel(mesh, from_photo)},
     )
     with ThreadPoolExecutor(2) as pool:
         found = {
@@ -94,7 +97,7 @@ def _front(mesh, detailed, albedo) -> dict[str, np.ndarray]:
     coarse = normals = surface_normals(view, mesh, FRONT, detail=False)
     found = {
         COARSE: panels.shading_panel(view, coarse),
-        "textured": panels.textured_panel(view, mesh, FRONT),
+        TEXTURED if mesh.plain_colour is None else PLAIN: panels.textured_panel(view, mesh, FRONT),
     }
     if mesh.normal_map is not None:
         normals = surface_normals(view, mesh, FRONT)

@@ -87,6 +87,12 @@ class TexturedMesh:
                 raise MeshError(f"{self.name}: {field} should lie in [0, {limit})")
 
     @functools.cached_property
+    def plain_colour(self) -> tuple[int, ...] | None:
+        """The texture's one colour (sRGB, 0 to 255), which needs no image; None if it has more."""
+        first = self.texture[0, 0]
+        return tuple(map(int, first)) if (self.texture == first).all() else None
+
+    @functools.cached_property
     def corners(self) -> Corners:
         """The mesh with one vertex for each pair of vertex and texture coordinate."""
         return _corners(self)

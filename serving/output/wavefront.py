@@ -24,32 +24,37 @@ def encode_obj(
       texture: The mesh's texture as JPEG, if it has been encoded already.
 
     Returns:
-      Bytes by suffix: "obj", "mtl", TEXTURE and, if the mesh has one, NORMAL_MAP.
+      Bytes by suffix: "obj"; TEXTURE unless the mesh is of one colour; NORMAL_MAP if it has one;
+      "mtl" if there is an image.
 
     Raises:
       MeshError: if the mesh's arrays do not fit together.
     """
     mesh.check()
     stem = stem or mesh.name
-    files = {
-        "obj": _geometry(mesh, f"{stem}.mtl").encode(),
-        "mtl": _material(mesh, stem).encode(),
-        TEXTURE: texture or encode_jpeg(mesh.texture),
-    }
+    files = {}
+    if mesh.plain_colour is None:
+        files[TEXTURE] = texture or encode_jpeg(mesh.texture)
     if mesh.normal_map is not None:
         files[NORMAL_MAP] = encode_jpeg(mesh.normal_map, quality=VECTOR_QUALITY)
-    return files
+    if not files:
+        return {"obj": _geometry(mesh, None).encode()}
+    geometry = _geometry(mesh, f"{stem}.mtl").encode()
+    return {"obj": geometry, "mtl": _material(mesh, stem).encode(), **files}
 
 
-def _geometry(mesh: TexturedMesh, material_file: str) -> str:
+def _geometry(mesh: TexturedMesh, material_file: str | None) -> str:
+    library, material = (
+        (f"mtllib {material_file}\n", "usemtl head\n") if material_file else ("", "")
+    )
     corners = np.stack([mesh.triangles, mesh.uv_triangles, mesh.triangles], -1) + 1
     return "".join(
         [
-            f"# {mesh.name}, millimetres\nmtllib {material_file}\no {mesh.name}\n",
+            f"# {mesh.name}, millimetres\n{library}o {mesh.name}\n",
             _lines("v %.5f %.5f %.5f\n", mesh.vertices),
             _lines("vt %.6f %.6f\n", mesh.uv),
             _lines("vn %.4f %.4f %.4f\n", mesh.normals),
-            "usemtl head\ns 1\n",
+            f"{material}s 1\n",
             _lines("f %d/%d/%d %d/%d/%d %d/%d/%d\n", corners.reshape(len(corners), 9)),
         ]
     )
@@ -61,16 +66,18 @@ def _lines(form: str, values: np.ndarray) -> str:
 
 def _material(mesh: TexturedMesh, stem: str) -> str:
     """A dull skin; norm is what readers of the PBR extension take for a normal map."""
+    colour = " ".join(f"{part / 255:.3g}" for part in mesh.plain_colour or (255, 255, 255))
     lines = [
         f"# {mesh.name}",
         "newmtl head",
-        "Ka 1 1 1",
-        "Kd 1 1 1",
+        f"Ka {colour}",
+        f"Kd {colour}",
         "Ks 0.04 0.04 0.04",
         "Ns 20",
         "illum 2",
-        f"map_Kd {stem}.{TEXTURE}",
     ]
+    if mesh.plain_colour is None:
+        lines.append(f"map_Kd {stem}.{TEXTURE}")
     if mesh.normal_map is not None:
         lines.append(f"norm {stem}.{NORMAL_MAP}")
     return "\n".join([*lines, ""])

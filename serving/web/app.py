@@ -9,6 +9,7 @@ import logging
 import pathlib
 from collections.abc import Awaitable, Callable
 from typing import Any
+from urllib.parse import quote
 
 import anyio
 from starlette.applications import Starlette
@@ -122,7 +123,8 @@ class _Handlers:
         photo = self._studio.kept.photo(identifier)
         height, width = photo.pixels.shape[:2]
         faces = [{"box": face.box, "score": face.score} for face in photo.faces]
-        found = {"photo": identifier, "width": width, "height": height, "faces": faces}
+        size = {"width": width, "height": height}
+        found = {"photo": identifier, "name": photo.stem, **size, "faces": faces}
         return JSONResponse(found, 201)
 
     async def _photo_body(self, request: Request) -> bytes:
@@ -172,10 +174,9 @@ class _Handlers:
         if form not in MEDIA_TYPES:
             raise HttpError(404, f"no format {form[:20]!r}: there are {', '.join(MEDIA_TYPES)}")
         head = self._made(request)
-        name = f"face_{request.path_params['face']}"
+        name = f"{self._photo(request).stem}_{request.path_params['face']}"
         content = await asyncio.wrap_future(self._studio.file(head, form, name))
-        ending = "zip" if form == "obj" else form
-        headers = {"content-disposition": f'attachment; filename="{name}.{ending}"'}
+        headers = _download(f"{name}.{'zip' if form == 'obj' else form}")
         return Response(content, headers=headers, media_type=MEDIA_TYPES[form])
 
     def _photo(self, request: Request) -> OpenPhoto:
@@ -189,6 +190,13 @@ class _Handlers:
         if made is None:
             raise HttpError(409, "this head is not ready")
         return made
+
+
+def _download(name: str) -> dict[str, str]:
+    """The header that gives a file its name; for other alphabets in the way of RFC 6266."""
+    if name.isascii():
+        return {"content-disposition": f'attachment; filename="{name}"'}
+    return {"content-disposition": f"attachment; filename*=UTF-8''{quote(name)}"}
 
 
 async def _discard(request: Request, limits: RestLimits) -> None:

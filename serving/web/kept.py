@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import secrets
 import threading
+import unicodedata
 from collections import OrderedDict
 from collections.abc import Callable
 
@@ -15,6 +17,8 @@ from serving.server.http_status import HttpError
 from serving.web.workshop import MadeHead
 
 WAITING = "waiting"
+LONGEST_STEM = 60
+"""Characters of a photo's name in the names of its files."""
 
 
 @dataclasses.dataclass(eq=False)
@@ -42,6 +46,7 @@ class OpenPhoto:
       pixels: uint8 [H, W, 3].
       faces: Found in it, largest first.
       preview: JPEG of it.
+      stem: What its heads and their files are called by, before the number of the face.
       jobs: Of the faces that were asked for.
       used: Time of the last use, by the clock of KeptPhotos.
     """
@@ -49,8 +54,20 @@ class OpenPhoto:
     pixels: np.ndarray
     faces: list[DetectedFace]
     preview: bytes
+    stem: str = "photo"
     jobs: dict[int, FaceJob] = dataclasses.field(default_factory=dict)
     used: float = 0.0
+
+
+def file_stem(name: str) -> str:
+    """A file's name as the first part of other files' names; "photo" if nothing of it is left.
+
+    Without folders and suffix; letters, digits, `.`, `-` and `_` alone (any alphabet's), the rest
+    becomes `_`; not hidden, and at most LONGEST_STEM characters.
+    """
+    last = re.split(r"[/\\]", unicodedata.normalize("NFC", name))[-1]
+    stem = last.rpartition(".")[0] or last
+    return re.sub(r"[^\w.-]+", "_", stem).strip("._-")[:LONGEST_STEM] or "photo"
 
 
 class KeptPhotos:

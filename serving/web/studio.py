@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from serving.server.http_status import HttpError
 from serving.server.photo_bodies import photo_of
-from serving.web.kept import FaceJob, KeptPhotos, OpenPhoto
+from serving.web.kept import FaceJob, KeptPhotos, OpenPhoto, file_stem
 from serving.web.workshop import MadeHead, Workshop, preview, zip_obj
 
 _log = logging.getLogger(__name__)
@@ -119,7 +119,7 @@ class Studio:
 
         Args:
           content: Of the file.
-          name: What errors call it.
+          name: What errors call it; heads and files have its stem.
 
         Returns:
           The photo's id. Its error is an HttpError: 415 for no image, 413 for too many pixels, 422
@@ -136,7 +136,7 @@ class Studio:
         if not faces:
             width = self.workshop.smallest_face_px(pixels)
             raise HttpError(422, f"{name}: no face found that is at least {width:.0f} px wide")
-        return self.kept.add(OpenPhoto(pixels, faces, preview(pixels)))
+        return self.kept.add(OpenPhoto(pixels, faces, preview(pixels), file_stem(name)))
 
     def start(self, photo: OpenPhoto, number: int) -> FaceJob:
         """Begins to make the head of a face, unless that has begun; one that failed begins again.
@@ -158,7 +158,7 @@ class Studio:
             job.stage = name
 
         try:
-            face, name = photo.faces[number], f"face_{number}"
+            face, name = photo.faces[number], f"{photo.stem}_{number}"
             made = self.workshop.make(photo.pixels, face, name=name, stage=stage)
             self.kept.made(job, made)
         except ConnectionError as error:

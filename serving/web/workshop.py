@@ -130,7 +130,7 @@ class FaceWorkshop:
                 photo,
                 result,
                 name=name,
-                photo_facts={"name": "photo"},
+                photo_facts={"name": name.rpartition("_")[0]},
                 head=head,
                 formats=[form] if form in FORMATS else [],
             ),

@@ -82,7 +82,7 @@ class TinyWorkshop:
             raise self.error
         mesh = tiny_head()
         files = {**wavefront.encode_obj(mesh, stem=name), "json": b"{}"}
-        texture = np.full_like(mesh.texture, 60 if name == "face_0" else 200)
+        texture = np.full_like(mesh.texture, 60 if name.endswith("_0") else 200)
         images = {"texture": encode_jpeg(texture)}
 
         def encode(form):

@@ -433,9 +433,10 @@ def test_command_refuses_a_file_in_place_of_the_folder(run, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--formats", "obj,stl"], "unknown format 'stl'"),
+        (["--formats", "obj,stl"], "unknown format 'stl'; known"),
+        (["--formats", "ply,json"], "'json' (.json and .png are always written); known are"),
         (["--formats", " ,"], "--formats: names no format; known are obj, ply, glb"),
-        (["--model", "nowhere"], "nowhere: no SavedModel in this folder"),
+        (["--model", "nowhere"], "nowhere: no such folder"),
     ],
 )
 def test_command_refuses_wrong_options(arguments, message, tmp_path):

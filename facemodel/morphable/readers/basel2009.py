@@ -28,6 +28,9 @@ from facemodel.morphable.readers.foreign import (
 )
 
 TERMS = "Basel Face Model licence: non-commercial research, not to be passed on"
+_KIND = "a Basel face model of 2009"
+_MARKS = ("shapeMU", "model", "idBase")
+"""Variables that tell the kinds apart: the original, face3d's, Deep3DFaceReconstruction's."""
 _MICROMETRE_MM, _DECIMETRE_MM = 1e-3, 100.0
 _EXPRESSIONS = ("Exp_Pca.bin", "std_exp.txt", "BFM_exp_idx.mat")
 
@@ -39,13 +42,29 @@ def read(path: str | os.PathLike[str]) -> ForeignModel:
       ModelError: naming the file and what is wrong with it.
     """
     path = pathlib.Path(path)
-    with naming(path, "a Basel face model of 2009"):
-        content = scipy.io.loadmat(path, squeeze_me=False, struct_as_record=True)
+    with naming(path, _KIND):
+        content = _variables(path)
         if "model" in content:
             return _face3d(_struct(content["model"]))
         if "idBase" in content:
             return _deep3d(content)
         return _original(content, path.parent)
+
+
+def _variables(path: pathlib.Path) -> dict[str, Any]:
+    """The variables of a MATLAB file that has those of one of the kinds."""
+    expected = f"expected a MATLAB file with {', '.join(_MARKS[:-1])} or {_MARKS[-1]}"
+    try:
+        content = scipy.io.loadmat(path, squeeze_me=False, struct_as_record=True)
+    except (FileNotFoundError, MemoryError):
+        raise
+    except Exception as error:  # whatever other bytes make it raise
+        found = f"{path.stat().st_size} bytes that cannot be read as one ({error})"
+        raise ModelError(f"not {_KIND}: {expected}, found {found}") from error
+    if not any(name in content for name in _MARKS):
+        found = ", ".join(name for name in content if not name.startswith("__")) or "no variables"
+        raise ModelError(f"not {_KIND}: {expected}, found {found}")
+    return content
 
 
 def _colours(content: Any) -> dict[str, Any]:

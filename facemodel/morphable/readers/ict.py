@@ -39,6 +39,9 @@ def read(path: str | os.PathLike[str]) -> ForeignModel:
     folder = pathlib.Path(path)
     if not (folder / NEUTRAL).is_file() and (folder / "FaceXModel" / NEUTRAL).is_file():
         folder = folder / "FaceXModel"
+    lacking = [name for name in (NEUTRAL, INDICES) if not (folder / name).is_file()]
+    if lacking:
+        raise ModelError(f"{folder}: not ICT-FaceKit's folder: lacks {', '.join(lacking)}")
     with naming(folder / INDICES, "ICT-FaceKit's list of vertices"):
         lists = json.loads((folder / INDICES).read_text())
         names, landmarks = lists["expressions"], lists["idx_to_landmark_verts"]

@@ -95,7 +95,7 @@ def test_bad_files_are_named(tmp_path):
     with pytest.raises(ModelError, match="nothing.npz: no such face model"):
         MorphableModel.load(tmp_path / "nothing.npz")
     (tmp_path / "text.npz").write_text("not an archive")
-    with pytest.raises(ModelError, match="text.npz: not a face model file"):
+    with pytest.raises(ModelError, match="text.npz: not a face model file of this project"):
         MorphableModel.load(tmp_path / "text.npz")
     np.savez(tmp_path / "other.npz", name="other")
     with pytest.raises(ModelError, match="other.npz: not a face model file, it lacks"):

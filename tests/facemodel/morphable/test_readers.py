@@ -206,6 +206,23 @@ def test_a_file_that_ends_early_names_itself(tmp_path, shapes, name, share):
     assert str(caught.value).startswith(str(path))
 
 
+def test_a_folder_or_mat_of_something_else_is_told_what_was_expected(tmp_path):
+    with pytest.raises(ModelError) as caught:
+        read_foreign(tmp_path)
+    lacks = "lacks generic_neutral_mesh.obj, vertex_indices.json"
+    assert str(caught.value) == f"{tmp_path}: not ICT-FaceKit's folder: {lacks}"
+    path = tmp_path / "x.mat"
+    kind = "not a Basel face model of 2009: expected a MATLAB file with shapeMU, model or idBase"
+    path.write_bytes(b"no MATLAB file")
+    with pytest.raises(ModelError) as caught:
+        read_foreign(path)
+    assert str(caught.value).startswith(f"{path}: {kind}, found 14 bytes that cannot be read as")
+    formats.scipy.io.savemat(path, {"points": np.zeros(3), "names": np.zeros(2)})
+    with pytest.raises(ModelError) as caught:
+        read_foreign(path)
+    assert str(caught.value) == f"{path}: {kind}, found points, names"
+
+
 @pytest.mark.parametrize("name", ["a.mat", "a.h5", "a.npz"])
 def test_what_a_file_lacks_is_named(tmp_path, name):
     path = tmp_path / name
@@ -225,6 +242,7 @@ def test_what_a_file_lacks_is_named(tmp_path, name):
         ("generic_neutral_mesh.obj", "v 1 2\n", "line 1 is damaged"),
         ("identity001.obj", "v 1 2 3\n", "has 1 vertices"),
         ("vertex_indices.json", "{}", "it lacks 'expressions'"),
+        ("vertex_indices.json", None, "$"),
         ("mouthSmile_L.obj", None, "no such file"),
     ],
 )

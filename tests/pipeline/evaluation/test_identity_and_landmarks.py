@@ -11,7 +11,7 @@ from facemodel.morphable.landmarks import IBUG_68
 from pipeline import cli
 from pipeline.evaluation import identity, photo_landmarks
 from pipeline.evaluation.landmark_files import read_photo_landmarks, read_yaw_deg
-from pipeline.evaluation.photo_faces import NeutralFaces
+from pipeline.evaluation.photo_faces import NeutralFaces, photos_in
 
 TRUTH = np.random.default_rng(0).uniform(20, 200, size=(68, 2))
 
@@ -63,7 +63,7 @@ def test_listed_pairs_are_taken_as_they_are(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("name,id\na,1\n", "photo,person or first,second,same, got id,name"),
+        ("name,id\na,1\n", "photo,person or first,second,same, got name,id"),
         ("photo,person\na,1\na,2\n", "names a twice"),
         ("first,second,same\na,b,maybe\n", "line 2: same should be 0 or 1, got 'maybe'"),
         ("", "got nothing"),
@@ -133,3 +133,17 @@ def test_ground_truth_of_another_kind_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"b.mat: .*pt3d_68"):
         read_photo_landmarks(tmp_path / "b.mat")
     assert read_yaw_deg(path) is None
+
+
+def test_photos_without_ground_truth_are_named(tmp_path):
+    write_truth(tmp_path, ".pts")
+    for name in ("face.jpg", "b.jpg", "c.jpg"):
+        (tmp_path / name).touch()
+    truths, passed_over, failed = photo_landmarks.read_truths(photos_in(tmp_path))
+    assert [photo.place.name for photo in truths] == ["face.jpg"] and failed == []
+    result = photo_landmarks.LandmarkResult("box", (), (), passed_over)
+    said = photo_landmarks.passed_over(result)
+    assert said == "2 photos without ground truth passed over: b.jpg, c.jpg"
+    many = photo_landmarks.LandmarkResult("box", (), (), tuple("abcdefgh"))
+    assert photo_landmarks.passed_over(many) == "8 photos without ground truth passed over"
+    assert photo_landmarks.passed_over(photo_landmarks.LandmarkResult("box", (), ())) is None

@@ -7,12 +7,16 @@ import pytest
 import trimesh
 from typer.testing import CliRunner
 
-from facemodel.evaluation.scan_protocol import now_landmarks
+from facemodel.evaluation.face_regions import REGIONS
+from facemodel.evaluation.scan_protocol import figures, now_landmarks
 from facemodel.morphable.landmarks import IBUG_68, embedded_points
 from pipeline import cli
+from pipeline.evaluation import scan_pictures, scan_report
 from pipeline.evaluation.landmark_files import read_space_landmarks
-from pipeline.evaluation.mesh_files import find_meshes, read_mesh, write_obj
-from pipeline.evaluation.scan_files import ScanFolder
+from pipeline.evaluation.mesh_files import MeshFile, find_meshes, read_mesh, write_obj
+from pipeline.evaluation.scan_files import Scan, ScanFolder, read_prediction
+from pipeline.evaluation.scan_run import with_scans
+from pipeline.evaluation.scans import PreparedScan, ScanResult
 
 TRIANGLE = np.array([[0.0, 0, 0], [2, 0, 0], [0, 3, 0], [2, 3, 1]])
 TRIANGLES = np.array([[0, 1, 2], [1, 3, 2]])
@@ -66,7 +70,7 @@ def test_known_faces_have_known_errors_and_traps_are_said(face, tmp_path):
     result = run("--scans", scans, "--predictions", found, "--page", page, "--json", figures)
     assert result.exit_code == 2
     assert "stranger: no scan of this name" in result.stderr
-    assert "1 scan taken as m," in result.stderr
+    assert "1 scan taken as m, by the distance of the eyes: same" in result.stderr
     content = json.loads(figures.read_text())
     same, mirrored = (
         next(face for face in content["faces"] if face["name"] == name)
@@ -81,7 +85,7 @@ def test_known_faces_have_known_errors_and_traps_are_said(face, tmp_path):
     assert set(mirrored["flags"]) == {"mirrored", "worse than mean face"}
     assert content["curve"]["shares"][-1] <= 1
     text = page.read_text()
-    assert text.count("data:image/png") == 4
+    assert text.count("data:image/png") == 6
     assert "mirrored" in text
 
 
@@ -142,6 +146,36 @@ def test_colours_and_seams_of_an_obj_change_no_position(tmp_path):
     assert mesh.whole
 
 
+def small_result(name, distance_mm, *, pointwise):
+    """A face that is so far from each point of a small scan, which a mean face misses by 3 mm."""
+    grid = np.stack(np.meshgrid(np.arange(-40.0, 41, 20), np.arange(-40.0, 41, 20), [0.0]), -1)
+    vertices = grid.reshape(-1, 3)
+    corner = (np.arange(4)[:, None] * 5 + np.arange(4)).ravel()
+    triangles = np.stack([corner, corner + 1, corner + 6], -1)
+    landmarks = np.array([[x, y, 0.0] for x in (-30, -10, 10, 30) for y in (30,)])
+    landmarks = np.concatenate([landmarks, [[0, 0, 0], [-15, -20, 0], [15, -20, 0]]])
+    scan = Scan(name, MeshFile(vertices, triangles), landmarks, "m", True)
+    counted = np.arange(len(vertices))
+    mean, found = np.full(len(counted), 3.0, "f4"), np.full(len(counted), distance_mm, "f4")
+    prepared = PreparedScan(scan, counted, np.zeros(len(counted), "i1"), figures(mean), mean)
+    own, regions = figures(found), {region: figures(found) for region in REGIONS}
+    known = own if pointwise else None
+    return ScanResult(name, prepared, own, regions, known, figures(mean), (), 1.0, found)
+
+
+def test_the_page_says_where_colours_end_and_of_how_many_faces(tmp_path):
+    results = [small_result("a", 0.5, pointwise=True), small_result("b", 4.0, pointwise=False)]
+    assert scan_pictures.top_mm(results[:1]) == 1 and scan_pictures.top_mm(results) == 5
+    assert scan_pictures.top_mm([small_result("c", 99.0, pointwise=False)]) == 10
+    summary = scan_report.ScanSummary.of(results, [], metric=False)
+    page = scan_report.as_page(summary)
+    assert "5 mm and more" in page and 'name="viewport"' in page
+    assert page.count("data:image/png") == 2 * 3
+    assert "pointwise, 1 face<" in page and "1 of 2 faces" in page
+    assert page.count("<polyline") == 2
+    assert "2 scans taken as m, by the distance of the eyes: a, b" in page
+
+
 def test_damaged_meshes_name_themselves(tmp_path):
     path = tmp_path / "broken.ply"
     path.write_bytes(b"ply\nformat ascii 1.0\nelement vertex 9\n")
@@ -152,8 +186,7 @@ def test_damaged_meshes_name_themselves(tmp_path):
 
 
 def _empty(folder):
-    (folder / "empty").mkdir()
-    return folder / "empty"
+    return _folder(folder / "empty")
 
 
 def test_landmarks_in_space_are_read_from_every_format(tmp_path):
@@ -188,3 +221,29 @@ def test_predictions_find_their_scans(tmp_path):
     assert {photo: scans.name_for(photo) for photo in expected} == expected
     with pytest.raises(ValueError, match="--unit"):
         ScanFolder.open(tmp_path, unit="km")
+
+
+def test_renamed_results_find_their_scans_by_their_own_name(tmp_path):
+    """The .json of a result names the photo that it came from, whatever the files are called."""
+    description = {"format": "facerelief-face/1", "landmarks_68_mm": np.ones((68, 3)).tolist()}
+    scans, found = tmp_path / "scans", tmp_path / "found"
+    for name in ("jack", "jill"):
+        write_obj(_folder(scans) / f"{name}.obj", TRIANGLE, TRIANGLES)
+    for name, photo in {"jack_0": "IMG_1", "IMG_2_0": "jill", "who_0": "IMG_3"}.items():
+        write_obj(_folder(found) / f"{name}.obj", TRIANGLE, TRIANGLES)
+        place = {"name": f"{photo}.jpg", "path": f"{photo}.jpg"}
+        content = json.dumps({**description, "photo": place})
+        (found / f"{name}.json").write_text(content)
+    predictions = [read_prediction(name, path) for name, path in find_meshes(found).items()]
+    failed = []
+    pairs = with_scans(iter(predictions), ScanFolder.open(scans), failed)
+    assert {prediction.name: scan for prediction, scan in pairs} == {
+        "jack_0": "jack",
+        "IMG_2_0": "jill",
+    }
+    assert failed == [f"who_0: no scan of this name, nor of its photo's, 'IMG_3', in {scans}"]
+
+
+def _folder(path):
+    path.mkdir(exist_ok=True)
+    return path

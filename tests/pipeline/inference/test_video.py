@@ -9,7 +9,9 @@ import pytest
 from typer.testing import CliRunner
 
 from pipeline import cli
+from pipeline.inference import video
 from serving.output.video import encode_mp4
+from serving.stopwatch import Stopwatch
 
 FRAMES = 12
 
@@ -29,7 +31,10 @@ def test_a_clip_becomes_tracks_heads_and_a_film(tmp_path):
     folder.mkdir()
     for number, frame in enumerate(truth):
         cv2.imwrite(str(folder / f"{number:03d}.png"), frame.image[..., ::-1])
-    assert run(folder, "-o", tmp_path / "out", "--keep-cache").exit_code == 0
+    first = run(folder, "-o", tmp_path / "out", "--keep-cache")
+    assert first.exit_code == 0
+    parts = ["loading", "first pass", "second pass", "heads and films"]
+    assert all(f"{part} " in first.output for part in parts)
 
     with np.load(tmp_path / "out/clip_0.npz") as track:
         assert track["valid"].all() and track["frame"].tolist() == list(range(FRAMES))
@@ -51,6 +56,23 @@ def test_a_clip_becomes_tracks_heads_and_a_film(tmp_path):
     assert head.accessors[head.animations[0].samplers[0].input].count == FRAMES
     film = cv2.VideoCapture(str(tmp_path / "out/clip.mp4"))
     assert film.get(cv2.CAP_PROP_FRAME_COUNT) == FRAMES
+
+
+def test_rates_are_those_of_the_passes_and_not_of_the_start():
+    watch = Stopwatch()
+    watch.seconds = {"loading": [20.0], "first pass": [10.0], "second pass": [1.0, 1.0]}
+    said = video.in_words(watch, {"first pass": 60, "second pass": 60})
+    assert said == (
+        "loading 20.0 s; first pass 10.0 s, 6.0 frames/s; second pass 2.0 s, 30.0 frames/s"
+    )
+
+
+def test_an_npz_of_something_else_is_no_weights(tmp_path):
+    np.savez(tmp_path / "basel.npz", mean=np.zeros(3), identity=np.zeros(3))
+    result = run("film.mp4", "-o", tmp_path / "out", "--weights", tmp_path / "basel.npz")
+    assert result.exit_code == 2
+    assert "basel.npz: not a weights file of this project" in result.output
+    assert "mean, identity" in " ".join(result.output.split())
 
 
 @pytest.mark.e2e

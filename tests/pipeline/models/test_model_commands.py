@@ -48,6 +48,10 @@ def model_file(folder, tmp_path_factory):
     path = tmp_path_factory.mktemp("converted") / "ict.npz"
     said = run("model", "convert", folder, "-o", path).stdout
     assert "ICT-FaceKit" in said and "borrowed" in said and f"wrote {path}" in said
+    lines = dict(line.split("  ", 1) for line in said.splitlines() if "  " in line)
+    assert lines["identity vectors"].strip() == "6"
+    assert lines["expression vectors"].strip() == "2"
+    assert len(lines["vertices at levels 0, 1, 2"].split(", ")) == 3
     return path
 
 

@@ -1,5 +1,6 @@
 """Heads as .glb: what other readers and our own find in them, and what Khronos' validator says."""
 
+import dataclasses
 import io
 import json
 import pathlib
@@ -147,7 +148,7 @@ def test_what_is_no_head_is_named(content, tmp_path, damage):
 
 
 def default_head(normal_map):
-    """A random head of the default model, with a plain texture of 1024 px."""
+    """A random head of the default model, with a texture of 1024 px in two colours."""
     model = HeadModel.load()
     surface = model.mesh(1)
     rng = np.random.default_rng(0)
@@ -163,7 +164,7 @@ def default_head(normal_map):
         uv=surface.uv,
         uv_triangles=surface.uv_triangles,
         regions=surface.regions,
-        texture=np.full((1024, 1024, 3), 150, np.uint8),
+        texture=np.repeat(np.uint8([150, 140]), 512 * 1024 * 3).reshape(1024, 1024, 3),
         normal_map=normal_map,
         targets={name: surface.operator @ move for name, move in zip(names, moves)},
     )
@@ -209,7 +210,27 @@ def validator(tmp_path_factory):
 @pytest.mark.slow
 def test_khronos_validator_finds_nothing(validator):
     flat = np.full((1024, 1024, 3), (128, 128, 255), np.uint8)
-    for head in (default_head(None), default_head(flat), tiny_head()):
+    plain = dataclasses.replace(tiny_head(normal_map=True), texture=flat)
+    for head in (default_head(None), default_head(flat), tiny_head(), plain):
         issues = validator(encode_glb(head))
         assert issues["messages"] == []
     assert validator(encode_glb(tiny_head())[:-4])["numErrors"] > 0
+
+
+@pytest.mark.parametrize("normal_map", [False, True])
+def test_one_colour_is_a_number_and_no_image(normal_map, tmp_path):
+    colour = (200, 100, 50)
+    texture = np.broadcast_to(np.uint8(colour), (8, 8, 3))
+    mesh = dataclasses.replace(tiny_head(normal_map=normal_map), texture=texture)
+    (tmp_path / "plain.glb").write_bytes(encode_glb(mesh))
+    document = pygltflib.GLTF2.load(str(tmp_path / "plain.glb"))
+    assert [image.name for image in document.images] == ["roughness", "normals"][: 1 + normal_map]
+    (material,) = document.materials
+    assert material.pbrMetallicRoughness.baseColorTexture is None
+    assert (
+        document.textures[material.pbrMetallicRoughness.metallicRoughnessTexture.index].source == 0
+    )
+    assert (material.normalTexture is not None) == normal_map
+    read = read_glb(tmp_path / "plain.glb")
+    assert read.plain_colour == colour and (read.normal_map is not None) == normal_map
+    np.testing.assert_array_equal(read.regions, mesh.regions)

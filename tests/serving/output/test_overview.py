@@ -1,5 +1,6 @@
 """The overview: which panels there are, and what is marked in them."""
 
+import dataclasses
 import types
 
 import numpy as np
@@ -61,6 +62,16 @@ def test_all_panels_and_those_without_detail(photo, face, whole):
     np.testing.assert_array_equal(panel(plain, 2), coarse)
     np.testing.assert_array_equal(panel(plain, 3), panel(whole, 4))
     np.testing.assert_array_equal(panel(plain, 9), np.broadcast_to(overview.PAPER, SHAPE))
+
+
+def test_without_a_texture_there_is_no_map(photo, face, whole):
+    clay = dataclasses.replace(tiny_head(), texture=np.full((8, 8, 3), 200, np.uint8))
+    sheet = overview.render_overview(photo, face, clay)
+    for number in range(3):
+        np.testing.assert_array_equal(panel(sheet, number), panel(whole, number))
+    grey = panel(sheet, 4)  # from the front
+    assert np.ptp(grey, axis=-1).max() < 8 and np.ptp(panel(whole, 6), axis=-1).max() > 50
+    np.testing.assert_array_equal(panel(sheet, 8), np.broadcast_to(overview.PAPER, SHAPE))
 
 
 def test_a_detailed_mesh_is_shown_in_its_panel_only_and_the_rest_is_the_same(photo, face, whole):

@@ -1,5 +1,6 @@
 """Heads as .obj with texture, and the colours of vertices for .ply."""
 
+import dataclasses
 import io
 
 import numpy as np
@@ -43,6 +44,18 @@ def test_trimesh_opens_it_with_its_texture(tmp_path):
     corners = np.column_stack([loaded.vertices, loaded.visual.uv])[loaded.faces]
     expected = np.concatenate([mesh.vertices[mesh.triangles], mesh.uv[mesh.uv_triangles]], axis=-1)
     np.testing.assert_allclose(corners, expected, atol=1e-4)
+
+
+def test_one_colour_needs_no_image_and_no_images_no_material():
+    mesh = dataclasses.replace(tiny_head(), texture=np.full((8, 8, 3), 200, np.uint8))
+    files = encode_obj(mesh)
+    assert set(files) == {"obj"}
+    assert b"mtllib" not in files["obj"] and b"usemtl" not in files["obj"]
+    bumpy = dataclasses.replace(mesh, normal_map=tiny_head(normal_map=True).normal_map)
+    files = encode_obj(bumpy)
+    assert set(files) == {"obj", "mtl", NORMAL_MAP}
+    lines = files["mtl"].decode().splitlines()
+    assert "Kd 0.784 0.784 0.784" in lines and not [line for line in lines if "map_Kd" in line]
 
 
 def test_a_ply_has_the_textures_colours():

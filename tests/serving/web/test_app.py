@@ -5,6 +5,7 @@ import json
 import re
 import socket
 import zipfile
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -56,11 +57,23 @@ def test_boxes_are_those_of_the_photo(page):
 
 def test_files_are_downloads(page, face):
     answer = page.get(face + "/files/obj")
-    assert answer.headers["content-disposition"] == 'attachment; filename="face_0.zip"'
+    assert answer.headers["content-disposition"] == 'attachment; filename="anna_0.zip"'
     archive = zipfile.ZipFile(io.BytesIO(answer.content))
-    assert archive.namelist() == ["face_0.obj", "face_0.mtl", "face_0.texture.jpg"]
-    assert b"mtllib face_0.mtl" in archive.read("face_0.obj")
+    assert archive.namelist() == ["anna_0.obj", "anna_0.mtl", "anna_0.texture.jpg"]
+    assert b"mtllib anna_0.mtl" in archive.read("anna_0.obj")
     assert page.get(face + "/files/json").json() == {}
+
+
+def test_names_of_other_alphabets_arrive_and_folders_do_not(page):
+    sent = page.post("/api/photos", params={"name": "C:\\x\\Анна (1)\n.jpg"}, content=picture())
+    assert sent.json()["name"] == "Анна_1"
+    path = f"/api/photos/{sent.json()['photo']}/faces/1"
+    page.post(path)
+    assert wait_for(page, path)["done"]
+    answer = page.get(path + "/files/json")
+    said = answer.headers["content-disposition"]
+    assert said == f"attachment; filename*=UTF-8''{quote('Анна_1_1.json')}"
+    assert page.get(path + "/files/obj").headers["content-type"] == "application/zip"
 
 
 @pytest.mark.parametrize(

@@ -109,6 +109,15 @@ def test_a_lost_map_is_said_and_the_head_before_stays(page, photo, kind):
     assert pressed(page) == "1" and differ(before, pixels(page)) < 0.005
 
 
+def test_a_face_without_head_or_detail_takes_the_room_and_offers_none(page, photo):
+    ready(page, photo)
+    assert page.locator("#detail").is_disabled() and not page.locator("#detail").is_checked()
+    assert page.locator("#morphs").is_hidden()
+    stage = page.locator(".stage").bounding_box()
+    empty = page.viewport_size["width"] - stage["x"] - stage["width"]
+    assert empty < 40
+
+
 def test_a_face_or_photo_that_fails_leaves_the_one_before(page, photo, server):
     _, studio, workshop = server
     ready(page, photo)
@@ -122,7 +131,7 @@ def test_a_face_or_photo_that_fails_leaves_the_one_before(page, photo, server):
     with page.expect_download() as caught:
         page.locator("#files a[href$='/json']").click()
     assert json.loads(caught.value.path().read_text()) == {} and len(studio.kept) == 1
-    assert caught.value.suggested_filename == "face_0.json"
+    assert caught.value.suggested_filename == "two_0.json"
 
 
 def test_a_download_that_fails_is_said(page, photo, server):

@@ -8,6 +8,7 @@ from PIL import Image
 from web_pages import TinyWorkshop, picture
 
 from serving.server.http_status import HttpError
+from serving.web.kept import LONGEST_STEM, file_stem
 from serving.web.studio import Limits, Studio
 from serving.web.workshop import RECONSTRUCTING, preview, zip_obj
 
@@ -170,3 +171,21 @@ def test_previews_are_small_and_zips_always_the_same():
     assert Image.open(io.BytesIO(large)).size == (1600, 450)
     files = {"obj": b"o", "mtl": b"m", "texture.jpg": b"t", "json": b"{}"}
     assert zip_obj(files, "face_0") == zip_obj(files, "face_0")
+
+
+@pytest.mark.parametrize(
+    ("name", "stem"),
+    [
+        ("look_03.jpg", "look_03"),
+        ("../../etc/pass wd.png", "pass_wd"),
+        (r"C:\photos\Zoë.jpeg", "Zoë"),
+        ('a"b\r\nc;.jpg', "a_b_c"),
+        (".hidden.png", "hidden"),
+        ("two.dots.jpg", "two.dots"),
+        ("??.jpg", "photo"),
+        ("", "photo"),
+        ("x" * 200 + ".jpg", "x" * LONGEST_STEM),
+    ],
+)
+def test_files_are_called_by_the_photo(name, stem):
+    assert file_stem(name) == stem

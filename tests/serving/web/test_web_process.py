@@ -78,7 +78,7 @@ def test_files_parse_and_hold_the_same_head(page, face, expected, tmp_path):
     cloud = trimesh.load(io.BytesIO(page.get(face + "/files/ply").content), "ply", process=False)
     np.testing.assert_allclose(cloud.vertices, vertices, atol=1e-2)
     zipfile.ZipFile(io.BytesIO(page.get(face + "/files/obj").content)).extractall(tmp_path)
-    mesh = trimesh.load(tmp_path / "face_0.obj", process=False)
+    mesh = trimesh.load(tmp_path / "photo_0.obj", process=False)
     assert len(mesh.faces) == said["mesh"]["triangles"]
     assert mesh.visual.material.image.size == (1024, 1024)
 

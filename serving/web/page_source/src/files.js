@@ -14,14 +14,14 @@ function glbParts(images, { targets }) {
   return [images.includes("normals") && "detail", targets > 0 && `${targets} ARKit morph targets`].filter(Boolean);
 }
 
-/** Lists the files of a head; calls fail(message) when one does not come. */
+/** Lists the files of a head of a photo, as the server answered it; calls fail(message) when one does not come. */
 export function showFiles(list, photo, face, head, { status, fail }) {
   list.replaceChildren(...forms(head).map(([form, ending, what]) => {
     const item = document.createElement("li");
     const link = document.createElement("a");
     const small = document.createElement("small");
-    link.href = `${facePath(photo, face)}/files/${form}`;
-    link.download = `face_${face}.${ending}`;
+    link.href = `${facePath(photo.photo, face)}/files/${form}`;
+    link.download = `${photo.name}_${face}.${ending}`;
     link.textContent = `.${form}`;
     small.textContent = what;
     link.append(small);

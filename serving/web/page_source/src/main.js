@@ -127,7 +127,7 @@ function show(photo, number, head, shape, maps) {
   showDetail(head.images.includes("normals"));
   part("albedo").disabled = !head.images.includes("albedo");
   showResult({ notes: part("notes"), facts: part("facts") }, head);
-  showFiles(part("files"), photo.photo, number, head, { status: part("status"), fail });
+  showFiles(part("files"), photo, number, head, { status: part("status"), fail });
   showStage(progress, "");
   say(part("status"), "The head is ready.");
   const focused = document.activeElement;
@@ -138,6 +138,7 @@ function show(photo, number, head, shape, maps) {
 
 function showDetail(there) {
   part("detail").disabled = !there;
+  part("detail").checked = there && (viewer?.wantsDetail ?? true);
   part("detail-label").title = there ? "" : "This face has no detail map; see the notes.";
 }
 

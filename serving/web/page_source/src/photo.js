@@ -1,6 +1,8 @@
 // The photo with a button on each face.
 import { previewPath } from "./api.js";
 
+const FEW = 8; // More marks than this are drawn thinly: they would cover the photo.
+
 /** Shows a photo; calls chosen(number) when a face is clicked. */
 export function showPhoto({ image, boxes, hint }, { photo, width, height, faces }, chosen) {
   image.src = previewPath(photo);
@@ -21,6 +23,7 @@ export function showPhoto({ image, boxes, hint }, { photo, width, height, faces 
     return button;
   });
   boxes.replaceChildren(...buttons);
+  boxes.classList.toggle("many", faces.length > FEW);
   hint.hidden = faces.length < 2;
   hint.textContent = `${faces.length} faces: click the one to show.`;
 }

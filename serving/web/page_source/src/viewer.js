@@ -63,6 +63,11 @@ export class Viewer {
     return Boolean(this._maps?.normals);
   }
 
+  /** What was chosen last, also while a face without detail is shown. */
+  get wantsDetail() {
+    return this._look.detail;
+  }
+
   /** Takes over the shape after it has changed. */
   refresh() {
     this._shape.update();
