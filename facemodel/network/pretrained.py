@@ -132,6 +132,8 @@ def _check_model(
     meta: dict, model: MorphableModel, model_path: pathlib.Path, path: pathlib.Path
 ) -> None:
     """Compares what the weights say about their face model with the one at hand."""
+    if "model_name" not in meta:
+        raise WeightsError(f"{path}: not a weights file of this project (it names no face model)")
     trained_for = (meta.get("model_name"), meta.get("model_version"))
     if trained_for != (model.name, model.version):
         wanted = " ".join(str(part) for part in trained_for)

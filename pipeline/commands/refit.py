@@ -27,7 +27,7 @@ def command(
     """Fit the last layers of the loop anew to freshly drawn faces.
 
     For another detector's noise or other faces, without a GPU. Each iteration gets a layer that
-    corrects coefficients and one that corrects landmarks. 9000 faces take about an hour on two
+    corrects coefficients and one that corrects landmarks. 9000 faces take about half an hour on two
     cores and 2 GB. OUT is written after each iteration's; compare it by
     `facerelief evaluate --weights OUT`.
 

@@ -54,6 +54,8 @@ class RefitOptions:
       faces: Number of faces.
       trust: Number of faces that the network's own last layer counts as.
       landmark_trust: Number of faces that "landmarks are right" counts as.
+      share: how far the written layers go from the network's own one to the solved ones; what is
+        best for rendered faces alone is too far for photos (decision 0011).
       config: batch size, size of the crops, shares of starts and seed.
     """
 
@@ -64,12 +66,13 @@ class RefitOptions:
     faces: int = 9000
     trust: float = 10000.0
     landmark_trust: float = 100.0
+    share: float = 0.5
     config: TrainingConfig = TrainingConfig(
         batch_size=16, size=200, landmark_fit_starts=0.8, zero_starts=0.2
     )
 
     def __post_init__(self):
-        for name in ("faces", "trust", "landmark_trust"):
+        for name in ("faces", "trust", "landmark_trust", "share"):
             if not getattr(self, name) > 0:
                 raise RefitError(f"{name} should be above 0, got {getattr(self, name)}")
         if not self.recipes:
@@ -119,6 +122,7 @@ def run(options: RefitOptions, *, progress: Callable[[int, int], None] = lambda 
             "recipes": list(options.recipes),
             "trust": options.trust,
             "landmark_trust": options.landmark_trust,
+            "share": options.share,
             "seed": options.config.seed,
         },
         "init": begun_with,
@@ -171,7 +175,8 @@ def refit_heads(
         )
         heads = LoopHeads(*(np.stack(layers).astype(np.float32) for layers in zip(*found)))
         faces = _advance(faces, seen, heads, k, share=regressor.step_decay**k)
-        yield heads
+        held = own + options.share * (heads.corrections - own)
+        yield heads._replace(corrections=held.astype(np.float32))
 
 
 def _sample(scenes: SceneModel, noise: LandmarkNoise, options: RefitOptions) -> Iterator[Faces]:

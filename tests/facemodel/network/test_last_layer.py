@@ -153,7 +153,13 @@ def test_the_loop_gains_on_faces_that_it_has_not_seen(scenes, tiny_model):
     regressor = make_regressor(scenes, tiny_model.coefficient_count)
     config = TrainingConfig(batch_size=40, size=SIZE, seed=1, landmark_fit_starts=0.5)
     options = RefitOptions(
-        None, recipes=("paper",), faces=320, trust=10.0, landmark_trust=300.0, config=config
+        None,
+        recipes=("paper",),
+        faces=320,
+        trust=10.0,
+        landmark_trust=300.0,
+        share=1.0,
+        config=config,
     )
     done = []
     for heads in refit_heads(

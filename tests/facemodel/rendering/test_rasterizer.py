@@ -330,6 +330,7 @@ def scenes_for_both(default_model, random_faces):
     return scenes | {"faces": (screen, default_model.triangles, (100, 100))}
 
 
+@pytest.mark.slow
 def test_jax_draws_the_same(tmp_path, default_model, tiny_model, tiny_geometry, random_faces):
     """Compiled by JAX, in a process of its own. Where coordinates are exact, so is the answer."""
     scenes = scenes_for_both(default_model, random_faces)
