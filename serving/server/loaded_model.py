@@ -147,11 +147,13 @@ class LoadedModel:
         """Frees what session and graph hold.
 
         A graph is a circle of Python objects, megabytes of them, and Python looks for circles too
-        seldom in a process with as many objects as TensorFlow makes.
+        seldom in a process with as many objects as TensorFlow makes. A look takes long, unless the
+        process has put aside what it began with, as a server does.
         """
         self._session.close()
         del self._session
-        gc.collect()
+        if gc.get_freeze_count():
+            gc.collect()
 
 
 def _add_fetches(
