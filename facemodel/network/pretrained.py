@@ -40,16 +40,10 @@ def load_pretrained(
     Raises:
       WeightsError: if the file is missing or broken, or was trained for another face model.
     """
-    path = weights or DEFAULT_WEIGHTS
-    arrays = read_weights_for(model, weights=path, model_path=model_path)
-    network = build_network(model.coefficient_count, precision=precision)
-    put_weights(network, arrays, path)
+    network, heads = _read_network(model, weights or DEFAULT_WEIGHTS, model_path, precision)
+    geometry = FaceGeometry.create(model)
     return IterativeRegressor(
-        FaceGeometry.create(model),
-        network,
-        iterations=iterations,
-        step_decay=step_decay,
-        heads=LoopHeads.from_arrays(arrays),
+        geometry, network, iterations=iterations, step_decay=step_decay, heads=heads
     )
 
 
@@ -79,12 +73,20 @@ def create_regressor(
     Raises:
       WeightsError: as load_pretrained.
     """
-    network = build_network(model.coefficient_count, precision=precision)
     if weights:
-        arrays = read_weights_for(model, weights=weights, model_path=model_path)
-        put_weights(network, arrays, weights)
+        network, _ = _read_network(model, weights, model_path, precision)
+    else:
+        network = build_network(model.coefficient_count, precision=precision)
     geometry = geometry or FaceGeometry.create(model)
     return IterativeRegressor(geometry, network, iterations=iterations, step_decay=step_decay)
+
+
+def _read_network(model: MorphableModel, weights, model_path, precision: str):
+    """The network with its weights, and the heads beside them; None if there are none."""
+    arrays = read_weights_for(model, weights=weights, model_path=model_path)
+    network = build_network(model.coefficient_count, precision=precision)
+    put_weights(network, arrays, weights)
+    return network, LoopHeads.from_arrays(arrays)
 
 
 def read_weights_for(

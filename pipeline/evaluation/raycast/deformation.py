@@ -10,6 +10,8 @@ import dataclasses
 
 import numpy as np
 
+from facemodel.texture.projection import smoothstep
+
 WAVES = 96
 SCALES = ((60.0, 0.7), (30.0, 0.6), (15.0, 0.6), (8.0, 0.33))
 """Length scale in mm of each random field, and its standard deviation in mm for each axis."""
@@ -51,7 +53,7 @@ class Deformation:
     def _proportions(self, places: np.ndarray) -> np.ndarray:
         x, y, z = places.T
         moved = np.zeros_like(places)
-        front = _smoothstep((z + 90.0) / 60.0)
+        front = smoothstep((z + 90.0) / 60.0, 0.0, 1.0)
         moved[:, 1] -= front * (
             self.nose_length * _ramp(y, NASION_MM, SUBNASALE_MM)
             + self.lower_face * _ramp(y, SUBNASALE_MM, CHIN_MM)
@@ -60,7 +62,7 @@ class Deformation:
         near_tip, near_bridge = _bump(places, _NOSE_TIP, 15.0), _bump(places, _NOSE_BRIDGE, 9.0)
         moved[:, 2] += tip * near_tip + bridge * near_bridge
         head, jaw, depth = self.widths
-        below = _smoothstep((-60.0 - y) / 60.0) * front
+        below = smoothstep((-60.0 - y) / 60.0, 0.0, 1.0) * front
         moved[:, 0] += x * (width * near_tip + head + jaw * below)
         moved[:, 2] += depth * (z + 50.0)
         return moved
@@ -103,11 +105,6 @@ def displace(
     for part in rigid:
         moved[part] = moved[part].mean(0)
     return (vertices + moved).astype(np.float32)
-
-
-def _smoothstep(share: np.ndarray) -> np.ndarray:
-    share = np.clip(share, 0.0, 1.0)
-    return share * share * (3.0 - 2.0 * share)
 
 
 def _ramp(y: np.ndarray, top: float, bottom: float) -> np.ndarray:

@@ -122,10 +122,9 @@ class Estimator:
         found, places = {MEAN_FACE: zeros, FIT: fit}, {MEAN_FACE: landmarks, FIT: landmarks}
         for name, start in ((FROM_ZERO, zeros), (FROM_FIT, fit)):
             result = self._run({"grey": grey, "landmarks": landmarks, "start": start})
-            for values, by_iteration in zip((found, places), map(np.asarray, result), strict=True):
-                values |= {
-                    name.format(k): by_iteration[:, k] for k in range(1, by_iteration.shape[1])
-                }
+            for k in range(1, self._regressor.iterations + 1):
+                found[name.format(k)] = np.asarray(result.estimates[:, k])
+                places[name.format(k)] = np.asarray(result.landmarks[:, k])
         return found, places
 
     def _project(self, coefficients: np.ndarray, landmarks: np.ndarray):
