@@ -7,6 +7,7 @@ import dataclasses
 from facemodel.config import Section, setting, with_default
 from facemodel.network.training_config import PRECISIONS, STEP_DECAY, TrainingConfig
 from facemodel.saved_model.metadata import ExportConfig
+from facemodel.synthesis.recipes import RECIPES
 
 SLICES = ("yaw", "expression", "skin_tone", "light")
 SPLITS = ("train", "eval", "test")
@@ -18,7 +19,7 @@ class DataSettings(Section):
 
     Attributes:
       face_model: default, tiny (made up, for tests), or the path of an .npz file.
-      recipe: Recipe of the synthetic faces, paper or lifelike.
+      recipe: Recipe of the synthetic faces, paper, lifelike or varied.
       seed: Random seed of the data set; sample i depends on (seed, i) alone.
       train, eval, test: samples in each split, neighbouring indices in this order.
       image_size: Side of the images, px.
@@ -26,7 +27,7 @@ class DataSettings(Section):
     """
 
     face_model: str = "default"
-    recipe: str = setting("paper", choices=("paper", "lifelike"))
+    recipe: str = setting("paper", choices=RECIPES)
     seed: int = setting(1, low=0, high=2**32 - 1)
     train: int = setting(256, low=1, high=1e9)
     eval: int = setting(64, low=1, high=1e9)
@@ -43,7 +44,7 @@ class TrainerSettings(TrainingConfig):
       level: Subdivision level of the mesh that the loop renders.
       init: Initial weights: shipped (those in the package), none (untrained), or the path of an
         .npz file.
-      precision: Precision of the network, float32 or mixed_bfloat16 (for a GPU).
+      precision: Precision of the network, float32 or mixed_bfloat16 (for a GPU or a CPU with AMX).
       strategy: Strategy of tf.distribute: none, or mirrored (all devices of one machine).
       steps_per_round: Steps between two points of the curve.
       checkpoint_seconds: Least time between two checkpoints, s.

@@ -69,6 +69,30 @@ def deterministic() -> contextlib.AbstractContextManager[None]:
     return without_grappler() if backend_name() == "tensorflow" else contextlib.nullcontext()
 
 
+def normalise_batch(images, scale, offset, epsilon: float) -> tuple[Tensor, Tensor, Tensor] | None:
+    """Normalises images by the statistics of their batch, where the backend has one op for it.
+
+    Args:
+      images: [B, H, W, C].
+      scale: [C] variable.
+      offset: [C] variable.
+      epsilon: Added to the variance.
+
+    Returns:
+      [B, H, W, C] of the same dtype, and mean and variance [C] float32; None if there is no op.
+    """
+    if backend_name() != "tensorflow":
+        return None
+    import tensorflow as tf
+
+    none = tf.zeros([0])
+    result, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+        x=images, scale=scale.value, offset=offset.value, mean=none, variance=none, epsilon=epsilon
+    )
+    count = tf.cast(tf.size(images) // images.shape[-1], tf.float32)
+    return result, mean, variance * (count - 1.0) / count  # the op's variance is the unbiased one
+
+
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """The same function, traced once for each shape: tf.function on TensorFlow, jax.jit on JAX."""
     backend = backend_name()

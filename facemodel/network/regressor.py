@@ -13,6 +13,7 @@ from facemodel.camera import Pose
 from facemodel.fitting.alignment import fit_face_pose
 from facemodel.morphable.geometry import FaceGeometry, decode, decode_landmarks
 from facemodel.network.heads import LoopHeads
+from facemodel.network.normalisation import BatchNormalization
 from facemodel.network.training_config import ITERATIONS
 from facemodel.rendering.shading import render_shading
 
@@ -30,8 +31,8 @@ def build_network(
     Args:
       coefficient_count: n; 284 gives the paper's 3.6 M parameters.
       momentum: Momentum of the batch normalisations' moving averages.
-      precision: Dtype policy of the layers: float32, or mixed_bfloat16 for a GPU; weights, input
-        coefficients and result are float32.
+      precision: Dtype policy of the layers: float32, or mixed_bfloat16 for a GPU or a CPU with AMX;
+        weights, input coefficients and result are float32.
 
     Returns:
       keras.Model: [image [B, S, S, 2] in [0, 1], coefficients [B, n]] -> correction [B, n].
@@ -62,7 +63,7 @@ class _LayerMaker(NamedTuple):
 
     def normalised(self, x, filters: int, size: int, stride: int):
         x = layers.Conv2D(filters, size, stride, "same", use_bias=False, dtype=self.dtype)(x)
-        return layers.BatchNormalization(momentum=self.momentum, dtype=self.dtype)(x)
+        return BatchNormalization(momentum=self.momentum, dtype=self.dtype)(x)
 
     def residual_block(self, x, filters: int, stride: int):
         y = self.relu(self.normalised(x, filters, 3, stride))

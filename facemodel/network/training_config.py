@@ -12,7 +12,7 @@ ITERATIONS = 3
 STEP_DECAY = 0.5
 """Each iteration of the trained loop applies half as much of its correction as the one before."""
 PRECISIONS = ("float32", "mixed_bfloat16")
-"""What the network may compute in; the second is for a GPU."""
+"""What the network may compute in; the second is for a GPU or a CPU with AMX."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -20,6 +20,7 @@ from facemodel.morphable import landmarks
 from facemodel.morphable.geometry import FaceGeometry, decode
 from facemodel.morphable.landmarks import MEDIAPIPE_COUNT
 from facemodel.morphable.model import MorphableModel
+from facemodel.network.folding import fold_normalisations
 from facemodel.network.heads import LoopHeads
 from facemodel.network.regressor import IterativeRegressor
 from facemodel.rendering.shading import render_shading
@@ -58,8 +59,9 @@ class FaceServer(tf.Module):
         self._heads = lambda: LoopHeads(*map(_value, heads)) if heads else None
         # Only tf.Variables may be attributes: of a Keras variable the SavedModel would hold a copy,
         # and a TensorFlow Serving that restores the copy leaves the one that is used empty.
-        self._network = lambda: regressor.network
-        weights = (variable.value for variable in regressor.network.variables)
+        network = fold_normalisations(regressor.network)
+        self._network = lambda: network
+        weights = (variable.value for variable in network.variables)
         self._variables = [*keras.tree.flatten(geometry), *weights, *heads]
 
     @_function(input_signature=[tf.TensorSpec([None, MEDIAPIPE_COUNT, 2], tf.float32)])

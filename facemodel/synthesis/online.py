@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 from facemodel import camera, transforms
 from facemodel.fitting.alignment import crop_around
-from facemodel.morphable.geometry import decode_landmarks
 from facemodel.morphable.landmark_noise import LandmarkNoise
 from facemodel.synthesis.detector import simulate_detection
 from facemodel.synthesis.photos import render_scene
@@ -14,6 +13,7 @@ from facemodel.synthesis.recipes import SynthesisConfig
 from facemodel.synthesis.scenes import (
     SceneModel,
     sample_scene,
+    scene_inner_landmarks,
 )
 from facemodel.synthesis.streams import RandomStreams
 
@@ -59,7 +59,7 @@ def online_batch_and_exact(
     Source: paper section 5.1 (crop) and 6.1 (data).
     """
     scene = sample_scene(model, config, rng, size=size)
-    points = decode_landmarks(model.geometry, scene.coefficients)
+    points = scene_inner_landmarks(model, scene)
     true = camera.project(points, scene.pose, inverse_distance=scene.inverse_distance)[..., :2]
     landmarks, sigma_px = simulate_detection(true, scene.pose.scale, config, rng, measured)
     crop_from_image = crop_around(model.geometry, landmarks, size=size)

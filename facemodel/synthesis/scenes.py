@@ -11,10 +11,12 @@ from keras import ops
 from facemodel import camera, transforms
 from facemodel.backend import Tensor
 from facemodel.camera import Pose
-from facemodel.morphable.geometry import FaceGeometry, decode
+from facemodel.morphable.geometry import FaceGeometry, decode, decode_landmarks
+from facemodel.morphable.landmarks import INNER_51, embedded_points
 from facemodel.morphable.model import MorphableModel
 from facemodel.rendering.shading import Light
 from facemodel.synthesis import slices
+from facemodel.synthesis.deformation import deformation_basis
 from facemodel.synthesis.distributions import Range
 from facemodel.synthesis.effects import photograph
 from facemodel.synthesis.effects.photograph import Effects
@@ -37,6 +39,8 @@ class SceneModel:
         slices.SKIN_TONE_EDGES_DEG that has any.
       normals: [V, 3] unit, of the mean face.
       corners: [478, 3] vertices of each landmark's triangle; barycentric: [478, 3] its place there.
+      deformations: [D, V * 3] mm, displacements outside the span, see deformation.py;
+        landmark_deformations: [D, 51 * 3] mm, of the inner landmarks.
       units: what the expression names say.
       version: Name and version of the face model.
     """
@@ -52,6 +56,8 @@ class SceneModel:
     normals: Any
     corners: Any
     barycentric: Any
+    deformations: Any
+    landmark_deformations: Any
     units: ExpressionUnits
     version: str
 
@@ -59,6 +65,7 @@ class SceneModel:
     def create(cls, model: MorphableModel) -> SceneModel:
         """Puts a face model's arrays on the backend's device."""
         tones = _tones(model)
+        deformations = deformation_basis(model)
         return cls(
             geometry=FaceGeometry.create(model),
             albedo_mean=ops.convert_to_tensor(model.albedo_mean.reshape(-1)),
@@ -71,6 +78,8 @@ class SceneModel:
             normals=ops.convert_to_tensor(_mean_normals(model)),
             corners=ops.convert_to_tensor(model.triangles[model.landmark_triangles]),
             barycentric=ops.convert_to_tensor(model.landmark_barycentric),
+            deformations=ops.convert_to_tensor(deformations.reshape(len(deformations), -1)),
+            landmark_deformations=ops.convert_to_tensor(_at_inner_landmarks(model, deformations)),
             units=ExpressionUnits.from_names(model.expression_names),
             version=f"{model.name} {model.version}",
         )
@@ -84,6 +93,13 @@ class SceneModel:
     def albedo_count(self) -> int:
         """A, how many albedo coefficients a face has."""
         return self.albedo_basis.shape[0]
+
+
+def _at_inner_landmarks(model: MorphableModel, fields: np.ndarray) -> np.ndarray:
+    """What fields [D, V, 3] are at the 51 inner landmarks: [D, 51 * 3]."""
+    inner = np.asarray(INNER_51)
+    at = (model.triangles, model.landmark_triangles[inner], model.landmark_barycentric[inner])
+    return embedded_points(fields, *at).reshape(len(fields), -1)
 
 
 def _tones(model: MorphableModel) -> np.ndarray:
@@ -114,6 +130,7 @@ class Scene(NamedTuple):
       light: [B, ...]; ambient_gradient: [B, 3] camera frame.
       environment: [B, 9, 3] what surrounds the face, see lighting.py; None = the same everywhere.
       shadow: [B] how much light the face's own parts take away; None = none.
+      deformation: [B, D] how much of each displacement outside the span the face has; None = none.
       effects: what lies between the face and the file.
     """
 
@@ -125,6 +142,7 @@ class Scene(NamedTuple):
     ambient_gradient: Any
     environment: Any
     shadow: Any
+    deformation: Any
     effects: Effects
 
 
@@ -155,6 +173,7 @@ def sample_scene(
         shadow=config.shadow.from_uniform(rng.uniform("light/shadow"))
         if config.shadow.high > 0
         else None,
+        deformation=_sample_deformation(model, config, rng),
         effects=photograph.sample_effects(config, rng, size=size or config.image_size),
     )
 
@@ -174,6 +193,14 @@ def _sample_albedo(model: SceneModel, config: SynthesisConfig, rng: RandomStream
     first, second = (ops.take(model.albedo_scores, chosen[:, k], axis=0) for k in range(2))
     share = rng.uniform("albedo/share", (1,))
     return share * first + (1.0 - share) * second + config.albedo_jitter * jitter
+
+
+def _sample_deformation(model: SceneModel, config: SynthesisConfig, rng: RandomStreams):
+    """[B, D] N(0, s^2), where faces differ in s; None if the recipe has no deformation."""
+    if config.deformation.high <= 0:
+        return None
+    strength = config.deformation.from_uniform(rng.uniform("deformation/strength", (1,)))
+    return strength * rng.normal("deformation", (model.deformations.shape[0],))
 
 
 def _choose_textures(model: SceneModel, config: SynthesisConfig, rng: RandomStreams):
@@ -224,7 +251,20 @@ def _sample_light(config: SynthesisConfig, rng: RandomStreams) -> Light:
 
 def scene_vertices(model: SceneModel, scene: Scene) -> Tensor:
     """The scene's faces: [B, V, 3] mm, model space."""
-    return decode(model.geometry.fine, scene.coefficients)
+    vertices = decode(model.geometry.fine, scene.coefficients)
+    if scene.deformation is None:
+        return vertices
+    moved = ops.matmul(scene.deformation, model.deformations)
+    return vertices + ops.reshape(moved, (-1, *model.normals.shape))
+
+
+def scene_inner_landmarks(model: SceneModel, scene: Scene) -> Tensor:
+    """The 51 inner landmarks on the scene's faces: [B, 51, 3] mm, model space."""
+    points = decode_landmarks(model.geometry, scene.coefficients)
+    if scene.deformation is None:
+        return points
+    moved = ops.matmul(scene.deformation, model.landmark_deformations)
+    return points + ops.reshape(moved, (-1, 51, 3))
 
 
 def scene_colours(model: SceneModel, scene: Scene) -> Tensor:

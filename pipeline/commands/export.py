@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from components.settings import ExportSettings
-from facemodel.network.training_config import TrainingConfig
-from pipeline.commands.options import FaceModel, Weights
+from facemodel.network.training_config import PRECISIONS, TrainingConfig
+from pipeline.commands.options import CommandError, FaceModel, Weights
 
 
 def command(
@@ -39,6 +39,12 @@ def command(
             help="That the landmark fit expects of the detector; as measured if not given."
         ),
     ] = None,
+    precision: Annotated[
+        str,
+        typer.Option(
+            help="Of the network: float32; mixed_bfloat16 is twice as fast on a CPU with AMX."
+        ),
+    ] = "float32",
     version: Annotated[int, typer.Option(min=1, help="Of the served model.")] = 1,
 ) -> None:
     """Write a SavedModel with alignment, crop and loop in its graph.
@@ -46,7 +52,9 @@ def command(
     With --iterations 0 and a face model of your own, no weights are needed: the landmark fit is the
     answer.
 
-    Example: facerelief export -o out/facerelief --start landmark_fit
+    Examples:
+      facerelief export -o out/facerelief --start landmark_fit
+      facerelief export -o out/fast --precision mixed_bfloat16
     """
     from serving.quiet import without_notices
 
@@ -57,11 +65,15 @@ def command(
         from facemodel.network.weights import DEFAULT_WEIGHTS
         from facemodel.saved_model import export
 
+    if precision not in PRECISIONS:
+        raise CommandError(
+            f"--precision should be one of {', '.join(PRECISIONS)}, got {precision!r}"
+        )
     config = export.ExportConfig(start=start)
     if landmark_noise_mm is not None:
         config = dataclasses.replace(config, landmark_noise_mm=landmark_noise_mm)
     face_model = MorphableModel.load(model, level=level)
-    facts = {"model_sha256": file_digest(model or DEFAULT_MODEL)}
+    facts = {"model_sha256": file_digest(model or DEFAULT_MODEL), "precision": precision}
     if model and not weights and iterations == 0:
         regressor = create_regressor(face_model, weights=None, model_path=model, iterations=0)
     else:
@@ -71,6 +83,7 @@ def command(
             model_path=model,
             iterations=iterations,
             step_decay=step_decay,
+            precision=precision,
         )
         facts["weights_sha256"] = file_digest(weights or DEFAULT_WEIGHTS)
     written = export.export_saved_model(

@@ -26,7 +26,7 @@ def command(
         int, typer.Option("--test", min=0, help="Samples of the split test, the last indices.")
     ] = 0,
     seed: Annotated[int, typer.Option(min=0, help="Sample i depends on (seed, i) only.")] = 0,
-    recipe: Annotated[str, typer.Option(help="lifelike or paper.")] = "lifelike",
+    recipe: Annotated[str, typer.Option(help="lifelike, varied or paper.")] = "lifelike",
     config: Annotated[
         pathlib.Path | None,
         typer.Option(help="JSON file with fields of SynthesisConfig that differ from the recipe."),

@@ -40,13 +40,15 @@ def command(
     minutes: Annotated[
         float | None, typer.Option(help="Stop after so long, even if samples are left.")
     ] = None,
-    recipe: Annotated[str, typer.Option(help="Of faces drawn on the way.")] = "lifelike",
+    recipe: Annotated[
+        str, typer.Option(help="Of faces drawn on the way: lifelike, varied or paper.")
+    ] = "lifelike",
     model: FaceModel = None,
     init: Annotated[
         pathlib.Path | None, typer.Option(help="Weights to start from, .npz; else untrained.")
     ] = None,
     precision: Annotated[
-        str, typer.Option(help="float32, or mixed_bfloat16 for a GPU.")
+        str, typer.Option(help="float32, or mixed_bfloat16 for a GPU or a CPU with AMX.")
     ] = "float32",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in OUT.")] = False,
 ) -> None:

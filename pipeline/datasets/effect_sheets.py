@@ -29,6 +29,7 @@ SHEETS: dict[str, dict] = {
     "gaussian_albedo": {"mixed_albedo": False},
     "independent_expressions": {"natural_expressions": False, "active_units": Range(6, 6)},
     "yaw": {"even_yaw_fraction": 1.0},
+    "deformation": {"deformation": Range(1.4, 1.4)},
     "even_skin_tones": {"even_skin_tones": True},
     "near_camera": {"inverse_distance": Range(1 / 350.0, 1 / 350.0)},
     "environment": {"environment": Range(0.3, 0.3)},

@@ -5,12 +5,12 @@ from __future__ import annotations
 import itertools
 import os
 import pathlib
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from pipeline.inference.photo_checks import ReconstructionError
 from pipeline.inference.results import Claim
 from serving.output.description import describes_face
-from serving.output.file_names import ONLY_WITH_DETAIL, suffixes
+from serving.output.file_names import ONLY_WITH_DETAIL, PARTS, suffixes
 from serving.stopwatch import Stage, unmeasured
 
 
@@ -32,7 +32,8 @@ def write_results(
       encoders: for each face, what gives the contents of its files by suffix, for its name.
       photo: the photo's file, for errors.
       inputs: real paths of all photos of the run, which no result may replace.
-      overwrite: remove what an earlier run left that found more faces.
+      overwrite: remove what an earlier run left that found more faces, or more for a mesh: a
+        texture, a normal map.
       stage: measures "write".
 
     Raises:
@@ -52,6 +53,8 @@ def write_results(
             write_face(folder, name, new)
         if overwrite:
             _remove_earlier(folder, claim.name, len(encoders), inputs)
+            for name, files in made.items():
+                _remove(folder / name, _left_over(files), inputs)
 
 
 def _remove_earlier(folder: pathlib.Path, name: str, found: int, inputs: Collection[str]) -> None:
@@ -60,7 +63,19 @@ def _remove_earlier(folder: pathlib.Path, name: str, found: int, inputs: Collect
         description = folder / f"{name}_{k}.json"
         if not describes_face(description):
             return
-        for end in (*suffixes(), *ONLY_WITH_DETAIL):
-            file = description.with_suffix(f".{end}")
-            if os.path.realpath(file) not in inputs:
-                file.unlink(missing_ok=True)
+        _remove(folder / f"{name}_{k}", (*suffixes(), *ONLY_WITH_DETAIL), inputs)
+
+
+def _left_over(files: Collection[str]) -> set[str]:
+    """What belongs to meshes that are written now, and is not written with them."""
+    parts = {end for mesh, ends in PARTS.items() if mesh in files for end in ends}
+    if PARTS["obj"][0] in files:
+        parts.update(ONLY_WITH_DETAIL)
+    return parts - set(files)
+
+
+def _remove(face: pathlib.Path, ends: Iterable[str], inputs: Collection[str]) -> None:
+    for end in ends:
+        file = face.with_name(f"{face.name}.{end}")
+        if os.path.realpath(file) not in inputs:
+            file.unlink(missing_ok=True)

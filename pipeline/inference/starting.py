@@ -84,7 +84,7 @@ def start(
         blas = ThreadpoolController()
         stack.enter_context(blas.limit(limits=1, user_api="blas"))
         with stage("imports for the model"):
-            opener = _server_opener(server, server_model, access) if server else _opener(model)
+            opener = _server_opener(server, server_model, access) if server else local_opener(model)
         face_model = load("model", lambda: stack.enter_context(opener()))
         warm = face_model if server else load("first run", lambda: face_model.result().warm_up())
         with stage("other imports"):
@@ -153,7 +153,8 @@ def _loading(stage: Stage) -> Iterator[Callable[..., Future]]:
         yield functools.partial(pool.submit, measured)
 
 
-def _opener(model: pathlib.Path | None) -> Callable[[], AbstractContextManager]:
+def local_opener(model: pathlib.Path | None) -> Callable[[], AbstractContextManager]:
+    """A function that loads the SavedModel in this folder; the default one if None."""
     from serving import saved_function  # noqa: F401
     from serving.local_model import LocalModel
 

@@ -52,11 +52,11 @@ class TrainOptions:
       out: Folder for checkpoints, curve.csv and the weights.
       config: Training hyperparameters.
       data: Folder with records; faces are generated on the fly if None.
-      recipe: Recipe of faces generated on the fly, lifelike or paper.
+      recipe: Recipe of faces generated on the fly.
       model: Face model's file; the default one if None.
       init: Initial weights; untrained if None.
       minutes: Time limit, even if samples are left; no limit if None.
-      precision: Precision of the network: float32, or mixed_bfloat16 for a GPU.
+      precision: Precision of the network: float32, or mixed_bfloat16 for a GPU or a CPU with AMX.
       resume: True to resume the run in the folder.
       steps_per_round: Steps between two points of the curve.
     """

@@ -13,7 +13,7 @@ import numpy as np
 from facemodel.files import write_bytes
 from facemodel.texture.visible import photo_colours
 from serving.head_options import HeadOptions
-from serving.heads import Head
+from serving.heads import CLAY, Head
 from serving.output import wavefront
 from serving.output.description import describe
 from serving.output.file_names import FORMATS
@@ -55,7 +55,7 @@ def encode_face(
       Bytes by suffix (without dot): those of the formats, "json" and "png" (the overview). Equal
       inputs, equal bytes.
     """
-    mesh = head.mesh if head else face_alone(photo, face, name)
+    mesh = head.mesh if head else face_alone(photo, face, name, options)
     if head:
         flags = (*face.flags, *head.flags)
         face = dataclasses.replace(face, quality=dataclasses.replace(face.quality, flags=flags))
@@ -74,11 +74,15 @@ def encode_face(
         return files | {"png": overview.result()}
 
 
-def face_alone(photo: np.ndarray, face: Reconstruction, name: str) -> TexturedMesh:
+def face_alone(
+    photo: np.ndarray, face: Reconstruction, name: str, options: HeadOptions | None = None
+) -> TexturedMesh:
     """The face without a head around it, for face models that have none."""
     colours, _ = photo_colours(photo, face)
     mesh = FaceMesh(face.vertices, face.triangles, colours, name)
-    return frontal_texture(mesh, regions=face.model.arrays["regions"])
+    textured = frontal_texture(mesh, regions=face.model.arrays["regions"])
+    plain = options is not None and not options.texture
+    return dataclasses.replace(textured, texture=CLAY) if plain else textured
 
 
 def _meshes(mesh: TexturedMesh, formats: Sequence[str], stage: Stage) -> dict[str, bytes]:

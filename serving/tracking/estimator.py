@@ -24,6 +24,7 @@ from facemodel.morphable.geometry import EXPRESSION_MEAN, EXPRESSION_SD
 from facemodel.morphable.landmark_noise import LandmarkNoise
 from facemodel.morphable.landmarks import INNER_51
 from facemodel.morphable.model import MorphableModel
+from facemodel.network.folding import for_inference
 from facemodel.network.pretrained import load_pretrained
 from facemodel.network.regressor import IterativeRegressor
 from facemodel.saved_model.metadata import LANDMARK_NOISE_MM
@@ -47,7 +48,7 @@ class FilmEstimator:
     def __init__(self, weights: str | os.PathLike[str] | None = None):
         self._turn = OneCaller("FilmEstimator")
         self.model = MorphableModel.load(level=0)
-        self._full = load_pretrained(self.model, weights=weights)
+        self._full = for_inference(load_pretrained(self.model, weights=weights))
         geometry = self._full.geometry
         self._once = IterativeRegressor(geometry, self._full.network, iterations=1)
         count, inner = self.model.identity_count, len(INNER_51)

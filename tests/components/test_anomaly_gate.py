@@ -40,6 +40,7 @@ def tiny_schema():
     return text_format.Parse(curated_schema(lengths), schema_pb2.Schema())
 
 
+@pytest.mark.slow
 def test_good_records_pass_the_gate_and_bad_ones_end_the_run(examples, tmp_path):
     schema = tiny_schema()
     report = artifact(components.Report, tmp_path / "report")

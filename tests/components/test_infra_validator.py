@@ -13,6 +13,7 @@ from components.deployment.server_process import ServerBusy, ServerError
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group(GROUP)]
 
 
+@pytest.mark.slow
 def test_a_model_that_no_server_takes_is_not_blessed(model, examples, tmp_path, monkeypatch):
     monkeypatch.setenv("TF_SERVING_BIN", "/bin/false")
     blessing = artifact(standard_artifacts.InfraBlessing, tmp_path / "blessing")
@@ -82,6 +83,7 @@ def test_wrong_answers_are_told(examples, outputs, message):
         ask(Answering(**right), [], name="tiny", timeout=1.0, expected=expected[:0])
 
 
+@pytest.mark.slow
 def test_a_server_that_is_not_ready_in_time_is_no_verdict(model, examples, tmp_path, monkeypatch):
     sleeper = tmp_path / "sleeper"
     sleeper.write_text("#!/bin/sh\nexec sleep 60\n")

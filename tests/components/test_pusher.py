@@ -16,6 +16,14 @@ from facemodel.saved_model.metadata import METADATA
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group(GROUP)]
 
 
+@pytest.fixture(scope="module")
+def model(tiny_versions, tmp_path_factory):
+    """An untrained one: pushing copies it and reads what its metadata says."""
+    folder = tmp_path_factory.mktemp("model")
+    shutil.copytree(tiny_versions[0], folder / "Format-Serving")
+    return artifact(standard_artifacts.Model, folder)
+
+
 def push(model, folder, *, blessed=True, servable=True, compared_with):
     blessings = {
         "model_blessing": (standard_artifacts.ModelBlessing, "BLESSED", blessed),
@@ -74,7 +82,7 @@ def copy_of(model, folder, name):
     shutil.copytree(model.uri, folder / name)
     facts = folder / name / "Format-Serving" / METADATA
     changed = json.loads(facts.read_text())
-    changed["origin"]["run_key"] = name
+    changed["origin"] = {"run_key": name}
     facts.write_text(json.dumps(changed))
     return artifact(standard_artifacts.Model, folder / name)
 

@@ -16,6 +16,7 @@ from components.deployment.inference import ExportedModel, batches
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group(GROUP)]
 
 
+@pytest.mark.slow
 def test_beam_and_the_function_reconstruct_the_same(model, examples, tmp_path):
     path = pathlib.Path(model.uri, "Format-Serving")
     records = records_of(examples, "test")

@@ -24,6 +24,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group(GROUP)]
 HELPERS = pathlib.Path(pipeline_steps.__file__).parent.as_posix()
 
 
+@pytest.mark.slow
 def test_the_exported_model_says_where_it_comes_from(model, examples):
     path = pathlib.Path(model.uri, "Format-Serving")
     origin = read_facts(path)["origin"]

@@ -39,6 +39,7 @@ def test_notices_are_written_when_they_are_wanted(tmp_path):
     assert "Unable to register cuFFT" in stderr_of("-v", "dataset", "describe", tmp_path / "faces")
 
 
+@pytest.mark.slow
 @pytest.mark.serving
 def test_a_server_logs_its_versions_and_no_notices(tiny_versions):
     command = [*COMMAND, "serve", "--model", tiny_versions[0], "--port", "0"]

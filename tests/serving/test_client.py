@@ -250,6 +250,7 @@ def run_command(*words):
     return CliRunner().invoke(make_app(), [str(word) for word in words], catch_exceptions=False)
 
 
+@pytest.mark.slow
 @pytest.mark.serving
 def test_the_command_gives_the_same_files(server, served_version, tmp_path):
     here, there = tmp_path / "here", tmp_path / "there"

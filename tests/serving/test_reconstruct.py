@@ -1,5 +1,6 @@
 """From a photo to files: the library, the command with good and bad inputs, and the whole path."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -26,10 +27,12 @@ from facemodel.network.pretrained import load_pretrained
 from facemodel.saved_model import export
 from facemodel.texture import visible
 from pipeline.cli import make_app
+from pipeline.inference import starting
 from pipeline.inference.photo_job import AHEAD
 from serving import model_store, quality
 from serving.detection.window import cut_window
 from serving.images import read_photo
+from serving.local_model import LocalModel
 from serving.output.description import describe
 from serving.output.face_files import face_alone
 from serving.output.gltf_read import read_glb
@@ -49,8 +52,13 @@ def model_dir(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def reconstructor(model_dir):
-    with Reconstructor(model_dir) as reconstructor:
+def loaded(model_dir):
+    return LocalModel(model_dir)
+
+
+@pytest.fixture(scope="module")
+def reconstructor(loaded):
+    with Reconstructor(face_model=loaded) as reconstructor:
         yield reconstructor
 
 
@@ -219,7 +227,11 @@ def test_the_description_says_everything(face, photo):
 
 
 @pytest.fixture
-def run(model_dir):
+def run(model_dir, loaded, monkeypatch):
+    """The command, with the model of these tests as it is loaded already."""
+    opened = contextlib.nullcontext(loaded)
+    monkeypatch.setattr(starting, "local_opener", lambda model: lambda: opened)
+
     def run(*arguments):
         words = ["reconstruct", *map(str, arguments), "--model", str(model_dir)]
         return CliRunner().invoke(make_app(), words, catch_exceptions=False)
@@ -274,6 +286,9 @@ def test_command_is_repeatable_and_overwrites_only_when_told(run, tmp_path):
     for name in first:  # as if an earlier run had found a second face
         shutil.copy(out / name, out / name.replace("_0", "_1"))
     (out / "demo_2.png").write_bytes(b"mine")
+    bare = run(DEMO, "-o", out, "--formats", "obj,glb", "--no-texture", "--overwrite")
+    assert bare.exit_code == 0 and "1 face from 1 photo" in bare.stderr, bare.stderr
+    assert {f"demo_0.{end}" for end in ("mtl", "texture.jpg")} & set(names(out)) == set()
     assert run(DEMO, "-o", out, "--formats", "obj,glb", "--overwrite").exit_code == 0
     expected = first | {"demo_2.png": b"mine"}
     assert {name: (out / name).read_bytes() for name in names(out)} == expected
@@ -494,6 +509,7 @@ def cache(tmp_path_factory):
     return tmp_path_factory.mktemp("cache")
 
 
+@pytest.mark.slow
 @pytest.mark.e2e
 def test_the_whole_path_in_a_process_of_its_own(cache, tmp_path):
     """A first run on a fresh machine: exports the shipped model into the cache, then uses it."""
@@ -514,6 +530,7 @@ def test_the_whole_path_in_a_process_of_its_own(cache, tmp_path):
 
 
 @pytest.mark.e2e
+@pytest.mark.slow
 def test_doctor_exports_and_detects(cache, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
     result = CliRunner().invoke(make_app(), ["doctor"], catch_exceptions=False)

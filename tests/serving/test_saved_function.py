@@ -27,6 +27,7 @@ def loaded(folder, inputs):
     return {name: value.numpy() for name, value in outputs.items()}
 
 
+@pytest.mark.slow
 def test_outputs_are_those_of_the_whole_saved_model_to_the_bit(tiny_versions, inputs):
     """Two models whose functions have the same names do not disturb each other."""
     functions = [SavedFunction(folder) for folder in tiny_versions]

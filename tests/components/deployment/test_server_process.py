@@ -49,6 +49,7 @@ def test_a_server_that_ends_or_crashes_by_itself_is_the_models_fault(server, tmp
     assert isinstance(error, ServerError) and "the server ended with exit code" in str(error)
 
 
+@pytest.mark.slow
 def test_a_server_whose_port_is_taken_says_nothing_of_the_model(server, tmp_path, monkeypatch):
     server("exit 1")
     with socket.create_server(("127.0.0.1", 0)) as other:

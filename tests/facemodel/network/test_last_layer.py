@@ -149,6 +149,7 @@ def test_heads_are_found_where_the_answer_is_linear():
     np.testing.assert_allclose(found[1], true.landmarks[0], atol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_loop_gains_on_faces_that_it_has_not_seen(scenes, tiny_model):
     regressor = make_regressor(scenes, tiny_model.coefficient_count)
     config = TrainingConfig(batch_size=40, size=SIZE, seed=1, landmark_fit_starts=0.5)

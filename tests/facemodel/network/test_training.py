@@ -211,6 +211,7 @@ def test_a_run_that_ctrl_c_interrupted_goes_on_as_if_it_had_not(scenes, tmp_path
         assert [row["step"] for row in csv.DictReader(file)] == ["3", "5"]
 
 
+@pytest.mark.slow
 def test_the_result_is_the_running_mean_of_the_weights(scenes):
     config = dataclasses.replace(SMALL, samples=12, average_decay=0.5)
     biases = []
@@ -319,6 +320,7 @@ print(keras.backend.backend(), *(float(step[name]) for step in steps for name in
 """
 
 
+@pytest.mark.slow
 def test_tensorflow_and_jax_give_the_same_loss_for_one_step(scenes, tmp_path):
     """One process each; what goes in is made by numpy and the same bytes for both.
 
@@ -359,6 +361,7 @@ def records_folder(scenes, tmp_path_factory):
     return folder, samples
 
 
+@pytest.mark.slow
 def test_a_run_on_records_writes_curve_weights_and_checkpoint(records_folder, tmp_path):
     folder, _ = records_folder
     options = train.TrainOptions(out=tmp_path / "run", config=SMALL, data=folder)

@@ -250,6 +250,7 @@ def test_saved_model_gives_what_the_steps_give_without_a_graph(regressor, reques
     assert_same(outputs, expected, tolerance=5e-4)
 
 
+@pytest.mark.slow
 def test_a_session_that_restores_as_tensorflow_serving_does_gives_the_same(
     folder, request_arrays, outputs
 ):

@@ -183,7 +183,7 @@ def test_principal_components_are_taken_to_both_sides():
         assert (signs != 0).sum() > 100 and abs(signs[signs != 0].mean()) < 0.2
 
 
-@pytest.mark.parametrize("recipe", ["paper", "lifelike"])
+@pytest.mark.parametrize("recipe", ["paper", "lifelike", "varied"])
 def test_lips_never_close_further_than_the_jaw_is_open(recipe):
     units = expressions.ExpressionUnits.from_names(UNITS)
     config = SynthesisConfig.named(recipe)
@@ -324,7 +324,7 @@ def test_configs_survive_json_and_reject_unknown_fields():
         assert SynthesisConfig.from_json(config.to_json()) == config
     with pytest.raises(ConfigError, match="glasses"):
         SynthesisConfig.from_json('{"glasses": 1}')
-    with pytest.raises(ConfigError, match="recipe: should be one of paper, lifelike"):
+    with pytest.raises(ConfigError, match="recipe: should be one of paper, lifelike, varied"):
         SynthesisConfig.named("cartoon")
 
 

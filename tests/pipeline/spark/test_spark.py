@@ -122,6 +122,7 @@ def test_a_missing_spark_says_how_to_get_it(tmp_path, monkeypatch):
 # Sessions end with everything in them.
 
 
+@pytest.mark.slow
 def test_a_session_ends_with_its_children_however_stubborn(tmp_path):
     stubborn = "trap '' TERM; while :; do sleep 0.2; done"
     command = ["/bin/sh", "-c", f"(sleep 600) & (setpgrp 2>/dev/null; {stubborn}) & exec sleep 600"]

@@ -172,6 +172,7 @@ with without_notices():
 """
 
 
+@pytest.mark.slow
 @pytest.mark.e2e
 def test_start_up_notices_are_held_back_but_not_errors():
     done = subprocess.run([sys.executable, "-c", QUIET], capture_output=True, text=True, check=True)

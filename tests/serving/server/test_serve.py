@@ -150,6 +150,7 @@ def test_a_new_version_takes_over_under_load_without_an_error(kind, tiny_version
         assert server.stubs.states() == {1: ("END", 0), 2: ("AVAILABLE", 0)}
 
 
+@pytest.mark.slow
 @pytest.mark.serving
 def test_versions_that_do_not_work_are_passed_over(tiny_versions, tmp_path):
     folder = tmp_path / "models"
