@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from facemodel import camera
 from facemodel.morphable.landmark_noise import LandmarkNoise
 
 ROUNDS = 4
@@ -79,11 +78,21 @@ class KnownFace:
 
 
 def fit_poses(face: KnownFace, points: np.ndarray, pixels: np.ndarray) -> Poses:
-    """Poses that take points [F, L, 3] mm to pixels [F, L, 2], in closed form."""
-    pose = camera.fit_pose(
-        points.astype(np.float32), pixels.astype(np.float32), weights=np.float32(face.weights)
-    )
-    return Poses(*(np.asarray(part, np.float64) for part in pose))
+    """Poses that take points [F, L, 3] mm to pixels [F, L, 2], in closed form.
+
+    What camera.fit_pose does, for arrays outside of a graph, where that takes ten times as long.
+    """
+    share = (face.weights / face.weights.sum())[:, None]
+    middle, target = (share * points).sum(1, keepdims=True), pixels * _FLIP
+    target_middle = (share * target).sum(1, keepdims=True)
+    known = share * (points - middle)
+    covariance = np.swapaxes(known, 1, 2) @ (points - middle)
+    affine = np.linalg.solve(covariance, np.swapaxes(known, 1, 2) @ (target - target_middle))
+    left, singular, right = np.linalg.svd(np.swapaxes(affine, 1, 2), full_matrices=False)
+    rows, scale = left @ right, singular.mean(-1)
+    rotation = np.concatenate([rows, np.cross(rows[:, :1], rows[:, 1:])], 1)
+    offset = target_middle[:, 0] - scale[:, None] * (rows * middle).sum(-1)
+    return Poses(rotation, scale, offset * _FLIP)
 
 
 def fit_expressions(

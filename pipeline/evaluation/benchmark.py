@@ -26,6 +26,7 @@ from facemodel.fitting import crop
 from facemodel.fitting.alignment import crop_around
 from facemodel.morphable import landmarks
 from facemodel.morphable.model import MorphableModel
+from facemodel.network.folding import for_inference
 from facemodel.network.pretrained import load_pretrained
 from facemodel.network.regressor import build_network, loop_image
 from pipeline.evaluation.head_parts import head_parts
@@ -100,7 +101,7 @@ def loop_figures(photo: np.ndarray, points: np.ndarray, *, repeats: int) -> Iter
       repeats: calls for each figure.
     """
     model = MorphableModel.load()
-    regressor = load_pretrained(model)
+    regressor = for_inference(load_pretrained(model))
     geometry = regressor.geometry
 
     def align(image, inner):

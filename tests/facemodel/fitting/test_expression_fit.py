@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 
+from facemodel import camera
 from facemodel.fitting import expression_fit
 from facemodel.fitting.expression_fit import (
     KnownFace,
     Poses,
     fit_expressions,
+    fit_poses,
     rotation_from_vector,
     vector_from_rotation,
 )
@@ -38,6 +40,21 @@ def test_turns_come_back():
                                np.tile(np.eye(3), (50, 1, 1)), atol=1e-12)  # fmt: skip
     np.testing.assert_allclose(vector_from_rotation(rotations), vectors, atol=1e-9)
     np.testing.assert_allclose(vector_from_rotation(np.eye(3)), 0)
+
+
+def test_poses_are_those_of_the_graph(face, poses):
+    """Two closed forms, on landmarks that no pose fits exactly."""
+    points = face.points(np.random.default_rng(5).uniform(0, 0.5, (4, UNITS)))
+    pixels = poses.project(points) + np.random.default_rng(6).normal(0, 3.0, (4, COUNT, 2))
+    expected = camera.fit_pose(
+        np.float32(points), np.float32(pixels), weights=np.float32(face.weights)
+    )
+    found = fit_poses(face, points, pixels)
+    np.testing.assert_allclose(found.rotation, expected.rotation, atol=1e-5)
+    np.testing.assert_allclose(found.scale, expected.scale, rtol=1e-5)
+    np.testing.assert_allclose(found.translation, expected.translation, atol=1e-3)
+    one = fit_poses(face, points[:1], pixels)
+    np.testing.assert_allclose(one.rotation[0], found.rotation[0])
 
 
 def test_exact_landmarks_give_exact_faces(face, poses):
