@@ -48,9 +48,10 @@ def fold_normalisations(network: keras.Model) -> keras.Model:
 
     folded = keras.models.clone_model(network, clone_function=clone, call_function=call)
     for layer in network.layers:
-        weights = _folded(layer, before[layer]) if layer in before else layer.get_weights()
-        if not isinstance(layer, layers.BatchNormalization):
-            folded.get_layer(layer.name).set_weights(weights)
+        if layer in before:
+            folded.get_layer(layer.name).set_weights(_folded(layer, before[layer]))
+        elif layer.weights and not isinstance(layer, layers.BatchNormalization):
+            folded.get_layer(layer.name).set_weights(layer.get_weights())
     return folded
 
 

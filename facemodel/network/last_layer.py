@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
+from facemodel.network.folding import fold_normalisations
 from facemodel.network.regressor import IterativeRegressor, features_of, loop_view
 
 
@@ -86,7 +87,7 @@ class View(NamedTuple):
 
 def make_viewer(regressor: IterativeRegressor) -> Callable[[Any, Any, Any], View]:
     """Makes a function of grey [B, S, S], landmarks [B, L, 2] px and estimates [B, n]."""
-    before = features_of(regressor.network)
+    before = features_of(fold_normalisations(regressor.network))
 
     def view(grey, landmarks, estimate) -> View:
         image, residuals, pose = loop_view(regressor.geometry, estimate, landmarks, grey)

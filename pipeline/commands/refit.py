@@ -22,6 +22,9 @@ def command(
     recipe: Annotated[
         list[str], typer.Option(help="Of the faces; given several times, a batch of each in turns.")
     ] = ["lifelike", "lifelike", "lifelike", "paper"],  # noqa: B006
+    precision: Annotated[
+        str, typer.Option(help="float32, or mixed_bfloat16 for a GPU or a CPU with AMX.")
+    ] = "float32",
     seed: Seed = TrainingConfig.seed,
 ) -> None:
     """Fit the last layers of the loop anew to freshly drawn faces.
@@ -42,7 +45,9 @@ def command(
     from pipeline.training import refit
 
     config = dataclasses.replace(refit.RefitOptions.config, seed=seed)
-    options = refit.RefitOptions(out, init, model, tuple(recipe), faces=faces, config=config)
+    options = refit.RefitOptions(
+        out, init, model, tuple(recipe), faces=faces, precision=precision, config=config
+    )
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("Fitting", total=None)
         refit.run(options, progress=lambda n, of: bar.update(task, completed=n, total=of))

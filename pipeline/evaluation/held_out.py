@@ -19,6 +19,7 @@ from facemodel.fitting.landmark_fit import landmark_fit
 from facemodel.morphable.landmark_noise import LandmarkNoise
 from facemodel.morphable.landmarks import INNER_51
 from facemodel.morphable.model import MorphableModel
+from facemodel.network.folding import for_inference
 from facemodel.network.regressor import IterativeRegressor
 from facemodel.synthesis import slices
 from facemodel.synthesis.distributions import Range
@@ -102,7 +103,8 @@ class Evaluator:
     def __init__(self, model: MorphableModel, regressor: IterativeRegressor):
         geometry = regressor.geometry
         self._inner, self._parts = InnerFaceErrors(model), part_of(model)
-        self._run = compiled(lambda inputs: regressor(inputs, training=False))
+        loop = for_inference(regressor)
+        self._run = compiled(lambda inputs: loop(inputs, training=False))
         self._fit = compiled(lambda pixels, sigma: landmark_fit(geometry, pixels, sigma))
 
     def errors(self, batch: HeldOut) -> list[dict[str, PartErrors]]:

@@ -24,7 +24,7 @@ from facemodel.network.last_layer import View
 from facemodel.network.pretrained import load_pretrained, weights_meta
 from facemodel.network.regressor import IterativeRegressor
 from facemodel.network.starts import sample_starts
-from facemodel.network.training_config import TrainingConfig
+from facemodel.network.training_config import PRECISIONS, TrainingConfig
 from facemodel.network.weights import DEFAULT_WEIGHTS, read_weights, save_weights
 from facemodel.synthesis.distributions import Range
 from facemodel.synthesis.online import online_batch_and_exact
@@ -56,6 +56,7 @@ class RefitOptions:
       landmark_trust: Number of faces that "landmarks are right" counts as.
       share: how far the written layers go from the network's own one to the solved ones; what is
         best for rendered faces alone is too far for photos (decision 0011).
+      precision: Precision of the network, float32, or mixed_bfloat16 for a GPU or a CPU with AMX.
       config: batch size, size of the crops, shares of starts and seed.
     """
 
@@ -67,6 +68,7 @@ class RefitOptions:
     trust: float = 10000.0
     landmark_trust: float = 100.0
     share: float = 0.5
+    precision: str = "float32"
     config: TrainingConfig = TrainingConfig(
         batch_size=16, size=200, landmark_fit_starts=0.8, zero_starts=0.2
     )
@@ -75,6 +77,10 @@ class RefitOptions:
         for name in ("faces", "trust", "landmark_trust", "share"):
             if not getattr(self, name) > 0:
                 raise RefitError(f"{name} should be above 0, got {getattr(self, name)}")
+        if self.precision not in PRECISIONS:
+            raise RefitError(
+                f"precision should be one of {', '.join(PRECISIONS)}, got {self.precision!r}"
+            )
         if not self.recipes:
             raise RefitError("at least one recipe is needed")
 
@@ -110,7 +116,9 @@ def run(options: RefitOptions, *, progress: Callable[[int, int], None] = lambda 
       progress: Called with the number of batches done, and of how many.
     """
     model = MorphableModel.load(options.model)
-    regressor = load_pretrained(model, weights=options.init, model_path=options.model)
+    regressor = load_pretrained(
+        model, weights=options.init, model_path=options.model, precision=options.precision
+    )
     _, begun_with = read_weights(options.init or DEFAULT_WEIGHTS)
     meta = weights_meta(
         model, options.model,
@@ -123,6 +131,7 @@ def run(options: RefitOptions, *, progress: Callable[[int, int], None] = lambda 
             "trust": options.trust,
             "landmark_trust": options.landmark_trust,
             "share": options.share,
+            "precision": options.precision,
             "seed": options.config.seed,
         },
         "init": begun_with,

@@ -15,6 +15,7 @@ from facemodel.fitting.crop import grey_crop
 from facemodel.fitting.landmark_fit import landmark_fit
 from facemodel.morphable.geometry import decode_landmarks
 from facemodel.morphable.landmarks import INNER_51
+from facemodel.network.folding import for_inference
 from facemodel.network.regressor import IterativeRegressor
 from facemodel.saved_model.metadata import ExportConfig
 from pipeline.evaluation.held_out import FROM_FIT, FROM_ZERO, MEAN_FACE
@@ -63,7 +64,7 @@ class Estimator:
         geometry = regressor.geometry
         self._geometry, self._regressor = geometry, regressor
         self._sigma_px = (config or ExportConfig()).landmark_noise_mm * camera.CROP_SCALE
-        self._run = compiled(regressor.run)
+        self._run = compiled(for_inference(regressor).run)
         self._fit = compiled(lambda pixels, sigma: landmark_fit(geometry, pixels, sigma))
 
     @property
