@@ -9,7 +9,7 @@ import keras
 
 
 class LogProgress(keras.callbacks.Callback):
-    """Logs a line after each round of steps.
+    """Logs a line at the start, since the first step compiles, and one after each round of steps.
 
     Args:
       log: Logger of the program that trains.
@@ -18,6 +18,13 @@ class LogProgress(keras.callbacks.Callback):
     def __init__(self, log: logging.Logger):
         super().__init__()
         self._log = log
+
+    def on_train_begin(self, logs=None):
+        config = self.model.config
+        self._log.info(
+            "compiling; then %d steps of %d faces at %d x %d px",
+            config.steps - self.model.steps_done, config.batch_size, config.size, config.size,
+        )  # fmt: skip
 
     def on_epoch_end(self, epoch, logs=None):
         step, total = self.model.steps_done, self.model.config.steps

@@ -36,6 +36,14 @@ def command(
     warmup_steps: Annotated[
         int, typer.Option(min=0, help="Until it is reached.")
     ] = TrainingConfig.warmup_steps,
+    average_decay: Annotated[
+        float,
+        typer.Option(
+            min=0.0,
+            max=0.999999,
+            help="Of the mean over steps that is the result; smaller for fewer than 5000 steps.",
+        ),
+    ] = TrainingConfig.average_decay,
     seed: Seed = TrainingConfig.seed,
     minutes: Annotated[
         float | None, typer.Option(help="Stop after so long, even if samples are left.")
@@ -70,6 +78,7 @@ def command(
         size=size,
         learning_rate=learning_rate,
         warmup_steps=warmup_steps,
+        average_decay=average_decay,
         seed=seed,
     )
     weights = train.run(
