@@ -55,6 +55,10 @@ def command(
     init: Annotated[
         pathlib.Path | None, typer.Option(help="Weights to start from, .npz; else untrained.")
     ] = None,
+    initial_share: Annotated[
+        float,
+        typer.Option(min=0.0, max=0.99, help="Of the initial weights in the result, by averaging."),
+    ] = 0.0,
     precision: Annotated[
         str, typer.Option(help="float32, or mixed_bfloat16 for a GPU or a CPU with AMX.")
     ] = "float32",
@@ -89,6 +93,7 @@ def command(
             recipe=recipe,
             model=model,
             init=init,
+            initial_share=initial_share,
             minutes=minutes,
             precision=precision,
             resume=resume,

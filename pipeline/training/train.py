@@ -55,6 +55,9 @@ class TrainOptions:
       recipe: Recipe of faces generated on the fly.
       model: Face model's file; the default one if None.
       init: Initial weights; untrained if None.
+      initial_share: Share of the initial weights in those that are written; the rest are the
+        trained ones. A network between the two keeps more of what it knew of other faces than
+        those of this training (Wortsman et al., "Robust fine-tuning of zero-shot models", 2022).
       minutes: Time limit, even if samples are left; no limit if None.
       precision: Precision of the network: float32, or mixed_bfloat16 for a GPU or a CPU with AMX.
       resume: True to resume the run in the folder.
@@ -67,6 +70,7 @@ class TrainOptions:
     recipe: str = "lifelike"
     model: pathlib.Path | None = None
     init: pathlib.Path | None = None
+    initial_share: float = 0.0
     minutes: float | None = None
     precision: str = "float32"
     resume: bool = False
@@ -85,6 +89,10 @@ class TrainOptions:
             )
         if self.data and backend_name() != "tensorflow":
             raise TrainError("records are read by TensorFlow; on another backend train online")
+        if not 0.0 <= self.initial_share < 1.0:
+            raise TrainError(f"initial_share should lie in [0, 1), got {self.initial_share}")
+        if self.initial_share and not self.init:
+            raise TrainError("initial_share needs initial weights")
         if self.minutes is not None and self.minutes <= 0:
             raise TrainError(f"minutes should be above 0, got {self.minutes}")
         found = checkpoints.checkpoint_steps(self.checkpoint_folder)
@@ -179,6 +187,7 @@ def _write_weights(
         "recipe": options.recipe,
         "data": options.data and options.data.name,
         "init": options.init and options.init.name,
+        "initial_share": options.initial_share,
         "precision": options.precision,
         "backend": backend_name(),
     }
@@ -186,9 +195,25 @@ def _write_weights(
         model, options.model, iterations=config.iterations, provenance="pipeline.training.train"
     )
     path = options.out / WEIGHTS_NAME
-    save_weights(trainer.regressor.network, path, meta | facts)
+    network = trainer.regressor.network
+    if options.initial_share:
+        initial = create_regressor(model, weights=options.init, model_path=options.model)
+        average_weights(network, initial.network, options.initial_share)
+    save_weights(network, path, meta | facts)
     _log.info("%s: after %d of %d steps", path, step, config.steps)
     return path
+
+
+def average_weights(network: keras.Model, other: keras.Model, share: float) -> None:
+    """Moves a network's weights, averages of normalisations included, towards another's.
+
+    Args:
+      network: Changed in place.
+      other: of the same layers.
+      share: how far, from 0 (not at all) to 1.
+    """
+    pairs = zip(network.get_weights(), other.get_weights(), strict=True)
+    network.set_weights([(1.0 - share) * own + share * others for own, others in pairs])
 
 
 def parse_options(arguments: list[str]) -> TrainOptions:

@@ -384,6 +384,30 @@ def test_initial_weights_of_another_face_model_are_refused(tmp_path):
         train.run(options, model=MODEL)
 
 
+def test_weights_can_stay_near_the_initial_ones():
+    trained, initial = build_network(3), build_network(3)
+    first, last = trained.layers[1].get_weights()[0], initial.layers[1].get_weights()[0]
+    train.average_weights(trained, initial, 0.25)
+    mixed = trained.layers[1].get_weights()[0]
+    np.testing.assert_allclose(mixed, 0.75 * first + 0.25 * last, atol=1e-6)
+    assert np.abs(mixed - first).max() > 1e-3
+    np.testing.assert_array_equal(initial.layers[1].get_weights()[0], last)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"initial_share": 0.5}, "initial_share needs initial weights"),
+        ({"initial_share": 1.0, "init": DEFAULT_WEIGHTS}, r"lie in \[0, 1\), got 1"),
+    ],
+)
+def test_a_share_that_makes_no_sense_is_refused(changes, message, tmp_path):
+    options = train.TrainOptions(tmp_path / "run", config=SMALL, **changes)
+    with pytest.raises(train.TrainError, match=message):
+        train.run(options, model=MODEL)
+    assert not options.out.exists()
+
+
 def test_records_are_cropped_as_faces_drawn_on_the_way_are(scenes, records_folder):
     """The crop cut from a record's picture shows what is rendered straight into the crop."""
     folder, samples = records_folder
