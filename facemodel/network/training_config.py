@@ -15,6 +15,13 @@ PRECISIONS = ("float32", "mixed_bfloat16")
 """What the network may compute in; the second is for a GPU or a CPU with AMX."""
 
 
+def precision_problem(precision: str) -> str:
+    """What is wrong with a network's precision; empty if it is one of PRECISIONS."""
+    if precision in PRECISIONS:
+        return ""
+    return f"precision should be one of {', '.join(PRECISIONS)}, got {precision!r}"
+
+
 @dataclasses.dataclass(frozen=True)
 class TrainingConfig(Section):
     """How the regressor is trained.

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from components.settings import ExportSettings
-from facemodel.network.training_config import PRECISIONS, TrainingConfig
+from facemodel.network.training_config import TrainingConfig, precision_problem
 from pipeline.commands.options import CommandError, FaceModel, Weights
 
 
@@ -65,10 +65,8 @@ def command(
         from facemodel.network.weights import DEFAULT_WEIGHTS
         from facemodel.saved_model import export
 
-    if precision not in PRECISIONS:
-        raise CommandError(
-            f"--precision should be one of {', '.join(PRECISIONS)}, got {precision!r}"
-        )
+    if problem := precision_problem(precision):
+        raise CommandError(f"--{problem}")
     config = export.ExportConfig(start=start)
     if landmark_noise_mm is not None:
         config = dataclasses.replace(config, landmark_noise_mm=landmark_noise_mm)

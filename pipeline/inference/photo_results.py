@@ -69,7 +69,7 @@ def _remove_earlier(folder: pathlib.Path, name: str, found: int, inputs: Collect
 def _left_over(files: Collection[str]) -> set[str]:
     """What belongs to meshes that are written now, and is not written with them."""
     parts = {end for mesh, ends in PARTS.items() if mesh in files for end in ends}
-    if PARTS["obj"][0] in files:
+    if "obj" in files:
         parts.update(ONLY_WITH_DETAIL)
     return parts - set(files)
 

@@ -24,7 +24,7 @@ from facemodel.network.last_layer import View
 from facemodel.network.pretrained import load_pretrained, weights_meta
 from facemodel.network.regressor import IterativeRegressor
 from facemodel.network.starts import sample_starts
-from facemodel.network.training_config import PRECISIONS, TrainingConfig
+from facemodel.network.training_config import TrainingConfig, precision_problem
 from facemodel.network.weights import DEFAULT_WEIGHTS, read_weights, save_weights
 from facemodel.synthesis.distributions import Range
 from facemodel.synthesis.online import online_batch_and_exact
@@ -77,10 +77,8 @@ class RefitOptions:
         for name in ("faces", "trust", "landmark_trust", "share"):
             if not getattr(self, name) > 0:
                 raise RefitError(f"{name} should be above 0, got {getattr(self, name)}")
-        if self.precision not in PRECISIONS:
-            raise RefitError(
-                f"precision should be one of {', '.join(PRECISIONS)}, got {self.precision!r}"
-            )
+        if problem := precision_problem(self.precision):
+            raise RefitError(problem)
         if not self.recipes:
             raise RefitError("at least one recipe is needed")
 

@@ -28,7 +28,7 @@ from facemodel.network import checkpoints, training
 from facemodel.network.pretrained import create_regressor, weights_meta
 from facemodel.network.progress import LogProgress
 from facemodel.network.training import RegressorTrainer
-from facemodel.network.training_config import PRECISIONS, TrainingConfig
+from facemodel.network.training_config import TrainingConfig, precision_problem
 from facemodel.network.weights import save_weights
 from facemodel.synthesis.online import online_batch
 from facemodel.synthesis.recipes import SynthesisConfig
@@ -83,10 +83,8 @@ class TrainOptions:
 
     def check(self) -> None:
         """Raises TrainError unless this run can start."""
-        if self.precision not in PRECISIONS:
-            raise TrainError(
-                f"precision should be one of {', '.join(PRECISIONS)}, got {self.precision!r}"
-            )
+        if problem := precision_problem(self.precision):
+            raise TrainError(problem)
         if self.data and backend_name() != "tensorflow":
             raise TrainError("records are read by TensorFlow; on another backend train online")
         if not 0.0 <= self.initial_share < 1.0:
@@ -197,7 +195,10 @@ def _write_weights(
     path = options.out / WEIGHTS_NAME
     network = trainer.regressor.network
     if options.initial_share:
-        initial = create_regressor(model, weights=options.init, model_path=options.model)
+        initial = create_regressor(
+            model, weights=options.init, model_path=options.model,
+            geometry=trainer.regressor.geometry,
+        )  # fmt: skip
         average_weights(network, initial.network, options.initial_share)
     save_weights(network, path, meta | facts)
     _log.info("%s: after %d of %d steps", path, step, config.steps)
