@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 
 import anyio
@@ -25,6 +26,10 @@ class RestLimits:
     seconds: float = 30.0
 
 
+LINGER_SECONDS, LINGER_BYTES = 1.0, 64 * 2**20
+"""So much of a body that is too large is read and thrown away."""
+
+
 async def read_body(request: Request, limits: RestLimits) -> bytes:
     """The whole body of a request.
 
@@ -32,19 +37,39 @@ async def read_body(request: Request, limits: RestLimits) -> bytes:
       HttpError: 413 if it is too large, 408 if it is too slow, 415 if it is compressed, 400 if its
         length is nonsense or it has no end.
     """
-    _check_headers(request, limits.body_bytes)
+    try:
+        _check_headers(request, limits.body_bytes)
+    except HttpError:
+        await _discard(request)
+        raise
     body = bytearray()
     try:
         with anyio.fail_after(limits.body_seconds):
             async for chunk in request.stream():
                 body += chunk
                 if len(body) > limits.body_bytes:
-                    raise _too_large(limits.body_bytes)
+                    break
     except TimeoutError:
         raise HttpError(408, f"the body took longer than {limits.body_seconds:g} s") from None
     except ClientDisconnect:
         raise HttpError(400, "the body ended early") from None
+    if len(body) > limits.body_bytes:
+        await _discard(request)
+        raise _too_large(limits.body_bytes)
     return bytes(body)
+
+
+async def _discard(request: Request) -> None:
+    """Reads on for a while: a connection that is closed on a client that still sends is reset, and
+    with it the answer may be lost. One that waits for '100 Continue' sends nothing."""
+    if "expect" in request.headers:
+        return
+    size = 0
+    with anyio.move_on_after(LINGER_SECONDS), contextlib.suppress(ClientDisconnect):
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > LINGER_BYTES:
+                return
 
 
 def _check_headers(request: Request, limit: int) -> None:

@@ -188,6 +188,13 @@ def say(server, text):
         return b"".join(iter(lambda: connection.recv(4096), b""))
 
 
+def test_a_client_that_sends_all_before_it_reads_gets_its_answer(server):
+    """It would be reset if the connection were closed while it sends, and lose the answer."""
+    size = 16 * 2**20
+    head = f"POST {MODEL}:predict HTTP/1.1\r\nhost: x\r\ncontent-length: {size}\r\n\r\n"
+    assert say(server, head.encode() + bytes(size)).split()[1] == b"413"
+
+
 HEADS = {
     "enormous": ("content-length: 99999999999999999999", b"413"),
     "too large": ("content-length: 4000000", b"413"),  # before it is sent
