@@ -50,6 +50,7 @@ SUBCOMMANDS = {
         "landmarks": "evaluate_landmarks",
         "raycast": "evaluate_raycast",
         "raycast-scenes": "evaluate_raycast:scenes",
+        "raycast-apart": "evaluate_raycast:apart",
     },
     "model": {
         "convert": "model_files:convert",

@@ -22,6 +22,9 @@ INNER_51 = IBUG_68[len(_JAW) :]
 IRISES = (468, 473)
 """The middle of each iris."""
 
+SUBNASALE, CHIN = 2, 152
+"""Below the nose, and the lowest point of the chin."""
+
 
 def embedded_points(
     vertices: np.ndarray,

@@ -50,6 +50,7 @@ def render_scene(
     size: int,
     pose: Pose | None = None,
     grey: bool = False,
+    vertices: Any = None,
     render: Callable = render_photo,
 ) -> Rendering:
     """Renders what a scene shows.
@@ -60,16 +61,13 @@ def render_scene(
       size: Side of the image, px.
       pose: Poses of the faces in the image; the scene's own if None.
       grey: render one channel, about a third of the work; almost the luma of the coloured image.
+      vertices: [B, V, 3] mm of other faces in the same scene; the scene's own if None.
       render: shading.render_photo, or tfg.render_photo_tfg, which does the same through
         tensorflow-graphics.
     """
     pose = pose or scene.pose
-    vertices, colours, effects = (
-        scene_vertices(model, scene),
-        scene_colours(model, scene),
-        scene.effects,
-    )
-    environment = scene.environment
+    vertices = scene_vertices(model, scene) if vertices is None else vertices
+    colours, effects, environment = scene_colours(model, scene), scene.effects, scene.environment
     if grey:
         colours, effects = luma(colours)[..., None], _grey_effects(effects)
         environment = None if environment is None else luma(environment)[..., None]

@@ -38,8 +38,10 @@ class SynthesisConfig(Section):
       natural_expressions: left and right move together, strong units are rare, the mouth's tissue
         has limits.
       neutral_fraction: share of faces without any expression.
-      deformation: strength of smooth displacements that no coefficient expresses; at 1 they are
-        0.65 mm RMS on the inner face of the default model. The label is the nearest face.
+      deformation: strength of smooth displacements of the whole face; at 1 they are 1.8 mm RMS on
+        the inner face of the default model, half of which no coefficient expresses. The label is
+        the nearest face.
+      lower_face_mm: mm from the nose to the chin that displaced faces have more than others.
       mixed_albedo: mix two of the model's stored textures; otherwise coefficients are N(0, 1).
       even_skin_tones: mix textures of one group of skin tones, every group as often as the others.
       albedo_jitter: standard deviation added to mixed albedo coefficients.
@@ -84,6 +86,7 @@ class SynthesisConfig(Section):
     natural_expressions: bool = False
     neutral_fraction: float = _fraction()
     deformation: Range = _strength(_OFF)
+    lower_face_mm: Normal = setting(Normal(0.0, 0.0, 0.0, 0.0), low=-20.0, high=20.0)
     mixed_albedo: bool = False
     even_skin_tones: bool = False
     albedo_jitter: float = setting(0.0, low=0.0, high=10.0)
@@ -128,7 +131,8 @@ class SynthesisConfig(Section):
         wider = {
             "recipe": "varied",
             "inverse_distance": Range(0.0, 1 / 300.0),
-            "deformation": Range(0.0, 1.4),
+            "deformation": Range(0.0, 1.5),
+            "lower_face_mm": Normal(-2.0, 2.5, -8.0, 6.0),
             "gamma": Range(0.35, 1.3),
             "gain": Range(0.75, 1.4),
             "landmark_noise": Range(0.1, 1.2),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,11 +13,10 @@ from facemodel import camera, transforms
 from facemodel.backend import Tensor
 from facemodel.camera import Pose
 from facemodel.morphable.geometry import FaceGeometry, decode, decode_landmarks
-from facemodel.morphable.landmarks import INNER_51, embedded_points
 from facemodel.morphable.model import MorphableModel
 from facemodel.rendering.shading import Light
 from facemodel.synthesis import slices
-from facemodel.synthesis.deformation import deformation_basis
+from facemodel.synthesis.deformation import Deformations, make_deformations
 from facemodel.synthesis.distributions import Range
 from facemodel.synthesis.effects import photograph
 from facemodel.synthesis.effects.photograph import Effects
@@ -39,10 +39,8 @@ class SceneModel:
         slices.SKIN_TONE_EDGES_DEG that has any.
       normals: [V, 3] unit, of the mean face.
       corners: [478, 3] vertices of each landmark's triangle; barycentric: [478, 3] its place there.
-      deformations: [D, V * 3] mm, displacements outside the span, see deformation.py;
-        landmark_deformations: [D, 51 * 3] mm, of the inner landmarks.
       units: what the expression names say.
-      version: Name and version of the face model.
+      source: the face model.
     """
 
     geometry: FaceGeometry
@@ -56,16 +54,13 @@ class SceneModel:
     normals: Any
     corners: Any
     barycentric: Any
-    deformations: Any
-    landmark_deformations: Any
     units: ExpressionUnits
-    version: str
+    source: MorphableModel
 
     @classmethod
     def create(cls, model: MorphableModel) -> SceneModel:
         """Puts a face model's arrays on the backend's device."""
         tones = _tones(model)
-        deformations = deformation_basis(model)
         return cls(
             geometry=FaceGeometry.create(model),
             albedo_mean=ops.convert_to_tensor(model.albedo_mean.reshape(-1)),
@@ -78,11 +73,19 @@ class SceneModel:
             normals=ops.convert_to_tensor(_mean_normals(model)),
             corners=ops.convert_to_tensor(model.triangles[model.landmark_triangles]),
             barycentric=ops.convert_to_tensor(model.landmark_barycentric),
-            deformations=ops.convert_to_tensor(deformations.reshape(len(deformations), -1)),
-            landmark_deformations=ops.convert_to_tensor(_at_inner_landmarks(model, deformations)),
             units=ExpressionUnits.from_names(model.expression_names),
-            version=f"{model.name} {model.version}",
+            source=model,
         )
+
+    @functools.cached_property
+    def deformations(self) -> Deformations:
+        """Displacements of the whole face, made when a recipe asks for them."""
+        return make_deformations(self.source)
+
+    @property
+    def version(self) -> str:
+        """Name and version of the face model."""
+        return f"{self.source.name} {self.source.version}"
 
     @property
     def identity_count(self) -> int:
@@ -93,13 +96,6 @@ class SceneModel:
     def albedo_count(self) -> int:
         """A, how many albedo coefficients a face has."""
         return self.albedo_basis.shape[0]
-
-
-def _at_inner_landmarks(model: MorphableModel, fields: np.ndarray) -> np.ndarray:
-    """What fields [D, V, 3] are at the 51 inner landmarks: [D, 51 * 3]."""
-    inner = np.asarray(INNER_51)
-    at = (model.triangles, model.landmark_triangles[inner], model.landmark_barycentric[inner])
-    return embedded_points(fields, *at).reshape(len(fields), -1)
 
 
 def _tones(model: MorphableModel) -> np.ndarray:
@@ -130,7 +126,8 @@ class Scene(NamedTuple):
       light: [B, ...]; ambient_gradient: [B, 3] camera frame.
       environment: [B, 9, 3] what surrounds the face, see lighting.py; None = the same everywhere.
       shadow: [B] how much light the face's own parts take away; None = none.
-      deformation: [B, D] how much of each displacement outside the span the face has; None = none.
+      deformation: [B, D] how much of each displacement the face has, of what the coefficients do
+        not express; None = none.
       effects: what lies between the face and the file.
     """
 
@@ -160,8 +157,9 @@ def sample_scene(
     Source: paper section 6.1.
     """
     gradient = config.ambient_gradient.from_normal(rng.normal("light/gradient", (3,)))
+    coefficients, deformation = sample_face(model, config, rng)
     return Scene(
-        coefficients=sample_coefficients(model, config, rng),
+        coefficients=coefficients,
         albedo_coefficients=_sample_albedo(model, config, rng),
         pose=_sample_pose(model, config, rng),
         inverse_distance=config.inverse_distance.from_uniform(
@@ -173,9 +171,21 @@ def sample_scene(
         shadow=config.shadow.from_uniform(rng.uniform("light/shadow"))
         if config.shadow.high > 0
         else None,
-        deformation=_sample_deformation(model, config, rng),
+        deformation=deformation,
         effects=photograph.sample_effects(config, rng, size=size or config.image_size),
     )
+
+
+def sample_face(
+    model: SceneModel, config: SynthesisConfig, rng: RandomStreams
+) -> tuple[Tensor, Tensor | None]:
+    """Draws faces: coefficients [B, n], and Scene.deformation."""
+    coefficients = sample_coefficients(model, config, rng)
+    if config.deformation.high <= 0:
+        return coefficients, None
+    deformation = _sample_deformation(config, rng, len(model.deformations.identity))
+    identity = ops.matmul(deformation, model.deformations.identity)
+    return coefficients + ops.pad(identity, [[0, 0], [0, model.units.count]]), deformation
 
 
 def sample_coefficients(model: SceneModel, config: SynthesisConfig, rng: RandomStreams) -> Tensor:
@@ -195,12 +205,13 @@ def _sample_albedo(model: SceneModel, config: SynthesisConfig, rng: RandomStream
     return share * first + (1.0 - share) * second + config.albedo_jitter * jitter
 
 
-def _sample_deformation(model: SceneModel, config: SynthesisConfig, rng: RandomStreams):
-    """[B, D] N(0, s^2), where faces differ in s; None if the recipe has no deformation."""
-    if config.deformation.high <= 0:
-        return None
+def _sample_deformation(config: SynthesisConfig, rng: RandomStreams, count: int):
+    """[B, D] waves N(0, s^2), where faces differ in s, and the lower face in mm."""
     strength = config.deformation.from_uniform(rng.uniform("deformation/strength", (1,)))
-    return strength * rng.normal("deformation", (model.deformations.shape[0],))
+    waves = strength * rng.normal("deformation", (count - 1,))
+    return ops.concatenate(
+        [waves, config.lower_face_mm.from_normal(rng.normal("deformation/lower_face", (1,)))], -1
+    )
 
 
 def _choose_textures(model: SceneModel, config: SynthesisConfig, rng: RandomStreams):
@@ -254,8 +265,7 @@ def scene_vertices(model: SceneModel, scene: Scene) -> Tensor:
     vertices = decode(model.geometry.fine, scene.coefficients)
     if scene.deformation is None:
         return vertices
-    moved = ops.matmul(scene.deformation, model.deformations)
-    return vertices + ops.reshape(moved, (-1, *model.normals.shape))
+    return vertices + ops.tensordot(scene.deformation, model.deformations.rest, 1)
 
 
 def scene_inner_landmarks(model: SceneModel, scene: Scene) -> Tensor:
@@ -263,8 +273,7 @@ def scene_inner_landmarks(model: SceneModel, scene: Scene) -> Tensor:
     points = decode_landmarks(model.geometry, scene.coefficients)
     if scene.deformation is None:
         return points
-    moved = ops.matmul(scene.deformation, model.landmark_deformations)
-    return points + ops.reshape(moved, (-1, 51, 3))
+    return points + ops.tensordot(scene.deformation, model.deformations.landmarks, 1)
 
 
 def scene_colours(model: SceneModel, scene: Scene) -> Tensor:

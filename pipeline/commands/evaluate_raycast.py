@@ -57,6 +57,38 @@ def command(
         write_bytes(markdown, report.as_markdown(result).encode())
 
 
+def apart(
+    folder: Annotated[
+        pathlib.Path,
+        typer.Option("--set", metavar="DIR", help="Folder of the set, with its pictures."),
+    ],
+    count: Annotated[
+        int | None,
+        typer.Option(
+            "--count", "-n", min=8, help="Only the first so many pictures.", show_default=False
+        ),
+    ] = None,
+    weights: Weights = None,
+    model: FaceModel = None,
+) -> None:
+    """Print how much of the error on path-traced pictures comes from landmarks, picture and face.
+
+    The same faces are estimated with their true landmarks, as training's renderer shows them, and
+    before they were moved out of the face model's span.
+
+    Example: facerelief evaluate raycast-apart --set raycast -n 100
+    """
+    from rich.console import Console
+
+    from serving.quiet import without_notices
+
+    with without_notices():
+        from pipeline.evaluation.breakdown import as_rich
+        from pipeline.evaluation.raycast.apart import run
+
+    Console().print(as_rich(run(folder, count=count, weights=weights, model_path=model)))
+
+
 def scenes(
     folder: Annotated[
         pathlib.Path, typer.Option("--out", metavar="DIR", help="Folder of the set; made if new.")

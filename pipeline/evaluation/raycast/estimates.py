@@ -43,8 +43,14 @@ class Estimates(NamedTuple):
     brightness: tuple[float, float]
 
 
-class _Cut(NamedTuple):
-    """A crop: grey [S, S], landmarks [51, 2] in it, and picture_from_crop as matrix, offset."""
+class Cut(NamedTuple):
+    """A crop of a picture.
+
+    Attributes:
+      grey: [S, S].
+      landmarks: [51, 2] px in the crop, as detected.
+      linear, offset: [2, 2] and [2], picture_from_crop.
+    """
 
     grey: np.ndarray
     landmarks: np.ndarray
@@ -86,10 +92,10 @@ class Estimator:
             yield from self._batch(waiting, batch_size)
 
     def _batch(self, detections: list[Detection], size: int) -> Iterator[Estimates]:
-        cuts = [self._cut(detection) for detection in detections]
+        cuts = [self.cut(detection) for detection in detections]
         padded = [cuts[min(k, len(cuts) - 1)] for k in range(size)]
         grey, landmarks = (np.stack([cut[k] for cut in padded]) for k in range(2))
-        found, places = self._estimate(grey, landmarks)
+        found, places = self.estimate(grey, landmarks)
         points = {
             method: np.asarray(self._project(values, places[method]))
             for method, values in found.items()
@@ -103,7 +109,7 @@ class Estimator:
                 (float(cut.grey.mean()), float(cut.grey.std())),
             )
 
-    def _cut(self, detection: Detection) -> _Cut:
+    def cut(self, detection: Detection) -> Cut:
         """Window and crop as serving and the SavedModel make them."""
         window, zoom, corner = cut_window(detection.image, detection.face)
         pixels = ((detection.face.landmarks - corner) * zoom).astype(np.float32)
@@ -113,9 +119,9 @@ class Estimator:
         inside = transforms.apply_similarity(crop_from_window, inner)
         back = np.asarray(transforms.invert_similarity(crop_from_window), np.float64)[0]
         linear, offset = back[:, :2] / zoom[:, None], back[:, 2] / zoom + corner
-        return _Cut(np.asarray(grey)[0], np.asarray(inside)[0], linear, offset)
+        return Cut(np.asarray(grey)[0], np.asarray(inside)[0], linear, offset)
 
-    def _estimate(self, grey: np.ndarray, landmarks: np.ndarray) -> tuple[dict, dict]:
+    def estimate(self, grey: np.ndarray, landmarks: np.ndarray) -> tuple[dict, dict]:
         """Coefficients [B, n] by method, and the landmarks [B, 51, 2] px that say its pose."""
         sigma = np.full(len(grey), self._sigma_px, np.float32)
         fit = np.asarray(self._fit(landmarks, sigma))

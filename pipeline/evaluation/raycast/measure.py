@@ -102,7 +102,7 @@ def run(
 
     pictures, truths = read_set(folder, count)
     model = MorphableModel.load(model_path)
-    _check_model(model, folder, truths)
+    check_model(model, folder, truths)
     regressor = load_pretrained(model, weights=weights, model_path=model_path)
     estimator, measurer = Estimator(regressor), Measurer(model)
     landmarks = {name: truth["landmarks_px"] for name, truth in truths.items()}
@@ -152,7 +152,12 @@ def read_set(
     return pictures, truths
 
 
-def _check_model(model: MorphableModel, folder: pathlib.Path, truths: dict) -> None:
+def check_model(model: MorphableModel, folder: pathlib.Path, truths: dict) -> None:
+    """Sees that a set's faces are of a model's vertices.
+
+    Raises:
+      ValueError: if they are not.
+    """
     count = len(next(iter(truths.values()))["vertices"])
     if count != model.vertex_count:
         raise ValueError(

@@ -12,10 +12,20 @@ from facemodel.evaluation.metrics import vertex_error_mm
 from facemodel.morphable.model import MorphableModel
 from pipeline import cli
 from pipeline.evaluation import face_parts
-from pipeline.evaluation.raycast import environment, measure, report, scenes, strands
+from pipeline.evaluation.raycast import (
+    apart,
+    environment,
+    estimates,
+    measure,
+    report,
+    scenes,
+    strands,
+)
 from pipeline.evaluation.raycast.blender import development
 from pipeline.evaluation.raycast.deformation import Deformation, displace, sample_deformation
+from pipeline.evaluation.raycast.detections import Detection
 from pipeline.evaluation.raycast.nearest import NearestFace
+from serving.detection.detector import DetectedFace
 
 MODEL = MorphableModel.load()
 INNER = MODEL.inner_face
@@ -167,3 +177,55 @@ def test_rendered_faces_are_found_and_measured(raycast_set):
         assert face.on_photo["detector"] < 0.1
         assert face.errors[measure.NEAREST].mean < face.errors["mean face"].mean
     assert "nearest model face" in report.as_markdown(result)
+
+
+class Mirror:
+    """An estimator that answers with the mean face, and keeps what it was shown."""
+
+    default_method = "network"
+
+    def __init__(self):
+        self.seen = []
+
+    def cut(self, detection):
+        """A crop that is the picture, moved and turned a little."""
+        linear = np.array([[1.9, 0.1], [-0.1, 1.9]])
+        offset = np.array([3.0, 5.0])
+        inside = (detection.face.landmarks - offset) @ np.linalg.inv(linear).T
+        return estimates.Cut(np.zeros((200, 200), np.float32), inside, linear, offset)
+
+    def estimate(self, grey, landmarks):
+        self.seen.append((grey, landmarks))
+        zeros = np.zeros((len(grey), MODEL.coefficient_count), np.float32)
+        return {"mean face": zeros, "landmark fit": zeros, "network": zeros}, {}
+
+
+@pytest.mark.slow
+def test_what_is_put_right_is_what_the_network_sees(raycast_set, monkeypatch):
+    """In the order of the cases, landmarks are the detector's, the true ones, or in between."""
+    monkeypatch.setattr(apart, "BATCH", 2)
+    truths = {path.stem: dict(np.load(path)) for path in (raycast_set / "truth").glob("*.npz")}
+    inner, error = list(apart.INNER_51), np.array([2.0, -1.0])
+    detections = [
+        Detection(name, None, DetectedFace(truth["landmarks_px"][inner] + error, 1.0))
+        for name, truth in truths.items()
+    ]
+    mirror = Mirror()
+    errors = next(apart.Apart(MODEL, mirror).measure(detections, truths))
+    back = [
+        points @ mirror.cut(detections[0]).linear.T + mirror.cut(detections[0]).offset
+        for _, points in mirror.seen
+    ]
+    true = np.stack([truth["landmarks_px"][inner] for truth in truths.values()])
+    for case, points in zip(apart.CASES[:4], back):
+        expected = true if case.true_landmarks else true + error
+        np.testing.assert_allclose(points, expected, atol=0.05)
+    np.testing.assert_allclose(back[4] - back[5], np.broadcast_to(error, back[4].shape), atol=0.05)
+    assert np.abs(back[5] - true).max() > 0.2  # another face
+    for case, (grey, _) in zip(apart.CASES, mirror.seen):
+        assert (grey.max() > 0) == case.own_picture
+    same, other = (errors[apart.CASES[k].name]["network"] for k in (2, 4))
+    for name, values in (("vertices", same), ("coefficients", other)):
+        for truth, value in zip(truths.values(), values):
+            face = truth[name] if name == "vertices" else MODEL.vertices(truth[name])
+            assert value == pytest.approx(vertex_error_mm(MODEL.mean[INNER], face[INNER]), rel=1e-4)
