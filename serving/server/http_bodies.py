@@ -60,8 +60,11 @@ async def read_body(request: Request, limits: RestLimits) -> bytes:
 
 
 async def _discard(request: Request) -> None:
-    """Reads on for a while: a connection that is closed on a client that still sends is reset, and
-    with it the answer may be lost. One that waits for '100 Continue' sends nothing."""
+    """Reads on for a while, so that a client that still sends gets its answer.
+
+    A connection that is closed on it is reset, and with it the answer may be lost. A client that
+    waits for '100 Continue' sends nothing.
+    """
     if "expect" in request.headers:
         return
     size = 0
