@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from test_server import png
 
 from facemodel.morphable.model import MorphableModel
-from serving.server import http_server
+from serving.server import http_bodies, http_server
 from serving.server.batching_parameters import BatchingParameters
 from serving.server.front import FrontOptions
 from serving.server.http_bodies import RestLimits
@@ -206,7 +206,8 @@ HEADS = {
 
 
 @pytest.mark.parametrize("case", HEADS)
-def test_bodies_that_do_not_come_are_not_waited_for(server, http, case):
+def test_bodies_that_do_not_come_are_not_waited_for(server, http, case, monkeypatch):
+    monkeypatch.setattr(http_bodies, "LINGER_SECONDS", 0.2)
     head, status = HEADS[case]
     answer = say(server, f"POST {MODEL}:predict HTTP/1.1\r\nhost: x\r\n{head}\r\n\r\n".encode())
     assert answer.split()[1] == status
