@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import pathlib
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from pipeline.commands.options import FaceModel, Seed, Weights
 
+SetFolder = Annotated[
+    pathlib.Path,
+    typer.Option("--set", metavar="DIR", help="Folder of the set, with its pictures."),
+]
+
+
+def _only_the_first(least: int) -> Any:
+    """The option for a part of the set, of at least so many pictures."""
+    return typer.Option(
+        "--count", "-n", min=least, help="Only the first so many pictures.", show_default=False
+    )
+
 
 def command(
-    folder: Annotated[
-        pathlib.Path,
-        typer.Option("--set", metavar="DIR", help="Folder of the set, with its pictures."),
-    ],
-    count: Annotated[
-        int | None,
-        typer.Option(
-            "--count", "-n", min=2, help="Only the first so many pictures.", show_default=False
-        ),
-    ] = None,
+    folder: SetFolder,
+    count: Annotated[int | None, _only_the_first(2)] = None,
     weights: Weights = None,
     model: FaceModel = None,
     json_file: Annotated[
@@ -58,16 +62,8 @@ def command(
 
 
 def apart(
-    folder: Annotated[
-        pathlib.Path,
-        typer.Option("--set", metavar="DIR", help="Folder of the set, with its pictures."),
-    ],
-    count: Annotated[
-        int | None,
-        typer.Option(
-            "--count", "-n", min=8, help="Only the first so many pictures.", show_default=False
-        ),
-    ] = None,
+    folder: SetFolder,
+    count: Annotated[int | None, _only_the_first(8)] = None,
     weights: Weights = None,
     model: FaceModel = None,
 ) -> None:

@@ -37,25 +37,21 @@ async def read_body(request: Request, limits: RestLimits) -> bytes:
       HttpError: 413 if it is too large, 408 if it is too slow, 415 if it is compressed, 400 if its
         length is nonsense or it has no end.
     """
-    try:
-        _check_headers(request, limits.body_bytes)
-    except HttpError:
-        await _discard(request)
-        raise
     body = bytearray()
     try:
+        _check_headers(request, limits.body_bytes)
         with anyio.fail_after(limits.body_seconds):
             async for chunk in request.stream():
                 body += chunk
                 if len(body) > limits.body_bytes:
-                    break
+                    raise _too_large(limits.body_bytes)
+    except HttpError:
+        await _discard(request)
+        raise
     except TimeoutError:
         raise HttpError(408, f"the body took longer than {limits.body_seconds:g} s") from None
     except ClientDisconnect:
         raise HttpError(400, "the body ended early") from None
-    if len(body) > limits.body_bytes:
-        await _discard(request)
-        raise _too_large(limits.body_bytes)
     return bytes(body)
 
 

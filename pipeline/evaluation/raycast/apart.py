@@ -21,9 +21,9 @@ from facemodel.synthesis.streams import DeviceStreams
 from pipeline.evaluation.breakdown import Figures
 from pipeline.evaluation.held_out import MEAN_FACE
 from pipeline.evaluation.photo_faces import tracked
-from pipeline.evaluation.raycast.detections import Detection, detect_each
+from pipeline.evaluation.raycast.detections import Detection
 from pipeline.evaluation.raycast.estimates import FIT, Cut, Estimator
-from pipeline.evaluation.raycast.measure import check_model, read_set
+from pipeline.evaluation.raycast.measure import opened
 
 BATCH = 8
 Truth = Mapping[str, np.ndarray]
@@ -98,9 +98,9 @@ class Apart:
     ) -> dict[str, np.ndarray]:
         pose, near = _pose(cuts, truths)
         faces = self._faces(truths, model_face=case.model_face)
-        exact, landmarks = self._landmarks(self._faces(truths), pose, near), _stacked(cuts)
+        exact = self._landmarks(self._faces(truths), pose, near)
+        grey, landmarks = (np.stack([cut[k] for cut in cuts]) for k in range(2))
         errors = 0.0 if case.true_landmarks else landmarks - exact
-        grey = np.stack([cut.grey for cut in cuts])
         if case.own_picture:
             key = np.array([self._seed, number], np.uint32)
             grey = np.asarray(self._render(key, faces, pose, near))
@@ -136,10 +136,6 @@ class Apart:
         return np.array([vertex_error_mm(*pair) for pair in zip(estimates, faces[:, inner])])
 
 
-def _stacked(cuts: Sequence[Cut]) -> np.ndarray:
-    return np.stack([cut.landmarks for cut in cuts])
-
-
 def _pose(cuts: Sequence[Cut], truths: Sequence[Truth]) -> tuple[Pose, np.ndarray]:
     """The true poses in the crops, and one over the cameras' distances, 1/mm."""
     scale = np.float32([truth["focal_px"] / truth["distance"] for truth in truths])
@@ -165,17 +161,11 @@ def run(
     Raises:
       ValueError: also if fewer than BATCH faces are found.
     """
-    from facemodel.network.pretrained import load_pretrained
-
-    pictures, truths = read_set(folder, count)
-    model = MorphableModel.load(model_path)
-    check_model(model, folder, truths)
-    regressor = load_pretrained(model, weights=weights, model_path=model_path)
-    landmarks = {name: truth["landmarks_px"] for name, truth in truths.items()}
-    detections = [one for one in detect_each(folder, pictures, landmarks) if one.face is not None]
+    model, estimator, truths, waiting = opened(folder, count, weights, model_path)
+    detections = [one for one in waiting if one.face is not None]
     if len(detections) < BATCH:
         raise ValueError(f"{folder}: {len(detections)} faces were found, {BATCH} are needed")
-    parts = Apart(model, Estimator(regressor)).measure(detections, truths)
+    parts = Apart(model, estimator).measure(detections, truths)
     batches = [next(parts) for _ in tracked(list(range(len(detections) // BATCH)), "Evaluating")]
     return table(batches)
 

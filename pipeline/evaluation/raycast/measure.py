@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from pipeline.evaluation import landmark_noise
 from pipeline.evaluation.face_parts import PartErrors, part_errors, part_of
 from pipeline.evaluation.held_out import MEAN_FACE
 from pipeline.evaluation.photo_faces import tracked
-from pipeline.evaluation.raycast.detections import detect_each
+from pipeline.evaluation.raycast.detections import Detection, detect_each
 from pipeline.evaluation.raycast.estimates import FIT, Estimates, Estimator
 from pipeline.evaluation.raycast.nearest import NearestFace
 from pipeline.evaluation.raycast.scenes import PICTURES, TRUTH
@@ -98,23 +99,49 @@ def run(
     Raises:
       ValueError: if there is no picture with its truth, or the face model is of other vertices.
     """
-    from facemodel.network.pretrained import load_pretrained
-
-    pictures, truths = read_set(folder, count)
-    model = MorphableModel.load(model_path)
-    check_model(model, folder, truths)
-    regressor = load_pretrained(model, weights=weights, model_path=model_path)
-    estimator, measurer = Estimator(regressor), Measurer(model)
-    landmarks = {name: truth["landmarks_px"] for name, truth in truths.items()}
-    waiting = detect_each(folder, pictures, landmarks)
-    found = {}
-    for estimates in _counted(estimator.each(waiting), len(pictures)):
+    model, estimator, truths, waiting = opened(folder, count, weights, model_path)
+    measurer, found = Measurer(model), {}
+    for estimates in _counted(estimator.each(waiting), len(truths)):
         found[estimates.name] = measurer.measure(truths[estimates.name], estimates)
-    faces = [found.get(name) or missed(name, truths[name]) for name in pictures]
+    faces = [found.get(name) or missed(name, truth) for name, truth in truths.items()]
     return RaycastResult(
         tuple(faces), estimator.default_method, str(weights.name if weights else "shipped"),
         f"{model.name} {model.version}",
     )  # fmt: skip
+
+
+class Opened(NamedTuple):
+    """A set and what estimates its faces.
+
+    Attributes:
+      model: the face model.
+      estimator: of its network.
+      truths: by name, in the order of the pictures.
+      detections: of the pictures, found while they are asked for.
+    """
+
+    model: MorphableModel
+    estimator: Estimator
+    truths: dict[str, dict[str, np.ndarray]]
+    detections: Iterator[Detection]
+
+
+def opened(
+    folder: pathlib.Path,
+    count: int | None,
+    weights: pathlib.Path | None,
+    model_path: pathlib.Path | None,
+) -> Opened:
+    """Opens a set; arguments and errors as of run."""
+    from facemodel.network.pretrained import load_pretrained
+
+    pictures, truths = read_set(folder, count)
+    model = MorphableModel.load(model_path)
+    _check_model(model, folder, truths)
+    regressor = load_pretrained(model, weights=weights, model_path=model_path)
+    landmarks = {name: truth["landmarks_px"] for name, truth in truths.items()}
+    waiting = detect_each(folder, pictures, landmarks)
+    return Opened(model, Estimator(regressor), truths, waiting)
 
 
 def _counted(estimates: Iterable[Estimates], total: int) -> Iterator[Estimates]:
@@ -152,12 +179,7 @@ def read_set(
     return pictures, truths
 
 
-def check_model(model: MorphableModel, folder: pathlib.Path, truths: dict) -> None:
-    """Sees that a set's faces are of a model's vertices.
-
-    Raises:
-      ValueError: if they are not.
-    """
+def _check_model(model: MorphableModel, folder: pathlib.Path, truths: dict) -> None:
     count = len(next(iter(truths.values()))["vertices"])
     if count != model.vertex_count:
         raise ValueError(
