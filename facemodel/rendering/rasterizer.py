@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from keras import ops
 
-from facemodel.backend import Tensor, dynamic_shapes
+from facemodel.backend import Tensor, dynamic_shapes, transpose_list
 from facemodel.rendering import scanlines
 
 BACKGROUND = -1
@@ -112,7 +112,7 @@ def _pixels_to_shade(triangle_id):
 def _columns_at(attributes, vertex):
     """Attributes [B, V, C] at vertices [P], indices into all of the batch -> [C, P]."""
     flat = ops.reshape(attributes, (-1, attributes.shape[-1]))
-    return ops.transpose(ops.take(flat, vertex, axis=0))
+    return transpose_list(ops.take(flat, vertex, axis=0))
 
 
 def to_image(values, pixel, shape) -> Tensor:

@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from keras import ops
 
+from facemodel.backend import transpose_list
+
 EDGE_TOLERANCE = 1e-6
 """Edges are moved out by this times the squared span (px) over their length: a few float32
 roundings, so that a pixel centre on the edge between two triangles always falls into one."""
@@ -183,7 +185,7 @@ def _expand(counts):
 def _take_columns(columns, indices):
     """Takes the same entries [N] of many arrays [M] by one gather of rows, which is much faster."""
     table = ops.transpose(ops.stack(columns))
-    taken = ops.transpose(ops.take(table, indices, axis=0))
+    taken = transpose_list(ops.take(table, indices, axis=0))
     return [taken[k] for k in range(len(columns))]
 
 

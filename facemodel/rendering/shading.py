@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from keras import ops
 
 from facemodel import camera
-from facemodel.backend import Tensor
+from facemodel.backend import Tensor, transpose_list
 from facemodel.camera import Pose
 from facemodel.morphable.geometry import Surface
 from facemodel.rendering import rasterizer
@@ -165,7 +165,7 @@ def render_photo(
     normals = ops.einsum("bij,bvj->bvi", pose.rotation, vertex_normals(surface, vertices))
     attributes = ops.concatenate([normals, albedo, *_reaching(normals, environment, lit)], -1)
     pixel, values = rasterizer.sample(screen, attributes, surface.triangles, triangle_id)
-    pixels = rasterizer.to_image(ops.transpose(values), pixel, ops.shape(triangle_id))
+    pixels = rasterizer.to_image(transpose_list(values), pixel, ops.shape(triangle_id))
     mask = ops.cast(triangle_id >= 0, "float32")
     normals, albedo, *reaching = _split(pixels, albedo.shape[-1], environment, lit)
     rgb = phong(_unit(normals), albedo, light, surround=reaching[0], lit=reaching[1])

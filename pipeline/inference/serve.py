@@ -12,6 +12,7 @@ from rich.console import Console
 
 from serving.quiet import LEVEL, notices_wanted, without_notices
 from serving.server.batching_parameters import BatchingParameters, read_batching_parameters
+from serving.server.memory import share_arenas
 from serving.server.process import serve
 from serving.server.server import ModelServer, check_port
 from serving.server.settings import MAX_ROWS, ServerSettings
@@ -82,6 +83,7 @@ def run(
     Raises:
       ServerStartError, ConfigFileError, SecurityFileError, ModelStoreError: if it cannot start.
     """
+    share_arenas()
     _log_to_stderr()
     if not notices_wanted():
         # TensorFlow's warnings have what was sent in them, such as a whole record with its image.

@@ -26,7 +26,7 @@ class RestLimits:
     seconds: float = 30.0
 
 
-LINGER_SECONDS, LINGER_BYTES = 5.0, 64 * 2**20
+LINGER_SECONDS, LINGER_BYTES = 15.0, 64 * 2**20
 """So much of a body that is too large is read and thrown away."""
 
 

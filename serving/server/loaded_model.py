@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import functools
 import gc
 import os
@@ -19,6 +17,7 @@ from serving.server import warmup
 from serving.server.batch_queues import Key
 from serving.server.batching import Arrays
 from serving.server.image_sizes import MAX_IMAGE_PIXELS, check_image_sizes
+from serving.server.memory import return_memory
 from serving.server.predict import (
     INITIALIZER,
     choose_outputs,
@@ -47,6 +46,7 @@ class LoadedModel:
       scheduler: Where requests wait for their turn; they run at once if None.
       max_image_pixels: Most pixels of an image file in a request.
       max_rows: Most rows of a request; of warm-up requests, which come with the model, any.
+      batch_sizes: Sizes of batches in which warm-up requests are answered, too.
 
     Raises:
       ServingError, tf.errors.OpError, OSError, ValueError: if it is missing, damaged or its warm-up
@@ -61,6 +61,7 @@ class LoadedModel:
         scheduler: Scheduler | None = None,
         max_image_pixels: int = MAX_IMAGE_PIXELS,
         max_rows: int = MAX_ROWS,
+        batch_sizes: Sequence[int] = (),
     ):
         self._scheduler: Scheduler | None = None  # a warm-up request waits for nobody
         self._name, self._max_image_pixels, self._max_rows = name, max_image_pixels, sys.maxsize
@@ -74,8 +75,8 @@ class LoadedModel:
             """SignatureDefs by name."""
             self._fetches = _add_fetches(graph, self.signatures)
             self._output_sets: dict[str, set[tuple[str, ...]]] = {}
-            self.warmed_up = warmup.replay(path, self.predict)
-            """How many warm-up requests were replayed."""
+            self.warmed_up = warmup.replay(path, self.predict, batch_sizes=batch_sizes)
+            """How many warm-up requests there were."""
         except BaseException:
             self.close()
             raise
@@ -156,13 +157,7 @@ class LoadedModel:
         del self._session
         if gc.get_freeze_count():
             gc.collect()
-            _return_memory()
-
-
-def _return_memory() -> None:
-    """Gives what the C library keeps of freed memory back to the system; glibc alone can."""
-    with contextlib.suppress(AttributeError, OSError):
-        ctypes.CDLL(None).malloc_trim(0)
+            return_memory()
 
 
 def _add_fetches(

@@ -99,6 +99,8 @@ class ModelServer:
         from serving.server.loaded_model import LoadedModel
         from serving.server.metrics import measured
 
+        batching = self._settings.batching
+
         def load(folder: pathlib.Path) -> LoadedModel:
             return LoadedModel(
                 folder,
@@ -106,6 +108,7 @@ class ModelServer:
                 scheduler=self._scheduler,
                 max_image_pixels=self._settings.max_image_pixels,
                 max_rows=self._settings.row_limit,
+                batch_sizes=batching.allowed_batch_sizes if batching else (),
             )
 
         return measured(load, self._front.metrics, name)(path)

@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import itertools
 import logging
+import os
 import pathlib
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -78,10 +79,11 @@ def served_versions(folder: pathlib.Path) -> dict[int, pathlib.Path]:
 def _fingerprint(folder: pathlib.Path) -> frozenset:
     """Changes when a file in the folder is added, removed or written."""
     marks = set()
-    for path in folder.rglob("*"):
-        with contextlib.suppress(OSError):
-            status = path.stat()
-            marks.add((path, status.st_size, status.st_mtime_ns))
+    for path, _, files in os.walk(folder):  # which passes over what is gone meanwhile
+        for file in (os.path.join(path, name) for name in files):
+            with contextlib.suppress(OSError):
+                status = os.stat(file)
+                marks.add((file, status.st_size, status.st_mtime_ns))
     return frozenset(marks)
 
 

@@ -1,5 +1,6 @@
 """The soak: what it calls growth, what it calls wrong, and a short one on a real server."""
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -37,6 +38,15 @@ def test_what_stays_the_same_is_no_problem():
 def test_growth_is_a_problem(last, word):
     [line] = problems(samples(**last), **LIMITS)
     assert line.startswith(word)
+
+
+def test_two_versions_at_a_time_are_no_growth():
+    """Some samples are taken while a new version is loaded beside the old one."""
+    both = [dataclasses.replace(one, rss_mib=180.0) for one in samples()]
+    mixed = [pair[number % 2] for number, pair in enumerate(zip(samples(), both, strict=True))]
+    assert problems([*mixed[:-1], both[-1]], **LIMITS) == []
+    [line] = problems([*samples()[:10], *both[10:]], **LIMITS)
+    assert line.startswith("memory: 180")
 
 
 def test_too_short_a_run_is_a_problem():

@@ -200,5 +200,21 @@ def test_floats_come_back_to_the_last_bit():
     np.testing.assert_array_equal(odd, [np.nan, np.inf, -np.inf])
 
 
+@pytest.mark.parametrize(
+    "dtype", ["bool", "uint8", "int64", "uint64", "float16", "bfloat16", "float32"]
+)
+@pytest.mark.parametrize("rows", [True, False])
+def test_numbers_of_every_type_are_written(dtype, rows):
+    x = np.array([[1, 0, 1], [0, 1, 1]]).astype(tf.as_dtype(dtype).as_numpy_dtype)
+    name = "predictions" if rows else "outputs"
+    for value in (x, x[:, 0], x[:, :0]):
+        assert answer(a=value, rows=rows) == {name: value.tolist()}
+    both = answer(a=x, b=x[:, 0], rows=rows)[name]
+    read_back = [[one[key] for one in both] if rows else both[key] for key in "ab"]
+    assert read_back == [x.tolist(), x[:, 0].tolist()]
+    if not rows:
+        assert answer(a=x[0, 0]) == {name: x[0, 0].tolist()}
+
+
 def test_characters_in_two_escapes_are_read():
     assert json_requests.read_json(b'{"a": "\\ud83d\\ude00"}') == {"a": "\U0001f600"}

@@ -13,7 +13,7 @@ from model_servers import face_landmarks, pictures, predict_request, with_warm_u
 
 from facemodel.morphable.model import MorphableModel
 from serving.model_store import default_model_dir
-from serving.server import loaded_model
+from serving.server import loaded_model, warmup
 from serving.server.batching_parameters import BatchingParameters
 from serving.server.loaded_model import LoadedModel
 from serving.server.scheduler import Scheduler
@@ -154,6 +154,27 @@ def test_concurrent_requests_through_a_session_get_their_own_answers(path):
     scheduler.close()
     model.close()
     assert len(answers) == 30 * 60 and all(answers)
+
+
+def test_warm_up_requests_are_answered_in_batches_of_all_sizes(path, tmp_path):
+    """Each kind once: this signature, these outputs, one row; and the same with other outputs."""
+    rare = predict_request({"text": ["1"]})
+    rare.output_filter.append("length")
+    requests = [predict_request({"text": [text]}) for text in "12"]
+    warm = with_warm_up(path, tmp_path, [*requests, rare])
+    rows = []
+
+    def predict(request):
+        texts = tf.make_ndarray(request.inputs["text"]).tolist()
+        rows.append((len(texts), set(texts), tuple(request.output_filter)))
+
+    assert warmup.replay(warm, predict, batch_sizes=(2, 4)) == 3
+    sizes = [(1, {b"1"}, ()), (2, {b"1"}, ()), (4, {b"1"}, ()), (1, {b"2"}, ())]
+    lengths = [(count, {b"1"}, ("length",)) for count in (1, 2, 4)]
+    assert rows == sizes + lengths
+    model = LoadedModel(warm, max_rows=1, batch_sizes=(2, 4))
+    assert model.warmed_up == 3
+    model.close()
 
 
 def test_warm_up_requests_may_have_more_rows_than_those_of_clients(path, tmp_path):

@@ -1,5 +1,7 @@
 """Versions of a model: what is loaded, swapped and unloaded, with models that note their end."""
 
+import os
+import shutil
 import threading
 
 import grpc
@@ -216,3 +218,41 @@ def test_what_is_not_served_is_named(versions, choice, code, message):
     with pytest.raises(ServingError) as caught, versions.use(spec(**choice)):
         pass
     assert (caught.value.code, caught.value.message) == (code, message)
+
+
+class Entries:
+    """What os.scandir gives, of a folder as it was."""
+
+    def __init__(self, entries):
+        self._entries = iter(entries)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        return next(self._entries)
+
+
+def test_a_version_may_be_removed_while_it_is_looked_at(folder, unlabelled, monkeypatch):
+    put_version(folder, 2)
+    assets = put_version(folder / "2", "assets", "vocabulary.txt")
+    scandir = os.scandir
+
+    def scandir_and_remove(path="."):
+        entries = Entries(list(scandir(path)))
+        if path == str(folder / "2"):
+            shutil.rmtree(assets)
+        return entries
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "scandir", scandir_and_remove)
+        unlabelled.poll()
+    assert not assets.exists()
+    poll_twice(unlabelled)
+    assert states(unlabelled) == {1: State.END, 2: State.AVAILABLE}
