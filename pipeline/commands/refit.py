@@ -22,6 +22,15 @@ def command(
     recipe: Annotated[
         list[str], typer.Option(help="Of the faces; given several times, a batch of each in turns.")
     ] = ["lifelike", "lifelike", "lifelike", "paper"],  # noqa: B006
+    detected: Annotated[
+        float,
+        typer.Option(
+            min=0.0,
+            max=1.0,
+            help="Share of the faces that the detector finds in whole rendered photos; the others "
+            "have landmarks with its measured noise.",
+        ),
+    ] = 0.0,
     precision: Annotated[
         str, typer.Option(help="float32, or mixed_bfloat16 for a GPU or a CPU with AMX.")
     ] = "float32",
@@ -46,8 +55,9 @@ def command(
 
     config = dataclasses.replace(refit.RefitOptions.config, seed=seed)
     options = refit.RefitOptions(
-        out, init, model, tuple(recipe), faces=faces, precision=precision, config=config
-    )
+        out, init, model, tuple(recipe),
+        faces=faces, detected=detected, precision=precision, config=config,
+    )  # fmt: skip
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("Fitting", total=None)
         refit.run(options, progress=lambda n, of: bar.update(task, completed=n, total=of))

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterator
 
 import numpy as np
 
 from facemodel.morphable import landmarks
 from facemodel.morphable.landmark_noise import LandmarkNoise
 from facemodel.morphable.model import MorphableModel
-from facemodel.synthesis import photos, slices
+from facemodel.synthesis import slices
 from facemodel.synthesis.recipes import SynthesisConfig
-from facemodel.synthesis.samples import BATCH, aligned_indices, make_samples
 from facemodel.synthesis.scenes import SceneModel
+from pipeline.datasets.detections import detections, is_found
 
 SHARED_COUNT = 24
 """How many directions of shared errors are kept."""
-OUTLIER_MM = 10.0
-"""A detection whose 51 landmarks err more than this (root mean square) found something else."""
 CLIP_SD = 4.0
 _INNER = np.asarray(landmarks.INNER_51)
 _MAD_TO_SD = 1.4826
@@ -42,8 +39,7 @@ class Residuals:
     @property
     def detected(self) -> np.ndarray:
         """[N] whether the face was found."""
-        size = np.sqrt((self.errors_mm[:, _INNER] ** 2).mean((1, 2)) * 2)
-        return np.isfinite(size) & (size < OUTLIER_MM)
+        return is_found(self.errors_mm)
 
 
 def measure(model: MorphableModel, *, count: int, seed: int, recipe: str = "lifelike") -> Residuals:
@@ -55,35 +51,14 @@ def measure(model: MorphableModel, *, count: int, seed: int, recipe: str = "life
       seed: Random seed of the faces.
       recipe: Recipe of the images.
     """
-    from serving.detection.detector import FaceDetector
-
+    config = SynthesisConfig.named(recipe)
     errors, places, bins = [], [], []
-    with FaceDetector(min_face_fraction=0.2, try_rotated=False) as detector:
-        for sample in _samples(model, SynthesisConfig.named(recipe), count=count, seed=seed):
-            true = sample["face/landmarks_true"]
-            faces = detector.detect(sample["image"])
-            found = faces[0].landmarks if faces else np.full_like(true, np.nan)
-            errors.append((found - true) / sample["pose/scale"])
-            places.append(true / sample["pose/scale"])
-            bins.append(int(sample["slice/yaw_bin"]))
+    for found in itertools.islice(detections(SceneModel.create(model), config, seed=seed), count):
+        true, scale = found.sample["face/landmarks_true"], found.sample["pose/scale"]
+        errors.append(found.errors_mm)
+        places.append(true / scale)
+        bins.append(int(found.sample["slice/yaw_bin"]))
     return Residuals(np.stack(errors), np.stack(places), np.array(bins))
-
-
-def _samples(model, config: SynthesisConfig, *, count: int, seed: int) -> Iterator[dict]:
-    import tensorflow as tf
-
-    scene_model = SceneModel.create(model)
-    size = config.image_size
-    render = tf.function(
-        lambda scene: photos.render_scene(scene_model, scene, size=size), autograph=False
-    )
-    exact = LandmarkNoise.isotropic(0.0)
-    for batch in range(-(-count // BATCH)):
-        indices = aligned_indices(batch)
-        samples = make_samples(
-            scene_model, config, exact, seed=seed, indices=indices, render=render
-        )
-        yield from samples[: count - indices[0]]
 
 
 def fit(residuals: Residuals) -> LandmarkNoise:

@@ -7,12 +7,11 @@ iteration at a time, and each iteration's layers are solved for where the ones b
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import pathlib
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
 
 import numpy as np
-from keras import ops
 
 from facemodel.backend import compiled
 from facemodel.morphable.landmark_noise import LandmarkNoise
@@ -23,19 +22,10 @@ from facemodel.network.heads import LoopHeads
 from facemodel.network.last_layer import View
 from facemodel.network.pretrained import load_pretrained, weights_meta
 from facemodel.network.regressor import IterativeRegressor
-from facemodel.network.starts import sample_starts
 from facemodel.network.training_config import TrainingConfig, precision_problem
 from facemodel.network.weights import DEFAULT_WEIGHTS, read_weights, save_weights
-from facemodel.synthesis.distributions import Range
-from facemodel.synthesis.online import online_batch_and_exact
-from facemodel.synthesis.recipes import SynthesisConfig
 from facemodel.synthesis.scenes import SceneModel
-from facemodel.synthesis.streams import DeviceStreams
-
-LANDMARK_NOISE = Range(0.1, 1.2)
-"""From almost exact landmarks to worse ones than measured ..."""
-LANDMARK_BIAS = Range(-0.3, 1.2)
-"""... and what the detector always gets wrong on renders is uncertain on photos."""
+from pipeline.training.refit_faces import Faces, detected_batches, noisy_batches
 
 
 class RefitError(ValueError):
@@ -52,6 +42,8 @@ class RefitOptions:
       model: Face model's file; the default one if None.
       recipes: Recipes of the faces, a batch of each in turns.
       faces: Number of faces.
+      detected: Share of them that the detector finds in whole photos; the landmarks of the others
+        have the noise that was measured of it.
       trust: Number of faces that the network's own last layer counts as.
       landmark_trust: Number of faces that "landmarks are right" counts as.
       share: how far the written layers go from the network's own one to the solved ones; what is
@@ -65,6 +57,7 @@ class RefitOptions:
     model: pathlib.Path | None = None
     recipes: tuple[str, ...] = ("lifelike", "lifelike", "lifelike", "paper")
     faces: int = 9000
+    detected: float = 0.0
     trust: float = 10000.0
     landmark_trust: float = 100.0
     share: float = 0.5
@@ -77,6 +70,8 @@ class RefitOptions:
         for name in ("faces", "trust", "landmark_trust", "share"):
             if not getattr(self, name) > 0:
                 raise RefitError(f"{name} should be above 0, got {getattr(self, name)}")
+        if not 0.0 <= self.detected <= 1.0:
+            raise RefitError(f"detected should be between 0 and 1, got {self.detected}")
         if problem := precision_problem(self.precision):
             raise RefitError(problem)
         if not self.recipes:
@@ -86,24 +81,6 @@ class RefitOptions:
     def batches(self) -> int:
         """How many batches the faces make."""
         return -(-self.faces // self.config.batch_size)
-
-
-class Faces(NamedTuple):
-    """Sampled faces, N of them, and where the loop stands with each.
-
-    Attributes:
-      grey: uint8 [N, S, S] crops.
-      exact: [N, 51, 2] px, true landmarks.
-      truth: [N, n] coefficients.
-      landmarks: [N, 51, 2] px, detected or corrected.
-      estimate: [N, n].
-    """
-
-    grey: np.ndarray
-    exact: np.ndarray
-    truth: np.ndarray
-    landmarks: np.ndarray
-    estimate: np.ndarray
 
 
 def run(options: RefitOptions, *, progress: Callable[[int, int], None] = lambda a, b: None) -> None:
@@ -125,6 +102,7 @@ def run(options: RefitOptions, *, progress: Callable[[int, int], None] = lambda 
     facts = {
         "refit": {
             "faces": options.batches * options.config.batch_size,
+            "detected": options.detected,
             "recipes": list(options.recipes),
             "trust": options.trust,
             "landmark_trust": options.landmark_trust,
@@ -187,27 +165,11 @@ def refit_heads(
 
 
 def _sample(scenes: SceneModel, noise: LandmarkNoise, options: RefitOptions) -> Iterator[Faces]:
-    config = options.config
-
-    def make(recipe: str):
-        settings = SynthesisConfig.named(
-            recipe, landmark_noise=LANDMARK_NOISE, landmark_bias=LANDMARK_BIAS
-        )
-
-        def step(key):
-            rng = DeviceStreams(key, config.batch_size)
-            batch, exact = online_batch_and_exact(scenes, settings, rng, noise, size=config.size)
-            start = sample_starts(scenes.geometry, batch, rng, config)
-            grey = ops.cast(ops.round(255.0 * ops.clip(batch.grey, 0.0, 1.0)), "uint8")
-            return Faces(grey, exact, batch.coefficients, batch.landmarks, start)
-
-        return compiled(step)
-
-    steps = {recipe: make(recipe) for recipe in options.recipes}
-    for batch in range(options.batches):
-        recipe = options.recipes[batch % len(options.recipes)]
-        drawn = steps[recipe](np.array([config.seed, batch], np.uint32))
-        yield Faces(*map(np.asarray, drawn))
+    """As many batches as the options say, those with real detections last."""
+    config, detected = options.config, round(options.detected * options.batches)
+    noisy = noisy_batches(scenes, noise, options.recipes, config)
+    yield from itertools.islice(noisy, options.batches - detected)
+    yield from itertools.islice(detected_batches(scenes, options.recipes, config), detected)
 
 
 def _slices(faces: Faces, size: int) -> Iterator[Faces]:

@@ -188,7 +188,8 @@ def test_the_loop_gains_on_faces_that_it_has_not_seen(scenes, tiny_model):
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("faces", 0), ("landmark_trust", -1), ("trust", 0.0), ("recipes", ())]
+    ("field", "value"),
+    [("faces", 0), ("landmark_trust", -1), ("trust", 0.0), ("recipes", ()), ("detected", 1.5)],
 )
 def test_a_wrong_option_is_named(field, value):
     with pytest.raises(RefitError, match=field.rstrip("s")):
