@@ -9,6 +9,7 @@ import pathlib
 from typing import Any
 
 from facemodel.config import Section, setting
+from facemodel.morphable.served_noise import LANDMARK_NOISE_MM
 
 EXTRA = pathlib.Path("assets.extra")
 """The folder that a server leaves alone, below that of the version."""
@@ -27,8 +28,6 @@ ARRAY_FIELDS = (
 """Fields of the face model that are its arrays there, beside region_names."""
 WARMUP_REQUESTS = EXTRA / "tf_serving_warmup_requests"
 """PredictionLogs as TFRecords, where TensorFlow Serving looks for them."""
-LANDMARK_NOISE_MM = 3.0
-"""About what was measured on lifelike faces (docs/landmark-noise.md)."""
 
 
 class ExportError(ValueError):

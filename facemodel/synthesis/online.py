@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from keras import ops
+
 from facemodel import camera, transforms
 from facemodel.fitting.alignment import crop_around
 from facemodel.morphable.landmark_noise import LandmarkNoise
+from facemodel.morphable.served_noise import LANDMARK_NOISE_MM
 from facemodel.synthesis.detector import simulate_detection
+from facemodel.synthesis.detector_errors import sample_detector_errors, sample_strength
 from facemodel.synthesis.photos import render_scene
 from facemodel.synthesis.recipes import SynthesisConfig
 from facemodel.synthesis.scenes import (
@@ -61,7 +65,7 @@ def online_batch_and_exact(
     scene = sample_scene(model, config, rng, size=size)
     points = scene_inner_landmarks(model, scene)
     true = camera.project(points, scene.pose, inverse_distance=scene.inverse_distance)[..., :2]
-    landmarks, sigma_px = simulate_detection(true, scene.pose.scale, config, rng, measured)
+    landmarks, sigma_px = _detect(model, true, scene.pose.scale, config, rng, measured)
     crop_from_image = crop_around(model.geometry, landmarks, size=size)
     pose = camera.transform_pose(scene.pose, crop_from_image)
     rendering = render_scene(model, scene, size=size, pose=pose, grey=True)
@@ -72,6 +76,22 @@ def online_batch_and_exact(
         sigma_px=sigma_px * transforms.similarity_scale(crop_from_image),
     )
     return batch, transforms.apply_similarity(crop_from_image, true)
+
+
+def _detect(
+    model: SceneModel, true, scale, config: SynthesisConfig, rng: RandomStreams, measured
+) -> tuple[Any, Any]:
+    """Landmarks [B, 51, 2] px as a detector gives them, and the standard deviation [B] px."""
+    noisy, sigma_px = simulate_detection(true, scale, config, rng, measured)
+    if not config.detector_fraction:
+        return noisy, sigma_px
+    strength = sample_strength(config, rng)
+    found = sample_detector_errors(model.detector_errors, model.geometry, true, strength, rng)
+    like_detector = rng.uniform("detector/kind") < config.detector_fraction
+    return (
+        ops.where(like_detector[:, None, None], found, noisy),
+        ops.where(like_detector, LANDMARK_NOISE_MM * scale, sigma_px),
+    )
 
 
 def online_batch(

@@ -66,6 +66,9 @@ class SynthesisConfig(Section):
       landmark_noise: multiple of the measured noise of detected landmarks.
       landmark_bias: of that, multiple of what the detector always gets wrong on renders; photos
         need not share it.
+      detector_fraction: share of faces whose landmarks err as the detector does on such a face
+        instead, see detector_errors.py; in training online only.
+      detector_strength: multiple of these errors, cut off at 1.
 
     Raises:
       ConfigError: naming the field that is wrong.
@@ -114,6 +117,8 @@ class SynthesisConfig(Section):
     jpeg_quality: Range = setting(Range(100, 100), low=1, high=100)
     landmark_noise: Range = _strength(Range(0.3, 1.2))
     landmark_bias: Range = setting(_ONE, low=-20.0, high=20.0)
+    detector_fraction: float = _fraction()
+    detector_strength: Range = _strength(_ONE)
 
     @classmethod
     def paper(cls, **changes) -> SynthesisConfig:
@@ -128,7 +133,7 @@ class SynthesisConfig(Section):
     @classmethod
     def varied(cls, **changes) -> SynthesisConfig:
         """The lifelike recipe, wider where people, cameras and detectors differ: to train on."""
-        wider = {
+        wider: dict[str, Any] = {
             "recipe": "varied",
             "inverse_distance": Range(0.0, 1 / 300.0),
             "deformation": Range(0.0, 1.5),
@@ -137,6 +142,8 @@ class SynthesisConfig(Section):
             "gain": Range(0.75, 1.4),
             "landmark_noise": Range(0.1, 1.2),
             "landmark_bias": Range(-0.3, 1.2),
+            "detector_fraction": 0.75,
+            "detector_strength": Range(0.1, 2.8),
         }
         return dataclasses.replace(_LIFELIKE, **(wider | changes))
 

@@ -17,6 +17,7 @@ from facemodel.morphable.model import MorphableModel
 from facemodel.rendering.shading import Light
 from facemodel.synthesis import slices
 from facemodel.synthesis.deformation import Deformations, make_deformations
+from facemodel.synthesis.detector_errors import DetectorErrors
 from facemodel.synthesis.distributions import Range
 from facemodel.synthesis.effects import photograph
 from facemodel.synthesis.effects.photograph import Effects
@@ -81,6 +82,11 @@ class SceneModel:
     def deformations(self) -> Deformations:
         """Displacements of the whole face, made when a recipe asks for them."""
         return make_deformations(self.source)
+
+    @functools.cached_property
+    def detector_errors(self) -> DetectorErrors:
+        """How the detector errs with the face, read when a recipe asks for it."""
+        return DetectorErrors.load()
 
     @property
     def version(self) -> str:

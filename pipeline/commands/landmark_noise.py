@@ -13,26 +13,43 @@ from pipeline.commands.options import CommandError, FaceModel
 def command(
     count: Annotated[int, typer.Option("--count", "-n", min=30, help="How many faces.")] = 400,
     seed: Annotated[int, typer.Option(min=0, help="Of the faces.")] = 0,
-    recipe: Annotated[str, typer.Option(help="Of the pictures: lifelike or paper.")] = "lifelike",
+    recipe: Annotated[
+        list[str],
+        typer.Option(help="Of the pictures; given several times, one of each in turns."),
+    ] = ["lifelike"],  # noqa: B006
     model: FaceModel = None,
     save: Annotated[
         pathlib.Path | None,
         typer.Option(help="Write the noise that training and records draw to this .npz file."),
+    ] = None,
+    save_errors: Annotated[
+        pathlib.Path | None,
+        typer.Option(
+            help="Write how the errors go with the face, which the recipe varied draws, to this "
+            ".npz file; 3000 faces and more are needed."
+        ),
     ] = None,
 ) -> None:
     """Measure detected minus true landmarks on renders, in mm at the face's scale.
 
     Example: facerelief landmark-noise -n 400 --save facemodel/data/landmark_noise.npz
     """
+    from facemodel.morphable.geometry import FaceGeometry
     from facemodel.morphable.model import MorphableModel
     from pipeline.evaluation import landmark_noise
 
-    residuals = landmark_noise.measure(
-        MorphableModel.load(model), count=count, seed=seed, recipe=recipe
-    )
+    face_model = MorphableModel.load(model)
+    residuals = landmark_noise.measure(face_model, count=count, seed=seed, recipes=recipe)
     typer.echo(landmark_noise.as_markdown(residuals))
     if save:
-        try:
-            landmark_noise.fit(residuals).save(save)
-        except OSError as error:
-            raise CommandError(f"{save}: cannot be written ({error.strerror})") from None
+        _save(landmark_noise.fit(residuals), save)
+    if save_errors:
+        geometry = FaceGeometry.create(face_model)
+        _save(landmark_noise.fit_errors(geometry, residuals), save_errors)
+
+
+def _save(measured, path: pathlib.Path) -> None:
+    try:
+        measured.save(path)
+    except OSError as error:
+        raise CommandError(f"{path}: cannot be written ({error.strerror})") from None

@@ -21,7 +21,7 @@ def command(
     faces: Annotated[int, typer.Option("--faces", "-n", min=1, help="How many.")] = 9000,
     recipe: Annotated[
         list[str], typer.Option(help="Of the faces; given several times, a batch of each in turns.")
-    ] = ["lifelike", "lifelike", "lifelike", "paper"],  # noqa: B006
+    ] = ["varied", "lifelike", "varied", "paper"],  # noqa: B006
     detected: Annotated[
         float,
         typer.Option(

@@ -49,8 +49,12 @@ def command(
         float | None, typer.Option(help="Stop after so long, even if samples are left.")
     ] = None,
     recipe: Annotated[
-        str, typer.Option(help="Of faces drawn on the way: lifelike, varied or paper.")
-    ] = "lifelike",
+        list[str],
+        typer.Option(
+            help="Of faces drawn on the way: lifelike, varied or paper; given several times, each "
+            "makes its share of every batch."
+        ),
+    ] = ["lifelike"],  # noqa: B006
     model: FaceModel = None,
     init: Annotated[
         pathlib.Path | None, typer.Option(help="Weights to start from, .npz; else untrained.")
@@ -90,7 +94,7 @@ def command(
             out=out,
             config=config,
             data=data,
-            recipe=recipe,
+            recipes=tuple(recipe),
             model=model,
             init=init,
             initial_share=initial_share,

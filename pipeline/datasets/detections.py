@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -61,6 +62,19 @@ def detections(
             faces = detector.detect(sample["image"])
             nowhere = np.full_like(sample["face/landmarks_true"], np.nan)
             yield Detection(sample, faces[0].landmarks if faces else nowhere)
+
+
+def detections_in_turns(
+    scenes: SceneModel, recipes: Sequence[str], *, seed: int
+) -> Generator[Detection, None, None]:
+    """Photos without end as detections gives them, one of each recipe in turns."""
+    with contextlib.ExitStack() as stack:
+        sources = {}
+        for recipe in dict.fromkeys(recipes):
+            photos = detections(scenes, SynthesisConfig.named(recipe), seed=seed)
+            sources[recipe] = stack.enter_context(contextlib.closing(photos))
+        for recipe in itertools.cycle(recipes):
+            yield next(sources[recipe])
 
 
 def _samples(scenes: SceneModel, config: SynthesisConfig, seed: int) -> Iterator[dict[str, Any]]:

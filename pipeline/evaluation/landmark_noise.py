@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from collections.abc import Sequence
 
 import numpy as np
 
 from facemodel.morphable import landmarks
+from facemodel.morphable.geometry import FaceGeometry
 from facemodel.morphable.landmark_noise import LandmarkNoise
 from facemodel.morphable.model import MorphableModel
 from facemodel.synthesis import slices
-from facemodel.synthesis.recipes import SynthesisConfig
+from facemodel.synthesis.detector_errors import DetectorErrors
 from facemodel.synthesis.scenes import SceneModel
-from pipeline.datasets.detections import detections, is_found
+from pipeline.datasets.detections import detections_in_turns, is_found
 
 SHARED_COUNT = 24
 """How many directions of shared errors are kept."""
@@ -42,23 +44,32 @@ class Residuals:
         return is_found(self.errors_mm)
 
 
-def measure(model: MorphableModel, *, count: int, seed: int, recipe: str = "lifelike") -> Residuals:
+def measure(
+    model: MorphableModel, *, count: int, seed: int, recipes: Sequence[str] = ("lifelike",)
+) -> Residuals:
     """Renders faces, detects them, and compares.
 
     Args:
       model: Face model to sample from.
       count: Number of faces.
       seed: Random seed of the faces.
-      recipe: Recipe of the images.
+      recipes: Recipes of the images, one of each in turns.
     """
-    config = SynthesisConfig.named(recipe)
     errors, places, bins = [], [], []
-    for found in itertools.islice(detections(SceneModel.create(model), config, seed=seed), count):
+    photos = detections_in_turns(SceneModel.create(model), recipes, seed=seed)
+    for found in itertools.islice(photos, count):
         true, scale = found.sample["face/landmarks_true"], found.sample["pose/scale"]
         errors.append(found.errors_mm)
         places.append(true / scale)
         bins.append(int(found.sample["slice/yaw_bin"]))
     return Residuals(np.stack(errors), np.stack(places), np.array(bins))
+
+
+def fit_errors(geometry: FaceGeometry, residuals: Residuals) -> DetectorErrors:
+    """Describes residuals of the inner landmarks of faces that were found, with the faces."""
+    true = residuals.places_mm[residuals.detected][:, _INNER]
+    found = true + residuals.errors_mm[residuals.detected][:, _INNER]
+    return DetectorErrors.fit(geometry, true, found)
 
 
 def fit(residuals: Residuals) -> LandmarkNoise:

@@ -55,7 +55,7 @@ class RefitOptions:
     out: pathlib.Path
     init: pathlib.Path | None = None
     model: pathlib.Path | None = None
-    recipes: tuple[str, ...] = ("lifelike", "lifelike", "lifelike", "paper")
+    recipes: tuple[str, ...] = ("varied", "lifelike", "varied", "paper")
     faces: int = 9000
     detected: float = 0.0
     trust: float = 10000.0

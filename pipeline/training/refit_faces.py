@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -16,15 +15,15 @@ from facemodel.fitting.alignment import crop_around
 from facemodel.fitting.crop import grey_crop
 from facemodel.morphable.landmark_noise import LandmarkNoise
 from facemodel.morphable.landmarks import INNER_51
+from facemodel.morphable.served_noise import LANDMARK_NOISE_MM
 from facemodel.network.starts import sample_starts
 from facemodel.network.training_config import TrainingConfig
-from facemodel.saved_model.metadata import LANDMARK_NOISE_MM
 from facemodel.synthesis.distributions import Range
 from facemodel.synthesis.online import OnlineBatch, online_batch_and_exact
 from facemodel.synthesis.recipes import SynthesisConfig
 from facemodel.synthesis.scenes import SceneModel
 from facemodel.synthesis.streams import DeviceStreams
-from pipeline.datasets.detections import Detection, detections, is_found
+from pipeline.datasets.detections import detections_in_turns, is_found
 
 LANDMARK_NOISE = Range(0.1, 1.2)
 """From almost exact landmarks to worse ones than measured ..."""
@@ -91,7 +90,8 @@ def detected_batches(
     """
     crop = compiled(lambda image, found: _crop(scenes, image, found, config.size))
     start = compiled(lambda key, batch: _start(scenes, key, batch, config))
-    found = _found_in_turns(scenes, recipes, seed=config.seed)
+    photos_in_turns = detections_in_turns(scenes, recipes, seed=config.seed)
+    found = (each for each in photos_in_turns if is_found(each.errors_mm))
     for number in itertools.count():
         photos = list(itertools.islice(found, config.batch_size))
         crops = [crop(each.sample["image"][None], each.landmarks[None, _INNER]) for each in photos]
@@ -104,19 +104,6 @@ def detected_batches(
         batch = OnlineBatch(grey, landmarks, truth, sigma_px)
         begun = np.asarray(start(np.array([config.seed, number], np.uint32), batch))
         yield Faces(np.asarray(_rounded(grey)), exact, truth, landmarks, begun)
-
-
-def _found_in_turns(
-    scenes: SceneModel, recipes: Sequence[str], *, seed: int
-) -> Iterator[Detection]:
-    """A photo of each recipe in turns, of those whose face was found."""
-    with contextlib.ExitStack() as stack:
-        sources = {}
-        for recipe in dict.fromkeys(recipes):
-            photos = detections(scenes, SynthesisConfig.named(recipe), seed=seed)
-            sources[recipe] = stack.enter_context(contextlib.closing(photos))
-        for recipe in itertools.cycle(recipes):
-            yield next(each for each in sources[recipe] if is_found(each.errors_mm))
 
 
 def _crop(scenes: SceneModel, image, landmarks, size: int):

@@ -10,6 +10,7 @@ docs/training.md says how long that takes and what it reaches.
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import json
 import logging
@@ -19,6 +20,7 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
+from keras import ops
 
 from facemodel.backend import backend_name, support_new_jax
 from facemodel.morphable.landmark_noise import LandmarkNoise
@@ -30,9 +32,10 @@ from facemodel.network.progress import LogProgress
 from facemodel.network.training import RegressorTrainer
 from facemodel.network.training_config import TrainingConfig, precision_problem
 from facemodel.network.weights import save_weights
-from facemodel.synthesis.online import online_batch
+from facemodel.synthesis.online import OnlineBatch, online_batch
 from facemodel.synthesis.recipes import SynthesisConfig
 from facemodel.synthesis.scenes import SceneModel
+from facemodel.synthesis.streams import DeviceStreams
 from pipeline.training.progress import ShowProgress, StopEarly
 
 WEIGHTS_NAME = "regressor_float16.npz"
@@ -52,7 +55,8 @@ class TrainOptions:
       out: Folder for checkpoints, curve.csv and the weights.
       config: Training hyperparameters.
       data: Folder with records; faces are generated on the fly if None.
-      recipe: Recipe of faces generated on the fly.
+      recipes: Recipes of faces generated on the fly; each makes as much of every batch as it is
+        named often.
       model: Face model's file; the default one if None.
       init: Initial weights; untrained if None.
       initial_share: Share of the initial weights in those that are written; the rest are the
@@ -67,7 +71,7 @@ class TrainOptions:
     out: pathlib.Path
     config: TrainingConfig = dataclasses.field(default_factory=TrainingConfig)
     data: pathlib.Path | None = None
-    recipe: str = "lifelike"
+    recipes: tuple[str, ...] = ("lifelike",)
     model: pathlib.Path | None = None
     init: pathlib.Path | None = None
     initial_share: float = 0.0
@@ -89,6 +93,11 @@ class TrainOptions:
             raise TrainError("records are read by TensorFlow; on another backend train online")
         if not 0.0 <= self.initial_share < 1.0:
             raise TrainError(f"initial_share should lie in [0, 1), got {self.initial_share}")
+        if not self.recipes or self.config.batch_size % len(self.recipes):
+            raise TrainError(
+                f"batch_size should be a multiple of the number of recipes, got "
+                f"{self.config.batch_size} and {len(self.recipes)}"
+            )
         if self.initial_share and not self.init:
             raise TrainError("initial_share needs initial weights")
         if self.minutes is not None and self.minutes <= 0:
@@ -155,9 +164,21 @@ def build_trainer(model: MorphableModel, options: TrainOptions) -> RegressorTrai
 
 
 def _sampler(scenes: SceneModel, options: TrainOptions) -> Callable:
-    recipe = SynthesisConfig.named(options.recipe)
+    counts = collections.Counter(options.recipes)
     measured, size = LandmarkNoise.load().select(INNER_51), options.config.size
-    return lambda rng: online_batch(scenes, recipe, rng, measured, size=size)
+
+    def sample_batch(rng: DeviceStreams) -> OnlineBatch:
+        share = rng.batch // len(options.recipes)
+        parts = [
+            online_batch(
+                scenes, SynthesisConfig.named(name), rng.part(number, count * share), measured,
+                size=size,
+            )
+            for number, (name, count) in enumerate(counts.items())
+        ]  # fmt: skip
+        return OnlineBatch(*(ops.concatenate(part) for part in zip(*parts, strict=True)))
+
+    return sample_batch
 
 
 def _callbacks(options: TrainOptions) -> list[keras.callbacks.Callback]:
@@ -182,7 +203,7 @@ def _write_weights(
     facts = {
         "samples": step * config.batch_size,
         "training": dataclasses.asdict(config),
-        "recipe": options.recipe,
+        "recipes": list(options.recipes),
         "data": options.data and options.data.name,
         "init": options.init and options.init.name,
         "initial_share": options.initial_share,
@@ -237,6 +258,8 @@ def parse_options(arguments: list[str]) -> TrainOptions:
     if "out" not in values:
         raise TrainError("out=FOLDER is needed")
     config = TrainingConfig(**{name: values.pop(name) for name in sorted(inner & set(values))})
+    if "recipes" in values:
+        values["recipes"] = tuple(str(values["recipes"]).split(","))
     paths = ("out", "data", "model", "init")
     values |= {name: pathlib.Path(values[name]) for name in paths if values.get(name)}
     return TrainOptions(config=config, **values)

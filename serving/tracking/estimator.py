@@ -24,10 +24,10 @@ from facemodel.morphable.geometry import EXPRESSION_MEAN, EXPRESSION_SD
 from facemodel.morphable.landmark_noise import LandmarkNoise
 from facemodel.morphable.landmarks import INNER_51
 from facemodel.morphable.model import MorphableModel
+from facemodel.morphable.served_noise import LANDMARK_NOISE_MM
 from facemodel.network.folding import for_inference
 from facemodel.network.pretrained import load_pretrained
 from facemodel.network.regressor import IterativeRegressor
-from facemodel.saved_model.metadata import LANDMARK_NOISE_MM
 from serving.detection import tiles
 from serving.detection.detector import DetectedFace
 from serving.native import OneCaller

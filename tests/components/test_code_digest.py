@@ -108,10 +108,18 @@ def test_steps_depend_on_what_they_run(module, used, unused):
             "components.report",
             ["model_report.html", "page.html", "default_model.npz", "landmark_noise.npz"],
         ),
-        ("components.face_example_gen", ["default_model.npz", "landmark_noise.npz"]),
+        (
+            "components.face_example_gen",
+            ["default_model.npz", "detector_errors.npz", "landmark_noise.npz"],
+        ),
         (
             "components.trainer",
-            ["default_model.npz", "landmark_noise.npz", "regressor_float16.npz"],
+            [
+                "default_model.npz",
+                "detector_errors.npz",
+                "landmark_noise.npz",
+                "regressor_float16.npz",
+            ],
         ),
     ],
 )

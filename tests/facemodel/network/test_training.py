@@ -18,6 +18,7 @@ from components.records.batches import RecordsError, record_batches
 from facemodel.config import ConfigError
 from facemodel.fitting.landmark_fit import landmark_fit
 from facemodel.morphable.landmark_noise import LandmarkNoise
+from facemodel.morphable.landmarks import INNER_51
 from facemodel.morphable.model import MorphableModel
 from facemodel.network import checkpoints, training
 from facemodel.network.regressor import IterativeRegressor, build_network
@@ -399,13 +400,30 @@ def test_weights_can_stay_near_the_initial_ones():
     [
         ({"initial_share": 0.5}, "initial_share needs initial weights"),
         ({"initial_share": 1.0, "init": DEFAULT_WEIGHTS}, r"lie in \[0, 1\), got 1"),
+        ({"recipes": ("paper",) * 3}, "multiple of the number of recipes, got 4 and 3"),
+        ({"recipes": ()}, "multiple of the number of recipes, got 4 and 0"),
     ],
 )
-def test_a_share_that_makes_no_sense_is_refused(changes, message, tmp_path):
+def test_options_that_make_no_sense_are_refused(changes, message, tmp_path):
     options = train.TrainOptions(tmp_path / "run", config=SMALL, **changes)
     with pytest.raises(train.TrainError, match=message):
         train.run(options, model=MODEL)
     assert not options.out.exists()
+
+
+def test_each_recipe_makes_its_share_of_every_batch(scenes, tmp_path):
+    options = train.TrainOptions(
+        tmp_path, config=SMALL, recipes=("lifelike", "paper", "lifelike", "lifelike")
+    )
+    rng = DeviceStreams(7, SMALL.batch_size)
+    drawn = train.build_trainer(MODEL, options).sample_batch(rng)
+    measured = LandmarkNoise.load().select(INNER_51)
+    for part, rows, recipe in ((0, np.s_[:3], "lifelike"), (1, np.s_[3:], "paper")):
+        own = rng.part(part, len(drawn.grey[rows]))
+        expected = online_batch(scenes, SynthesisConfig.named(recipe), own, measured, size=32)
+        for values, wanted in zip(drawn, expected, strict=True):
+            np.testing.assert_allclose(values[rows], wanted, rtol=1e-4, atol=1e-4)
+    assert np.abs(drawn.coefficients[0] - drawn.coefficients[3]).max() > 0.1
 
 
 def test_records_are_cropped_as_faces_drawn_on_the_way_are(scenes, records_folder):
@@ -436,6 +454,8 @@ def test_module_arguments_are_read_by_name():
     options = train.parse_options(["out=x/y", "samples=300", "minutes=2.5", "init=w.npz"])
     assert options.out == pathlib.Path("x/y") and options.init == pathlib.Path("w.npz")
     assert options.config == TrainingConfig(samples=300) and options.minutes == 2.5
+    assert options.recipes == ("lifelike",)
+    assert train.parse_options(["out=x", "recipes=varied,paper"]).recipes == ("varied", "paper")
     with pytest.raises(train.TrainError, match="unknown option: speed"):
         train.parse_options(["out=x", "speed=9"])
     with pytest.raises(train.TrainError, match="out=FOLDER is needed"):

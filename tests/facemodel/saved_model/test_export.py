@@ -19,6 +19,7 @@ from facemodel.morphable import landmarks
 from facemodel.morphable.geometry import FaceGeometry, decode, decode_landmarks
 from facemodel.morphable.landmark_noise import LandmarkNoise
 from facemodel.morphable.model import MorphableModel
+from facemodel.morphable.served_noise import LANDMARK_NOISE_MM
 from facemodel.network.heads import LoopHeads
 from facemodel.network.pretrained import create_regressor, load_pretrained
 from facemodel.network.regressor import IterativeRegressor, build_network
@@ -27,7 +28,7 @@ from facemodel.network.weights import WeightsError, save_weights
 from facemodel.records import encode_record
 from facemodel.rendering.shading import render_shading
 from facemodel.saved_model import export
-from facemodel.saved_model.metadata import LANDMARK_NOISE_MM, ExportConfig, ExportError
+from facemodel.saved_model.metadata import ExportConfig, ExportError
 from facemodel.saved_model.signatures import FaceServer
 from facemodel.synthesis import photos
 from facemodel.synthesis.distributions import Normal
