@@ -177,6 +177,19 @@ class Reconstructor:
         faces = self.detector.detect(image)[:max_faces]
         return [self.reconstruct_face(image, face) for face in faces]
 
+    def follow(self, image: np.ndarray, before: Reconstruction) -> Reconstruction | None:
+        """Reconstructs a face in the next picture of a film, looking only around where it was.
+
+        Args:
+          image: As in reconstruct.
+          before: The face in the picture before.
+
+        Returns:
+          None if the face is not there any more.
+        """
+        face = self.detector.follow(image, before.detection)
+        return None if face is None else self.reconstruct_face(image, face)
+
     def reconstruct_face(self, image: np.ndarray, face: DetectedFace) -> Reconstruction:
         """Reconstructs a face whose landmarks are known; image as in reconstruct."""
         window, zoom, corner = cut_window(image, face)

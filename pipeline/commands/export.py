@@ -9,7 +9,12 @@ from typing import Annotated
 import typer
 
 from components.settings import ExportSettings
-from facemodel.network.training_config import TrainingConfig, precision_problem
+from facemodel.network.training_config import (
+    FAST_ITERATIONS,
+    FAST_PRECISION,
+    TrainingConfig,
+    precision_problem,
+)
 from pipeline.commands.options import CommandError, FaceModel, Weights
 
 
@@ -24,8 +29,9 @@ def command(
         int, typer.Option(min=0, max=2, help="Subdivision level of the mesh that is put out.")
     ] = ExportSettings.level,
     iterations: Annotated[
-        int, typer.Option(min=0, help="K of the loop.")
-    ] = TrainingConfig.iterations,
+        int | None,
+        typer.Option(min=0, help=f"K of the loop; {TrainingConfig.iterations} if not given."),
+    ] = None,
     step_decay: Annotated[
         float,
         typer.Option(min=0.01, max=1.0, help="Of the loop's steps; 1 for the paper's loop."),
@@ -40,11 +46,20 @@ def command(
         ),
     ] = None,
     precision: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="Of the network: float32; mixed_bfloat16 is twice as fast on a CPU with AMX."
+            help="Of the network: float32, if not given, or mixed_bfloat16, which is twice as fast "
+            "on a CPU with AMX."
         ),
-    ] = "float32",
+    ] = None,
+    fast: Annotated[
+        bool,
+        typer.Option(
+            "--fast",
+            help="One iteration in mixed_bfloat16, where these are not given: a third of the time, "
+            "up to 5 % more error (docs/performance.md).",
+        ),
+    ] = False,
     version: Annotated[int, typer.Option(min=1, help="Of the served model.")] = 1,
 ) -> None:
     """Write a SavedModel with alignment, crop and loop in its graph.
@@ -54,7 +69,8 @@ def command(
 
     Examples:
       facerelief export -o out/facerelief --start landmark_fit
-      facerelief export -o out/fast --precision mixed_bfloat16
+      facerelief export -o out/amx --precision mixed_bfloat16
+      facerelief export -o out/fast --fast
     """
     from serving.quiet import without_notices
 
@@ -65,6 +81,9 @@ def command(
         from facemodel.network.weights import DEFAULT_WEIGHTS
         from facemodel.saved_model import export
 
+    if iterations is None:
+        iterations = FAST_ITERATIONS if fast else TrainingConfig.iterations
+    precision = precision or (FAST_PRECISION if fast else "float32")
     if problem := precision_problem(precision):
         raise CommandError(f"--{problem}")
     config = export.ExportConfig(start=start)

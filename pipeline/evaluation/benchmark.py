@@ -80,6 +80,25 @@ def photo_figures(photo: np.ndarray, *, repeats: int) -> Iterator[Figure]:
         yield Figure(part, *_ms(make, repeats))
 
 
+def fast_figures(photo: np.ndarray, *, repeats: int) -> Iterator[Figure]:
+    """What an export of the fast profile takes for a face whose place is about known."""
+    from facemodel.network.training_config import FAST_ITERATIONS, FAST_PRECISION
+    from facemodel.saved_model.export import export_saved_model
+    from serving.reconstructor import Reconstructor
+
+    model = MorphableModel.load()
+    regressor = load_pretrained(model, iterations=FAST_ITERATIONS, precision=FAST_PRECISION)
+    with tempfile.TemporaryDirectory() as folder:
+        saved = export_saved_model(model, regressor, pathlib.Path(folder) / "fast")
+        with Reconstructor(saved) as reconstructor:
+            face = reconstructor.reconstruct(photo, max_faces=1)[0]
+            detector = reconstructor.detector
+            followed = _ms(lambda: detector.follow(photo, face.detection), repeats)
+            yield Figure("follow the face", *followed)
+            whole = _ms(lambda: reconstructor.follow(photo, face), repeats)
+            yield Figure("whole photo, followed face, fast profile", *whole)
+
+
 def film_figures(photo: np.ndarray) -> Iterator[Figure]:
     """The first pass over a film of one face, 640 px wide or high, that moves a little."""
     from pipeline.evaluation.video import first_pass
@@ -216,6 +235,7 @@ def run(photo_path: pathlib.Path, *, repeats: int) -> list[Figure]:
         raise ImageError(f"{photo_path}: no face found")
     stages = (
         ("photo", lambda: photo_figures(photo, repeats=repeats)),
+        ("fast profile", lambda: fast_figures(photo, repeats=repeats)),
         ("film", lambda: film_figures(photo)),
         ("loop", lambda: loop_figures(photo, faces[0].landmarks, repeats=repeats)),
         ("synthesis", synthesis_figures),

@@ -69,23 +69,24 @@ def problems(
 ) -> list[str]:
     """What grew, a line each, from before the reference to before the end.
 
-    Of memory the least in both windows counts, as two versions are loaded for some part of the
-    time; of threads and files the median.
+    Of memory the mean over both windows counts: two versions are loaded for a part of the time that
+    lies between two changes, and the least is what is taken just after one was freed. Of threads
+    and files the median counts.
 
     Args:
       samples: In their order.
       reference_s: Time from which on nothing may grow, s.
-      window_s: Length of both windows, s; longer than from one version to the next.
+      window_s: Length of both windows, s; a multiple of the time from one version to the next.
       growth: Share by which memory may be more or less.
     """
     ends = samples[-1].seconds
     early, late = (
-        [one for one in samples if end - window_s <= one.seconds <= end]
+        [one for one in samples if end - window_s < one.seconds <= end]
         for end in (reference_s, ends)
     )
     if not early or not late:
         return [f"no samples before {reference_s:g} s or {ends:g} s"]
-    first, last = (min(one.rss_mib for one in window) for window in (early, late))
+    first, last = (statistics.fmean(one.rss_mib for one in window) for window in (early, late))
     lines = []
     if abs(last - first) > growth * first:
         lines.append(f"memory: {last:.0f} MiB after {first:.0f} MiB at {reference_s:g} s")

@@ -7,6 +7,7 @@ import collections
 import dataclasses
 import io
 import json
+import queue
 import socket
 import threading
 
@@ -25,6 +26,7 @@ MESSAGE_BYTES = BODY_BYTES = 2**19
 REFUSED = {"UNAVAILABLE", "RESOURCE_EXHAUSTED", "503", "429"}
 """What an overloaded server says to any request."""
 TOLERANCE = 5e-3
+REST_CONNECTIONS = 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,8 +84,9 @@ class Traffic:
         self._truth, self._rest = truth, rest_address
         self._channel = grpc.insecure_channel(address, options=CHANNEL)
         self._predict = self._channel.unary_unary(PREDICT, None, None)
-        limits = httpx.Limits(max_connections=16)
-        self._http = httpx.Client(trust_env=False, timeout=PATIENCE_S, limits=limits)
+        self._http: queue.SimpleQueue[httpx.Client] = queue.SimpleQueue()
+        for _ in range(REST_CONNECTIONS):
+            self._http.put(httpx.Client(trust_env=False, timeout=PATIENCE_S))
         faces = range(len(truth.images))
         self._grpc_bodies = [grpc_request(truth, face).SerializeToString() for face in faces]
         self._rest_bodies = [rest_body(truth, face) for face in faces]
@@ -98,20 +101,21 @@ class Traffic:
     def close(self) -> None:
         """Ends the connections."""
         self._channel.close()
-        self._http.close()
+        for _ in range(REST_CONNECTIONS):
+            self._http.get().close()
 
     def send(self, seed: int) -> str:
         """Sends the request of a seed and looks at its answer; gives the outcome."""
         rng = np.random.default_rng(seed)
-        name = str(rng.choice(list(SORTS), p=list(SORTS.values())))
+        name, said = str(rng.choice(list(SORTS), p=list(SORTS.values()))), ""
         try:
             outcome, right = getattr(self, f"_{name}")(rng)
         except Exception as error:  # a connection, an answer that cannot be read: never meant to be
-            outcome, right = type(error).__name__, False
+            outcome, right, said = type(error).__name__, False, f" ({error})"
         with self._lock:
             self.seen[name, outcome] += 1
             if not right:
-                self.wrong.append(f"{name}: {outcome}")
+                self.wrong.append(f"{name}: {outcome}{said}")
         return outcome
 
     def _good(self, rng) -> tuple[str, bool]:
@@ -193,7 +197,12 @@ class Traffic:
         return ("OK" if right else "OK and wrong"), right
 
     def _post(self, body: bytes) -> httpx.Response:
-        return self._http.post(f"http://{self._rest}{_path()}", content=body)
+        # A client that threads share may close a connection that another is about to use.
+        client = self._http.get()
+        try:
+            return client.post(f"http://{self._rest}{_path()}", content=body)
+        finally:
+            self._http.put(client)
 
     def _status(self, answer: httpx.Response, expected: str) -> tuple[str, bool]:
         status = str(answer.status_code)

@@ -22,7 +22,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from facemodel.backend import backend_name, support_new_jax
+from facemodel.backend import backend_name, prepare_jax
 from facemodel.morphable.landmark_noise import LandmarkNoise
 from facemodel.morphable.landmarks import INNER_51
 from facemodel.morphable.model import MorphableModel
@@ -144,7 +144,7 @@ def run(options: TrainOptions, *, model: MorphableModel | None = None) -> pathli
 
 def build_trainer(model: MorphableModel, options: TrainOptions) -> RegressorTrainer:
     """Builds network, loop and optimizer, and puts in initial weights or the last checkpoint."""
-    support_new_jax()
+    prepare_jax()
     keras.utils.set_random_seed(options.config.seed)
     scenes = SceneModel.create(model)
     regressor = create_regressor(

@@ -117,6 +117,15 @@ def test_a_large_photo_gives_the_same_face_in_its_own_pixels(face, photo, recons
     assert np.linalg.norm(result.vertices - face.vertices, axis=1).mean() < 0.3
 
 
+def test_a_face_is_followed_into_the_next_picture(face, photo, reconstructor):
+    moved = np.roll(photo, (4, 7), axis=(0, 1))
+    followed = reconstructor.follow(moved, face)
+    np.testing.assert_allclose(followed.translation, np.add(face.translation, (7, 4)), atol=1.5)
+    distance = np.linalg.norm(followed.vertices - face.vertices, axis=-1).mean()
+    assert 0 < distance < 0.5
+    assert reconstructor.follow(np.zeros_like(photo), face) is None
+
+
 def test_threads_share_a_reconstructor(face, photo, reconstructor):
     """Each gets the face of its own photo, as one after the other does."""
     photos = [photo, np.ascontiguousarray(photo[:, ::-1])]

@@ -466,7 +466,25 @@ def test_the_commands_defaults_are_the_librarys():
     given = {k: v.default for k, v in inspect.signature(export_command.command).parameters.items()}
     assert given["start"] == ExportConfig().start
     assert given["landmark_noise_mm"] is None  # the library's
-    assert given["iterations"] == DEFAULT_ITERATIONS
+    assert given["iterations"] is given["precision"] is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("words", "iterations", "precision"),
+    [
+        (["--fast"], 1, "mixed_bfloat16"),
+        (["--fast", "--iterations", "2", "--precision", "float32"], 2, "float32"),
+    ],
+)
+def test_the_fast_profile_is_one_iteration_where_nothing_else_is_said(
+    words, iterations, precision, tmp_path
+):
+    words = ["export", "-o", str(tmp_path / "faces"), "--level", "0", *words]
+    result = CliRunner().invoke(make_app(), words, catch_exceptions=False)
+    assert result.exit_code == 0, result.stderr
+    described = json.loads((tmp_path / "faces/1/assets.extra/metadata.json").read_text())
+    assert (described["iterations"], described["precision"]) == (iterations, precision)
 
 
 @pytest.mark.slow
