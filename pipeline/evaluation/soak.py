@@ -69,14 +69,14 @@ def problems(
 ) -> list[str]:
     """What grew, a line each, from before the reference to before the end.
 
-    Of memory the mean over both windows counts: two versions are loaded for a part of the time that
-    lies between two changes, and the least is what is taken just after one was freed. Of threads
-    and files the median counts.
+    Of memory the most in both windows counts: two versions are loaded for a part of the time that
+    lies between two changes, a longer one where the machine is slow, and the least is what is taken
+    just after one was freed. Of threads and files the median counts.
 
     Args:
       samples: In their order.
       reference_s: Time from which on nothing may grow, s.
-      window_s: Length of both windows, s; a multiple of the time from one version to the next.
+      window_s: Length of both windows, s; longer than from one version to the next.
       growth: Share by which memory may be more or less.
     """
     ends = samples[-1].seconds
@@ -86,7 +86,7 @@ def problems(
     )
     if not early or not late:
         return [f"no samples before {reference_s:g} s or {ends:g} s"]
-    first, last = (statistics.fmean(one.rss_mib for one in window) for window in (early, late))
+    first, last = (max(one.rss_mib for one in window) for window in (early, late))
     lines = []
     if abs(last - first) > growth * first:
         lines.append(f"memory: {last:.0f} MiB after {first:.0f} MiB at {reference_s:g} s")
@@ -178,7 +178,12 @@ def soak(
         kinds = export_kinds(work / "kinds", warm_up_requests(images[0], points[0]))
         truth = Truth(images, points, known_answers(kinds, images, points))
         (work / "versions").mkdir()
-        changes = Changes(work / "versions", kinds, seconds=change_s)
+        changes = Changes(
+            work / "versions",
+            kinds,
+            seconds=change_s,
+            answered=lambda number: number in traffic.versions,
+        )
         started = stack.enter_context(server(_options(work)))
         assert started.rest_address
         traffic = Traffic(started.address, started.rest_address, truth)

@@ -6,6 +6,8 @@ import io
 import pathlib
 import shutil
 import threading
+import time
+from collections.abc import Callable
 
 import numpy as np
 from PIL import Image
@@ -23,6 +25,8 @@ SIZE = 64
 """Of the images, px."""
 KEPT = 3
 """Versions in the folder: the newest may still be loading."""
+LONGEST = 3
+"""A version that does not answer is followed by the next after so many times the usual time."""
 OUTPUTS = ("coefficients", "translation")
 
 
@@ -101,13 +105,23 @@ class Changes:
       folder: Of the versions; has number 1 when this returns.
       kinds: SavedModels of even and of odd numbers.
       seconds: Between two changes.
+      answered: Whether a version has given an answer; the next one waits for that, up to LONGEST
+        times as long: on a slow machine a version may take longer to load than it is served.
 
     Raises:
       OSError: at the end, if a version could not be added or removed.
     """
 
-    def __init__(self, folder: pathlib.Path, kinds: list[pathlib.Path], *, seconds: float):
+    def __init__(
+        self,
+        folder: pathlib.Path,
+        kinds: list[pathlib.Path],
+        *,
+        seconds: float,
+        answered: Callable[[int], bool] = lambda number: True,
+    ):
         self._folder, self._kinds, self._seconds = folder, kinds, seconds
+        self._answered = answered
         self._stopping = threading.Event()
         self._raised: OSError | None = None
         self.number = 0
@@ -132,9 +146,16 @@ class Changes:
         partial.rename(self._folder / str(number))
         self.number = number
 
+    def _wait_for_answer(self) -> None:
+        ends = time.monotonic() + (LONGEST - 1) * self._seconds
+        while not self._answered(self.number) and time.monotonic() < ends:
+            if self._stopping.wait(0.1):
+                return
+
     def _run(self) -> None:
         try:
             while not self._stopping.wait(self._seconds):
+                self._wait_for_answer()
                 self._add()
                 if self.number > KEPT:
                     shutil.rmtree(self._folder / str(self.number - KEPT))
