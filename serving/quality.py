@@ -13,8 +13,8 @@ SMALL_FACE_PX_PER_MM = 0.45
 BORDER_MARGIN = 0.01
 LOW_SCORE = 0.65
 POOR_FIT_MM = 8.0
-"""Of 511 renders, whose true faces are known, 3 % lie above. Below it, how far mesh and detector are
-apart says how wrong the detector is (correlation 0.89), not the mesh (0.20)."""
+"""Of 511 renders, whose true faces are known, 3 % lie above. Below it, how far mesh and detector
+are apart says how wrong the detector is (correlation 0.89), not the mesh (0.20)."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -185,7 +185,10 @@ class Reconstructor:
           before: The face in the picture before.
 
         Returns:
-          None if the face is not there any more.
+          None if the face is not there any more. Its detection has the score that it had before.
+
+        Raises:
+          ForkError: if this process was forked after the detector was made.
         """
         face = self.detector.follow(image, before.detection)
         return None if face is None else self.reconstruct_face(image, face)

@@ -55,7 +55,7 @@ class DetectorErrors(NamedTuple):
             return cls(**{name: archive[name].astype(np.float32) for name in cls._fields})
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes a file for load, atomically; float16, which rounds by less than 0.02 px."""
+        """Writes a file for load, atomically; float16, which rounds errors by less than 0.02 px."""
         arrays = {name: value.astype(np.float16) for name, value in self._asdict().items()}
         with atomic_path(path) as temporary, open(temporary, "wb") as file:
             np.savez_compressed(file, **arrays)
@@ -117,8 +117,11 @@ def sample_detector_errors(
     upright = crop_around(geometry, landmarks)
     features, turn = errors.features(transforms.apply_similarity(upright, landmarks))
     nearest = ops.sum(ops.cast(errors.turn < turn[:, None], "float32"), -1)
-    shift = NEIGHBOURS * (rng.uniform("detector/neighbour") - 0.5)
-    chosen = ops.cast(ops.clip(nearest + shift, 0, len(errors.turn) - 1), "int32")
+    count = len(errors.turn)
+    neighbours = min(NEIGHBOURS, count - 1)
+    first = ops.clip(nearest - neighbours / 2, 0, count - 1 - neighbours)
+    shift = neighbours * rng.uniform("detector/neighbour")
+    chosen = ops.cast(first + shift, "int32")
     moved = ops.matmul(features, errors.response) + ops.take(errors.rest, chosen, axis=0)
     moved = ops.reshape(strength[:, None] * moved, ops.shape(landmarks))
     back = transforms.invert_similarity(upright)

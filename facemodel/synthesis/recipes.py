@@ -67,7 +67,8 @@ class SynthesisConfig(Section):
       landmark_bias: of that, multiple of what the detector always gets wrong on renders; photos
         need not share it.
       detector_fraction: share of faces whose landmarks err as the detector does on such a face
-        instead, see detector_errors.py; in training online only.
+        instead, see detector_errors.py; in faces that are drawn in their crops only: training
+        online, refit, evaluation. Records have noise.
       detector_strength: multiple of these errors, cut off at 1.
 
     Raises:

@@ -56,8 +56,8 @@ def command(
         bool,
         typer.Option(
             "--fast",
-            help="One iteration in mixed_bfloat16, where these are not given: about half the time, "
-            "up to 5 % more error (docs/performance.md).",
+            help="One iteration in mixed_bfloat16, where these are not given: about 0.6 of the "
+            "time, up to 5 % more error (docs/performance.md).",
         ),
     ] = False,
     version: Annotated[int, typer.Option(min=1, help="Of the served model.")] = 1,

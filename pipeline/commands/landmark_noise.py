@@ -9,13 +9,18 @@ import typer
 
 from pipeline.commands.options import CommandError, FaceModel
 
+LEAST_FOR_ERRORS = 3000
+
 
 def command(
     count: Annotated[int, typer.Option("--count", "-n", min=30, help="How many faces.")] = 400,
     seed: Annotated[int, typer.Option(min=0, help="Of the faces.")] = 0,
     recipe: Annotated[
         list[str],
-        typer.Option(help="Of the pictures; given several times, one of each in turns."),
+        typer.Option(
+            help="Of the pictures: lifelike, varied or paper; given several times, one of each in "
+            "turns."
+        ),
     ] = ["lifelike"],  # noqa: B006
     model: FaceModel = None,
     save: Annotated[
@@ -26,7 +31,7 @@ def command(
         pathlib.Path | None,
         typer.Option(
             help="Write how the errors go with the face, which the recipe varied draws, to this "
-            ".npz file; 3000 faces and more are needed."
+            f".npz file; {LEAST_FOR_ERRORS} faces and more are needed."
         ),
     ] = None,
 ) -> None:
@@ -34,6 +39,12 @@ def command(
 
     Example: facerelief landmark-noise -n 400 --save facemodel/data/landmark_noise.npz
     """
+    from facemodel.files import check_folder
+
+    for path in filter(None, (save, save_errors)):
+        check_folder(path)
+    if save_errors and count < LEAST_FOR_ERRORS:
+        raise CommandError(f"--save-errors needs {LEAST_FOR_ERRORS} faces, got -n {count}")
     from facemodel.morphable.geometry import FaceGeometry
     from facemodel.morphable.model import MorphableModel
     from pipeline.evaluation import landmark_noise

@@ -38,10 +38,11 @@ def command(
 ) -> None:
     """Fit the last layers of the loop anew to freshly drawn faces.
 
-    For another detector's noise or other faces, without a GPU. Each iteration gets a layer that
-    corrects coefficients and one that corrects landmarks. 9000 faces take about half an hour on two
-    cores and 2 GB. OUT is written after each iteration's; compare it by
-    `facerelief evaluate --weights OUT`.
+    For another detector's noise or other faces, without a GPU. The recipe varied draws most
+    landmarks with MediaPipe's errors (facemodel/data/detector_errors.npz), the others have measured
+    noise. Each iteration gets a layer that corrects coefficients and one that corrects landmarks.
+    9000 faces take about half an hour on two cores and 2 GB. OUT is written after each iteration's;
+    compare it by `facerelief evaluate --weights OUT`.
 
     Example: facerelief refit -o out/refitted.npz --faces 2000
     """

@@ -13,7 +13,7 @@ from itertools import chain
 import numpy as np
 
 from facemodel import camera
-from facemodel.backend import compiled
+from facemodel.backend import compiled, prepare_jax
 from facemodel.evaluation.inner_face import InnerFaceErrors
 from facemodel.fitting.landmark_fit import landmark_fit
 from facemodel.morphable.landmark_noise import LandmarkNoise
@@ -168,6 +168,7 @@ def evaluate(
     """
     if count < 1:
         raise ValueError(f"count should be at least 1, got {count}")
+    prepare_jax()
     config = SynthesisConfig.named(recipe, landmark_noise=Range(1.0, 1.0))
     scenes, inner = SceneModel.create(model), measured.select(INNER_51)
     evaluator = Evaluator(model, regressor)

@@ -24,6 +24,7 @@ from pipeline.evaluation.serving_load import Step, arrivals, load
 from pipeline.evaluation.serving_processes import server
 from pipeline.evaluation.soak_traffic import BODY_BYTES, MESSAGE_BYTES, Traffic, Truth
 from pipeline.evaluation.soak_versions import (
+    LONGEST,
     NAME,
     Changes,
     export_kinds,
@@ -167,7 +168,7 @@ def soak(
 
     Args:
       minutes: Length of the overload.
-      change_s: Seconds between two versions.
+      change_s: Seconds between two versions, at least.
       reference_s: See problems; half of the time, if that is less.
       growth: See problems.
     """
@@ -196,11 +197,12 @@ def soak(
         grown = problems(
             list(samples),
             reference_s=min(reference_s, seconds / 2),
-            window_s=min(2 * change_s, seconds / 4),
+            window_s=min((LONGEST + 1) * change_s, seconds / 4),
             growth=growth,
         )
     idle = unanswered(traffic.seen, traffic.versions, changes.number)
-    found = [*died, *sorted(set(traffic.wrong)), *idle, *grown]
+    wrong = (f"{what} {said}".strip() for what, said in sorted(traffic.wrong.items()))
+    found = [*died, *wrong, *idle, *grown]
     return Soak(capacity, step, traffic, samples, changes.number, found)
 
 
@@ -252,13 +254,15 @@ def report(soak: Soak) -> str:
 
 def command(
     minutes: Annotated[float, typer.Option(min=0.1, help="Length of the overload.")] = 10.0,
-    change_seconds: Annotated[float, typer.Option(min=1, help="Between two versions.")] = 20.0,
+    change_seconds: Annotated[
+        float, typer.Option(min=1, help="Between two versions, at least.")
+    ] = 20.0,
 ) -> None:
     """Overload a model server with right and wrong requests while its versions change.
 
-    Exit code 1 if a request was answered wrong, no right one was answered, a version was never
-    seen but for the last, or the server grew by more than 5 % after its
-    second minute.
+    Exit code 1 if a request was answered wrong, no right one was answered, a version was never seen
+    but for the last, or the server's memory at its highest is 5 % off what it was after its second
+    minute.
 
     Example: python -m pipeline.evaluation.soak --minutes 3
     """

@@ -93,8 +93,8 @@ class Traffic:
         self._lock = threading.Lock()
         self.seen: collections.Counter[tuple[str, str]] = collections.Counter()
         """How often each sort of request had each outcome."""
-        self.wrong: list[str] = []
-        """What should not have been."""
+        self.wrong: dict[str, str] = {}
+        """What should not have been, and what the first such error said."""
         self.versions: set[int] = set()
         """Which answered right."""
 
@@ -111,11 +111,11 @@ class Traffic:
         try:
             outcome, right = getattr(self, f"_{name}")(rng)
         except Exception as error:  # a connection, an answer that cannot be read: never meant to be
-            outcome, right, said = type(error).__name__, False, f" ({error})"
+            outcome, right, said = type(error).__name__, False, str(error)
         with self._lock:
             self.seen[name, outcome] += 1
             if not right:
-                self.wrong.append(f"{name}: {outcome}{said}")
+                self.wrong.setdefault(f"{name}: {outcome}", said)
         return outcome
 
     def _good(self, rng) -> tuple[str, bool]:

@@ -104,7 +104,7 @@ class Changes:
     Args:
       folder: Of the versions; has number 1 when this returns.
       kinds: SavedModels of even and of odd numbers.
-      seconds: Between two changes.
+      seconds: Between two changes, at least.
       answered: Whether a version has given an answer; the next one waits for that, up to LONGEST
         times as long: on a slow machine a version may take longer to load than it is served.
 
@@ -146,17 +146,19 @@ class Changes:
         partial.rename(self._folder / str(number))
         self.number = number
 
-    def _wait_for_answer(self) -> None:
+    def _answered_in_time(self) -> bool:
+        """Waits for the newest version; False if all is to end meanwhile."""
         ends = time.monotonic() + (LONGEST - 1) * self._seconds
         while not self._answered(self.number) and time.monotonic() < ends:
             if self._stopping.wait(0.1):
-                return
+                return False
+        return True
 
     def _run(self) -> None:
         try:
             while not self._stopping.wait(self._seconds):
-                self._wait_for_answer()
-                self._add()
+                if self._answered_in_time():
+                    self._add()
                 if self.number > KEPT:
                     shutil.rmtree(self._folder / str(self.number - KEPT))
         except OSError as error:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from facemodel.backend import compiled
+from facemodel.backend import compiled, prepare_jax
 from facemodel.morphable.landmark_noise import LandmarkNoise
 from facemodel.morphable.landmarks import INNER_51
 from facemodel.morphable.model import MorphableModel
@@ -90,6 +90,7 @@ def run(options: RefitOptions, *, progress: Callable[[int, int], None] = lambda 
       options: Options of the run.
       progress: Called with the number of batches done, and of how many.
     """
+    prepare_jax()
     model = MorphableModel.load(options.model)
     regressor = load_pretrained(
         model, weights=options.init, model_path=options.model, precision=options.precision

@@ -53,11 +53,11 @@ class Faces(NamedTuple):
 def noisy_batches(
     scenes: SceneModel, noise: LandmarkNoise, recipes: Sequence[str], config: TrainingConfig
 ) -> Iterator[Faces]:
-    """Batches without end of faces drawn in their crops, with landmarks of a detector's noise.
+    """Batches without end of faces drawn in their crops, with landmarks that err as a detector's.
 
     Args:
       scenes: Scene model to sample faces from.
-      noise: Of the 51 inner landmarks.
+      noise: Of the 51 inner landmarks, where the recipe does not draw a detector's errors.
       recipes: Recipes of the faces, a batch of each in turns.
       config: batch size, size of the crops, shares of starts and seed.
     """

@@ -93,11 +93,8 @@ class TrainOptions:
             raise TrainError("records are read by TensorFlow; on another backend train online")
         if not 0.0 <= self.initial_share < 1.0:
             raise TrainError(f"initial_share should lie in [0, 1), got {self.initial_share}")
-        if not self.recipes or self.config.batch_size % len(self.recipes):
-            raise TrainError(
-                f"batch_size should be a multiple of the number of recipes, got "
-                f"{self.config.batch_size} and {len(self.recipes)}"
-            )
+        if not self.data:
+            self._check_recipes()
         if self.initial_share and not self.init:
             raise TrainError("initial_share needs initial weights")
         if self.minutes is not None and self.minutes <= 0:
@@ -107,6 +104,15 @@ class TrainOptions:
             raise TrainError(f"{self.out}: holds a training run; --resume goes on with it")
         if self.resume and not found:
             raise TrainError(f"{self.out}: holds no checkpoint to resume from")
+
+    def _check_recipes(self) -> None:
+        if not self.recipes or self.config.batch_size % len(self.recipes):
+            raise TrainError(
+                f"batch_size should be a multiple of the number of recipes, got "
+                f"{self.config.batch_size} and {len(self.recipes)}"
+            )
+        for name in self.recipes:
+            SynthesisConfig.named(name)
 
 
 def run(options: TrainOptions, *, model: MorphableModel | None = None) -> pathlib.Path:
@@ -120,7 +126,7 @@ def run(options: TrainOptions, *, model: MorphableModel | None = None) -> pathli
       The weights' path.
 
     Raises:
-      TrainError: if the options make no sense.
+      TrainError, ConfigError: if the options make no sense.
       WeightsError, ModelError, CheckpointError: if a file cannot be used.
     """
     options.check()
@@ -164,18 +170,18 @@ def build_trainer(model: MorphableModel, options: TrainOptions) -> RegressorTrai
 
 
 def _sampler(scenes: SceneModel, options: TrainOptions) -> Callable:
-    counts = collections.Counter(options.recipes)
+    recipes = [
+        (SynthesisConfig.named(name), count)
+        for name, count in collections.Counter(options.recipes).items()
+    ]
     measured, size = LandmarkNoise.load().select(INNER_51), options.config.size
 
     def sample_batch(rng: DeviceStreams) -> OnlineBatch:
         share = rng.batch // len(options.recipes)
         parts = [
-            online_batch(
-                scenes, SynthesisConfig.named(name), rng.part(number, count * share), measured,
-                size=size,
-            )
-            for number, (name, count) in enumerate(counts.items())
-        ]  # fmt: skip
+            online_batch(scenes, recipe, rng.part(number, count * share), measured, size=size)
+            for number, (recipe, count) in enumerate(recipes)
+        ]
         return OnlineBatch(*(ops.concatenate(part) for part in zip(*parts, strict=True)))
 
     return sample_batch
@@ -203,7 +209,7 @@ def _write_weights(
     facts = {
         "samples": step * config.batch_size,
         "training": dataclasses.asdict(config),
-        "recipes": list(options.recipes),
+        "recipes": None if options.data else list(options.recipes),
         "data": options.data and options.data.name,
         "init": options.init and options.init.name,
         "initial_share": options.initial_share,

@@ -185,6 +185,7 @@ def turned(yaw, pitch, roll):
         ({"photo_size": (400, 251)}, ("cut_by_border",)),
         ({"score": 0.55}, ("low_confidence",)),
         ({"residual_px": np.full((51, 2), 5.8)}, ("poor_fit",)),
+        ({"residual_px": np.full((51, 2), 5.5)}, ()),
     ],
 )
 def test_quality_flags(changes, flags):

@@ -402,11 +402,12 @@ def test_weights_can_stay_near_the_initial_ones():
         ({"initial_share": 1.0, "init": DEFAULT_WEIGHTS}, r"lie in \[0, 1\), got 1"),
         ({"recipes": ("paper",) * 3}, "multiple of the number of recipes, got 4 and 3"),
         ({"recipes": ()}, "multiple of the number of recipes, got 4 and 0"),
+        ({"recipes": ("paper", "cartoon")}, "recipe: should be one of .*, got 'cartoon'"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(changes, message, tmp_path):
     options = train.TrainOptions(tmp_path / "run", config=SMALL, **changes)
-    with pytest.raises(train.TrainError, match=message):
+    with pytest.raises((train.TrainError, ConfigError), match=message):
         train.run(options, model=MODEL)
     assert not options.out.exists()
 

@@ -91,6 +91,22 @@ def test_rest_is_taken_from_measured_faces_of_about_the_same_turn(scenes, geomet
     assert spread[order[-400:]].mean() > 2.5 * spread[order[:400]].mean()
 
 
+def test_no_measured_face_stands_for_all_that_are_turned_farthest(scenes, geometry):
+    true = np.repeat(true_landmarks(scenes, 1), 600, 0)
+    errors, count = scenes.detector_errors, len(scenes.detector_errors.turn)
+    numbered = errors._replace(
+        response=np.zeros_like(errors.response),
+        rest=np.repeat(np.arange(count, dtype=np.float32)[:, None] / 100, 102, 1),
+    )
+    for farthest in (-1e6, 1e6):  # all measured faces are turned less
+        turned = true + np.float32(0)
+        turned[:, 13, 0] += farthest
+        strength, rng = np.ones(600, np.float32), PhiloxStreams(10, range(600))
+        drawn = np.asarray(sample_detector_errors(numbered, geometry, turned, strength, rng))
+        _, px = in_crop(geometry, turned, drawn)
+        assert len(np.unique(px[:, 0, 0].round(2))) > 400
+
+
 def test_errors_turn_and_grow_with_the_face_in_the_image(scenes, geometry):
     true, errors = true_landmarks(scenes, 8), scenes.detector_errors
     angle, size = 0.4, 1.7
