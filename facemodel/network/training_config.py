@@ -12,7 +12,7 @@ ITERATIONS = 3
 STEP_DECAY = 0.5
 """Each iteration of the trained loop applies half as much of its correction as the one before."""
 FAST_ITERATIONS, FAST_PRECISION = 1, "mixed_bfloat16"
-"""The fast profile: about 0.6 of the time for up to 5 % more error."""
+"""The fast profile: about half the time for up to 5 % more error."""
 PRECISIONS = ("float32", "mixed_bfloat16")
 """What the network may compute in; the second is for a GPU or a CPU with AMX."""
 

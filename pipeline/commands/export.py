@@ -56,7 +56,7 @@ def command(
         bool,
         typer.Option(
             "--fast",
-            help="One iteration in mixed_bfloat16, where these are not given: about 0.6 of the "
+            help="One iteration in mixed_bfloat16, where these are not given: about half the "
             "time, up to 5 % more error (docs/performance.md).",
         ),
     ] = False,
