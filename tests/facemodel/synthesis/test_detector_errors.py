@@ -35,8 +35,9 @@ def geometry(default_model):
 
 
 def true_landmarks(scenes, count, seed=1):
-    """[N, 51, 2] px in images of the recipe lifelike."""
-    scene = sample_scene(scenes, SynthesisConfig.lifelike(), PhiloxStreams(seed, range(count)))
+    """[N, 51, 2] px in small images of the recipe lifelike."""
+    config = SynthesisConfig.lifelike(image_size=64)
+    scene = sample_scene(scenes, config, PhiloxStreams(seed, range(count)))
     points = scene_inner_landmarks(scenes, scene)
     return np.asarray(camera.project(points, scene.pose)[..., :2])
 
