@@ -167,6 +167,11 @@ def roll_of(pose: Pose) -> Tensor:
     return ops.arctan2(-pose.rotation[..., 0, 1], pose.rotation[..., 1, 1])
 
 
+def crop_px_per_mm(size: int) -> float:
+    """Scale of the mean face in crops of that side, px/mm."""
+    return CROP_SCALE * size / CROP_SIZE
+
+
 def crop_from_pose(pose: Pose, centre, *, size: int = CROP_SIZE, upright: bool = True) -> Tensor:
     """Computes the fixed crop around a face of known pose.
 
@@ -181,7 +186,7 @@ def crop_from_pose(pose: Pose, centre, *, size: int = CROP_SIZE, upright: bool =
 
     Source: paper section 5.1; scale and centre as in docs/conventions.md.
     """
-    zoom = CROP_SCALE * size / CROP_SIZE / pose.scale
+    zoom = crop_px_per_mm(size) / pose.scale
     roll = roll_of(pose) if upright else ops.zeros_like(zoom)
     cos, sin = zoom * ops.cos(roll), zoom * ops.sin(roll)
     linear = ops.stack([ops.stack([cos, -sin], -1), ops.stack([sin, cos], -1)], -2)

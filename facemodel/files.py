@@ -7,7 +7,8 @@ import hashlib
 import os
 import pathlib
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 DATA = pathlib.Path(__file__).parent / "data"
 """Face model, weights and measured landmark noise."""
@@ -46,6 +47,14 @@ def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
     """Writes a file that is either complete or as it was before."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(content)
+
+
+def write_arrays(path: str | os.PathLike[str], arrays: Mapping[str, Any]) -> None:
+    """Writes arrays by name to a compressed .npz file that is complete or as it was before."""
+    import numpy as np
+
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+        np.savez_compressed(file, **arrays)
 
 
 def check_folder(path: str | os.PathLike[str] | None) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import sparse
 
 from facemodel.default_model import albedo_basis, identity, landmarks, levels, regions
-from facemodel.files import atomic_path
+from facemodel.files import write_arrays
 from facemodel.morphable.landmarks import MEDIAPIPE_COUNT
 
 NAME = "facerelief-makehuman"
@@ -140,5 +140,4 @@ def _landmark_arrays(
 def write(output: pathlib.Path, arrays: dict[str, np.ndarray]) -> None:
     """Writes the archive under another name and renames it when complete."""
     output.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_path(output) as temporary, open(temporary, "wb") as file:
-        np.savez_compressed(file, **arrays)
+    write_arrays(output, arrays)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from facemodel.files import DATA, atomic_path
+from facemodel.files import DATA, write_arrays
 from facemodel.morphable.landmarks import MEDIAPIPE_COUNT
 
 MEASURED = DATA / "landmark_noise.npz"
@@ -35,8 +35,7 @@ class LandmarkNoise(NamedTuple):
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes a file for load, atomically."""
-        with atomic_path(path) as temporary, open(temporary, "wb") as file:
-            np.savez_compressed(file, **self._asdict())
+        write_arrays(path, self._asdict())
 
     @classmethod
     def isotropic(cls, sd_mm: float, *, count: int = MEDIAPIPE_COUNT) -> LandmarkNoise:

@@ -33,7 +33,7 @@ def sample_starts(
 
     Source: paper section 6.2 (mixtures) and 5.3 (zero).
     """
-    least = MIN_SIGMA_MM * camera.CROP_SCALE * config.size / camera.CROP_SIZE
+    least = MIN_SIGMA_MM * camera.crop_px_per_mm(config.size)
     fit = landmark_fit(geometry, batch.landmarks, ops.maximum(batch.sigma_px, least))
     truth, other = batch.coefficients, ops.roll(batch.coefficients, 1, axis=0)
     mixture = other + rng.uniform("start/share", (1,)) * (truth - other)

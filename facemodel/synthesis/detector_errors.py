@@ -16,7 +16,7 @@ from scipy.spatial import cKDTree
 
 from facemodel import camera, transforms
 from facemodel.backend import Tensor
-from facemodel.files import DATA, atomic_path
+from facemodel.files import DATA, write_arrays
 from facemodel.fitting.alignment import crop_around
 from facemodel.morphable.geometry import FaceGeometry
 from facemodel.synthesis.recipes import SynthesisConfig
@@ -56,9 +56,9 @@ class DetectorErrors(NamedTuple):
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes a file for load, atomically; float16, which rounds errors by less than 0.02 px."""
-        arrays = {name: value.astype(np.float16) for name, value in self._asdict().items()}
-        with atomic_path(path) as temporary, open(temporary, "wb") as file:
-            np.savez_compressed(file, **arrays)
+        write_arrays(
+            path, {name: value.astype(np.float16) for name, value in self._asdict().items()}
+        )
 
     @classmethod
     def fit(cls, geometry: FaceGeometry, true: np.ndarray, found: np.ndarray) -> DetectorErrors:

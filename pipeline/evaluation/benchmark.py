@@ -29,6 +29,7 @@ from facemodel.morphable.model import MorphableModel
 from facemodel.network.folding import for_inference
 from facemodel.network.pretrained import load_pretrained
 from facemodel.network.regressor import build_network, loop_image
+from facemodel.network.training_config import FAST_ITERATIONS, FAST_PRECISION
 from pipeline.evaluation.head_parts import head_parts
 
 BATCHES = (1, 8)
@@ -82,7 +83,6 @@ def photo_figures(photo: np.ndarray, *, repeats: int) -> Iterator[Figure]:
 
 def fast_figures(photo: np.ndarray, *, repeats: int) -> Iterator[Figure]:
     """What an export of the fast profile takes for a face whose place is about known."""
-    from facemodel.network.training_config import FAST_ITERATIONS, FAST_PRECISION
     from facemodel.saved_model.export import export_saved_model
     from serving.reconstructor import Reconstructor
 

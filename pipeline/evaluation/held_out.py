@@ -118,7 +118,9 @@ class Evaluator:
 
     def _estimates(self, batch: HeldOut) -> dict[str, np.ndarray]:
         zeros = np.zeros_like(batch.coefficients)
-        exact_px = np.full_like(batch.sigma_px, EXACT_SIGMA_MM * px_per_mm(batch.grey))
+        exact_px = np.full_like(
+            batch.sigma_px, EXACT_SIGMA_MM * camera.crop_px_per_mm(batch.grey.shape[1])
+        )
         fit = self._fit(batch.landmarks, batch.sigma_px)
         estimates = {
             MEAN_FACE: zeros,
@@ -130,11 +132,6 @@ class Evaluator:
             for k, estimate in enumerate(np.moveaxis(np.asarray(self._run(inputs)), 1, 0)):
                 estimates[name.format(k)] = estimate
         return estimates
-
-
-def px_per_mm(grey: np.ndarray) -> float:
-    """Pixels per millimetre of the mean face in crops [B, S, S]."""
-    return camera.CROP_SCALE * grey.shape[1] / camera.CROP_SIZE
 
 
 def evaluate(

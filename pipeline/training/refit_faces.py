@@ -99,8 +99,8 @@ def detected_batches(
         true = np.stack([each.sample["face/landmarks_true"][_INNER] for each in photos])
         exact = np.asarray(transforms.apply_similarity(from_photo, true))
         truth = np.stack([each.sample["face/coefficients"] for each in photos])
-        px_per_mm = camera.CROP_SCALE * config.size / camera.CROP_SIZE
-        sigma_px = np.full(len(photos), LANDMARK_NOISE_MM * px_per_mm, np.float32)
+        sigma = LANDMARK_NOISE_MM * camera.crop_px_per_mm(config.size)
+        sigma_px = np.full(len(photos), sigma, np.float32)
         batch = OnlineBatch(grey, landmarks, truth, sigma_px)
         begun = np.asarray(start(np.array([config.seed, number], np.uint32), batch))
         yield Faces(np.asarray(_rounded(grey)), exact, truth, landmarks, begun)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import pathlib
 
 import numpy as np
 from scipy import sparse
 
-from facemodel.files import atomic_path
+from facemodel.files import write_arrays
 from facemodel.morphable import npz
 from facemodel.morphable.conversion import coarser, outline, places, transfer
 from facemodel.morphable.conversion.alignment import Alignment, align_to_default, moved
@@ -182,5 +181,4 @@ def write(path: str | os.PathLike[str], arrays: dict[str, np.ndarray]) -> None:
     """
     for level in npz.LEVELS:
         MorphableModel(**npz.at_level(arrays, level)).check()
-    with atomic_path(pathlib.Path(path)) as temporary, open(temporary, "wb") as file:
-        np.savez_compressed(file, **arrays)
+    write_arrays(path, arrays)

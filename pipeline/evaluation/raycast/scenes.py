@@ -12,7 +12,7 @@ import pathlib
 
 import numpy as np
 
-from facemodel.files import atomic_path
+from facemodel.files import write_arrays
 from facemodel.morphable.head import HeadModel
 from facemodel.morphable.landmarks import embedded_points
 from facemodel.morphable.mesh import SKIN, vertex_normals
@@ -250,16 +250,11 @@ def write(folder: pathlib.Path, *, count: int, seed: int, first: int = 0):
     for name in (SCENES, TRUTH):
         (folder / name).mkdir(parents=True, exist_ok=True)
     maker = SceneMaker.load()
-    _save(folder / MESH, maker.mesh())
+    write_arrays(folder / MESH, maker.mesh())
     for index in range(first, first + count):
         name = f"{index:05d}.npz"
         if not (folder / TRUTH / name).is_file():
             scene, truth = maker.make(seed, index)
-            _save(folder / SCENES / name, scene)
-            _save(folder / TRUTH / name, truth)
+            write_arrays(folder / SCENES / name, scene)
+            write_arrays(folder / TRUTH / name, truth)
         yield index
-
-
-def _save(path: pathlib.Path, arrays: dict[str, np.ndarray]) -> None:
-    with atomic_path(path) as temporary, open(temporary, "wb") as file:
-        np.savez_compressed(file, **arrays)
