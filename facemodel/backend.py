@@ -28,6 +28,35 @@ def dynamic_shapes() -> bool:
     return backend_name() == "tensorflow"
 
 
+def prefers_scans() -> bool:
+    """Whether one body that runs several times beats several copies of it: on JAX but for CPUs.
+
+    There XLA compiles it in a fraction of the time and frees what each time needs; its code for
+    CPUs makes bodies of loops slow, and TensorFlow's gradient of a loop keeps all it has seen.
+    """
+    if backend_name() != "jax":
+        return False
+    import jax
+
+    return jax.default_backend() != "cpu"
+
+
+def scan(body: Callable[..., Any], begun: Any, given: Any) -> tuple[Any, Any]:
+    """jax.lax.scan, on JAX: that of Keras 3.6 fails on TensorFlow unless body returns the same twice.
+
+    Args:
+      body: (carried, one of given) -> (carried, result).
+      begun: what is carried first.
+      given: [K, ...].
+
+    Returns:
+      What is carried last, and the results [K, ...].
+    """
+    import jax
+
+    return jax.lax.scan(body, begun, given)
+
+
 def commit_to_device(variables: Iterable[Any]) -> None:
     """On JAX, ties variables to their device, as results are: else the step compiles thrice."""
     if backend_name() == "jax":

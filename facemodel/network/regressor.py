@@ -8,7 +8,7 @@ import keras
 from keras import layers, ops
 
 from facemodel import camera
-from facemodel.backend import Tensor
+from facemodel.backend import Tensor, prefers_scans, scan
 from facemodel.camera import Pose
 from facemodel.fitting.alignment import fit_face_pose
 from facemodel.morphable.geometry import FaceGeometry, decode, decode_landmarks
@@ -140,6 +140,10 @@ class IterativeRegressor(keras.Model):
         for the paper's loop, and for training.
       heads: Last layers of the iterations, in place of the network's own; training has none.
 
+    Attributes:
+      scanned: Whether iterations without heads are one compiled body that runs K times, which is
+        compiled sooner; by default where backend.prefers_scans says so. JAX only; the same result.
+
     Source: paper section 5.1 and 5.3; on smaller and smaller steps where each answer is noisy,
     Robbins and Monro, "A Stochastic Approximation Method", 1951.
     """
@@ -156,6 +160,7 @@ class IterativeRegressor(keras.Model):
         super().__init__(name="iterative_regressor", dtype="float32")
         self.geometry, self.network, self.heads = geometry, network, heads
         self.iterations, self.step_decay = iterations, step_decay
+        self.scanned = prefers_scans()
         self.built = True  # else fit() on JAX builds it with a first batch, and drops that
 
     def call(self, inputs, training=False) -> Tensor:
@@ -170,6 +175,8 @@ class IterativeRegressor(keras.Model):
             start [B, n].
           training: Whether batch statistics are used and updated.
         """
+        if self.heads is None and self.scanned:
+            return self._scan(**inputs, training=training)
         grey, estimates, places = inputs["grey"], [inputs["start"]], [inputs["landmarks"]]
         for k in range(self.iterations):
             current, landmarks = ops.stop_gradient(estimates[-1]), places[-1]
@@ -184,6 +191,29 @@ class IterativeRegressor(keras.Model):
             estimates.append(current + self.step_decay**k * step)
             places.append(landmarks)
         return LoopResult(ops.stack(estimates, 1), ops.stack(places, 1))
+
+    def _scan(self, grey, landmarks, start, *, training: bool) -> LoopResult:
+        """The loop without heads as a scan, which carries the normalisations' averages along."""
+        averages = self.network.non_trainable_variables
+        trained = [variable.value for variable in self.network.trainable_variables]
+
+        def iterate(carried, share):
+            current, state = ops.stop_gradient(carried[0]), carried[1]
+            image = ops.stop_gradient(loop_image(self.geometry, current, landmarks, grey))
+            step, state = self.network.stateless_call(
+                trained, state, [image, current], training=training
+            )
+            estimate = current + share * step
+            return (estimate, state), estimate
+
+        shares = ops.convert_to_tensor([self.step_decay**k for k in range(self.iterations)])
+        begun = (start, [variable.value for variable in averages])
+        (_, state), found = scan(iterate, begun, shares)
+        for variable, value in zip(averages, state if training else ()):
+            variable.assign(value)
+        estimates = ops.concatenate([start[None], found])
+        places = ops.repeat(landmarks[None], self.iterations + 1, 0)
+        return LoopResult(ops.swapaxes(estimates, 0, 1), ops.swapaxes(places, 0, 1))
 
 
 def features_of(network: keras.Model) -> keras.Model:

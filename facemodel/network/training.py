@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -145,6 +146,7 @@ def create_trainer(
     *,
     sample_batch: Callable[[RandomStreams], OnlineBatch] | None = None,
     replica: Callable[[], Replica] = lambda: Replica(0, 1),
+    timed: bool = False,
 ) -> RegressorTrainer:
     """Builds a trainer with its optimizer, ready for train().
 
@@ -153,6 +155,8 @@ def create_trainer(
       config: Training hyperparameters.
       sample_batch: See RegressorTrainer.
       replica: See RegressorTrainer.
+      timed: Whether a callback, FallOverTime, sets the learning rate; it falls over config's steps
+        if not.
 
     Raises:
       ConfigError: if the regressor runs another number of iterations.
@@ -162,13 +166,7 @@ def create_trainer(
             "iterations", f"is {config.iterations}, the regressor's is {regressor.iterations}"
         )
     trainer = RegressorTrainer(regressor, config, sample_batch=sample_batch, replica=replica)
-    warmup = min(config.warmup_steps, config.steps // 2)
-    rate = keras.optimizers.schedules.CosineDecay(
-        config.learning_rate / max(warmup, 1),
-        decay_steps=max(config.steps - warmup, 1),
-        warmup_target=config.learning_rate if warmup else None,
-        warmup_steps=warmup,
-    )
+    rate = config.learning_rate if timed else _schedule(config)
     optimizer = keras.optimizers.Adam(
         rate, clipnorm=config.clip_norm, use_ema=True, ema_momentum=config.average_decay
     )
@@ -176,6 +174,16 @@ def create_trainer(
     trainer.compile(optimizer=optimizer, jit_compile=False if dynamic_shapes() else "auto")
     optimizer.build(trainer.trainable_variables)
     return trainer
+
+
+def _schedule(config: TrainingConfig) -> keras.optimizers.schedules.LearningRateSchedule:
+    warmup = min(config.warmup_steps, config.steps // 2)
+    return keras.optimizers.schedules.CosineDecay(
+        config.learning_rate / max(warmup, 1),
+        decay_steps=max(config.steps - warmup, 1),
+        warmup_target=config.learning_rate if warmup else None,
+        warmup_steps=warmup,
+    )
 
 
 def train(
@@ -218,6 +226,37 @@ def train(
 def step_numbers(first: int = 0) -> Iterator[dict[str, np.ndarray]]:
     """Endless inputs of a trainer that samples its batches."""
     return ({"step": np.array([step], np.int32)} for step in itertools.count(first))
+
+
+class FallOverTime(keras.callbacks.Callback):
+    """Lets the learning rate rise over the config's warm-up, then fall to zero over a time.
+
+    It falls along a cosine from where it is when training starts, so that a resumed run goes on
+    falling. On JAX the rate changes with each round, elsewhere with each step: JAX's fit() keeps
+    the optimizer's variables to itself during a round.
+
+    Args:
+      limit_s: The time, seconds.
+      clock: Seconds of a clock that never goes back.
+    """
+
+    def __init__(self, limit_s: float, *, clock: Callable[[], float] = time.monotonic):
+        super().__init__()
+        self._limit_s, self._clock = limit_s, clock
+
+    def on_train_begin(self, logs=None):
+        self._began, self._first = self._clock(), self.model.steps_done
+        self._highest = float(ops.convert_to_numpy(self.model.optimizer.learning_rate))
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if batch == 0:
+            self._done = self.model.steps_done - self._first
+        elif not dynamic_shapes():
+            return
+        warm = (self._done + batch + 1) / max(self.model.config.warmup_steps, 1)
+        share = min((self._clock() - self._began) / self._limit_s, 1.0)
+        rate = self._highest * min(warm, 1.0) * 0.5 * (1.0 + math.cos(math.pi * share))
+        self.model.optimizer.learning_rate.assign(rate)
 
 
 class StopAt(keras.callbacks.Callback):

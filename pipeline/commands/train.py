@@ -46,7 +46,11 @@ def command(
     ] = TrainingConfig.average_decay,
     seed: Seed = TrainingConfig.seed,
     minutes: Annotated[
-        float | None, typer.Option(help="Stop after so long, even if samples are left.")
+        float | None,
+        typer.Option(
+            help="Train for so long, even if samples are left; the learning rate falls to 0 over "
+            "this time and not over the samples."
+        ),
     ] = None,
     recipe: Annotated[
         list[str],

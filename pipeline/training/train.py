@@ -62,7 +62,8 @@ class TrainOptions:
       initial_share: Share of the initial weights in those that are written; the rest are the
         trained ones. A network between the two keeps more of what it knew of other faces than
         those of this training (Wortsman et al., "Robust fine-tuning of zero-shot models", 2022).
-      minutes: Time limit, even if samples are left; no limit if None.
+      minutes: How long to train, even if samples are left: the learning rate falls to zero over
+        this time; over the samples if None.
       precision: Precision of the network: float32, or mixed_bfloat16 for a GPU or a CPU with AMX.
       resume: True to resume the run in the folder.
       steps_per_round: Steps between two points of the curve.
@@ -162,7 +163,12 @@ def build_trainer(model: MorphableModel, options: TrainOptions) -> RegressorTrai
         geometry=scenes.geometry,
     )
     sample_batch = None if options.data else _sampler(scenes, options)
-    trainer = training.create_trainer(regressor, options.config, sample_batch=sample_batch)
+    trainer = training.create_trainer(
+        regressor,
+        options.config,
+        sample_batch=sample_batch,
+        timed=options.minutes is not None,
+    )
     if options.resume:
         found = checkpoints.restore_newest(trainer, options.checkpoint_folder)
         _log.info("resuming from %s", found)
@@ -190,6 +196,7 @@ def _sampler(scenes: SceneModel, options: TrainOptions) -> Callable:
 def _callbacks(options: TrainOptions) -> list[keras.callbacks.Callback]:
     limit_s = float("inf") if options.minutes is None else 60.0 * options.minutes
     found: list[keras.callbacks.Callback] = [
+        *([] if options.minutes is None else [training.FallOverTime(limit_s)]),
         StopEarly(limit_s),
         checkpoints.WriteCurve(options.out / "curve.csv"),
         checkpoints.KeepCheckpoints(options.checkpoint_folder),

@@ -66,7 +66,7 @@ def small_network():
     return keras.Model([image, coefficients], delta)
 
 
-def make_trainer(scenes, config=SMALL, *, online=True, network=None, eagerly=True):
+def make_trainer(scenes, config=SMALL, *, online=True, network=None, eagerly=True, timed=False):
     """A trainer; where few steps are run, compiling them would take longer than running them."""
     keras.utils.set_random_seed(config.seed)
     network = network or small_network()
@@ -76,7 +76,7 @@ def make_trainer(scenes, config=SMALL, *, online=True, network=None, eagerly=Tru
         return online_batch(scenes, EASY, rng, NOISE, size=config.size)
 
     trainer = training.create_trainer(
-        regressor, config, sample_batch=sample_batch if online else None
+        regressor, config, sample_batch=sample_batch if online else None, timed=timed
     )
     trainer.run_eagerly = eagerly
     return trainer
@@ -170,6 +170,42 @@ def test_a_short_training_learns(scenes):
         held_out(scenes, 128, config.size), batch_size=32, return_dict=True, verbose=0
     )
     assert float(logs["loss"]) < 0.9 * float(logs["rms_0"]) ** 2
+
+
+class Watch(keras.callbacks.Callback):
+    """Notes the learning rate of each step, on a clock that makes a second of each."""
+
+    def __init__(self):
+        super().__init__()
+        self.seconds, self.rates = 0.0, []
+
+    def clock(self):
+        return self.seconds
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.rates.append(float(self.model.optimizer.learning_rate))
+        self.seconds += 1.0
+
+
+def test_the_learning_rate_falls_over_the_time_there_is(scenes, tmp_path):
+    """Five steps in rounds of two, in a box of eight seconds; resumed, it falls on from there."""
+    trainer, watch = make_trainer(scenes, timed=True), Watch()
+    fall = training.FallOverTime(8.0, clock=watch.clock)
+    training.train(trainer, callbacks=[fall, watch], steps_per_round=2)
+    warm, share = np.array([0.5, 1, 1, 1, 1]), np.arange(5) / 8
+    expected = SMALL.learning_rate * warm * (0.5 + 0.5 * np.cos(np.pi * share))
+    np.testing.assert_allclose(watch.rates, expected, rtol=1e-5)
+
+    path = checkpoints.save_checkpoint(trainer, tmp_path)
+    longer = dataclasses.replace(SMALL, samples=40)
+    with pytest.raises(checkpoints.CheckpointError, match="one of the two is timed"):
+        checkpoints.restore_checkpoint(make_trainer(scenes), path)
+    resumed, after = make_trainer(scenes, longer, timed=True), Watch()
+    resumed.optimizer.learning_rate.assign(watch.rates[-1])
+    again = training.FallOverTime(4.0, clock=after.clock)
+    training.train(resumed, callbacks=[again, after], steps_per_round=2)
+    assert after.rates[1] == pytest.approx(watch.rates[-1] * (0.5 + 0.5 * np.cos(np.pi / 4)))
+    assert after.rates[4:] == [0.0] * 6
 
 
 class Interrupt(keras.callbacks.Callback):
@@ -308,9 +344,11 @@ for weight in network.trainable_weights:
     value = weight.name == "gamma"
     weight.assign((value + spread * rng.normal(size=weight.shape) / fan**0.5).astype(np.float32))
 config = TrainingConfig(
-    samples=8, batch_size=4, size=32, iterations=1, landmark_fit_starts=1.0, zero_starts=0.0
+    samples=8, batch_size=4, size=32, iterations={iterations}, landmark_fit_starts=1.0,
+    zero_starts=0.0,
 )
-regressor = IterativeRegressor(FaceGeometry.create(model), network, iterations=1)
+regressor = IterativeRegressor(FaceGeometry.create(model), network, iterations={iterations})
+regressor.scanned = {scanned}
 trainer = training.create_trainer(regressor, config)
 steps = []
 note = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: steps.append(logs))
@@ -318,7 +356,23 @@ given = itertools.repeat(batch)
 training.train(trainer, batches=given, callbacks=[note], steps_per_round=1)
 names = ["loss", "rms_0", "rms_1"]
 print(keras.backend.backend(), *(float(step[name]) for step in steps for name in names))
+print("AVERAGES", *(float(np.abs(v).sum()) for v in network.non_trainable_variables))
 """
+
+
+def start_one_step(path, backend, *, iterations=1, scanned=False):
+    """A process that runs ONE_STEP on a batch in a file; no costly optimisation of its code."""
+    code = ONE_STEP.format(root=str(ROOT), batch=str(path), iterations=iterations, scanned=scanned)
+    environment = {**os.environ, "KERAS_BACKEND": backend, "XLA_FLAGS": QUICK_COMPILATION}
+    command = [sys.executable, "-c", code]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+
+
+def what_it_said(process):
+    """The backend and its six numbers; the averages of its normalisations."""
+    numbers, averages = process.communicate()[0].split("AVERAGES")
+    backend, *values = numbers.split()[-7:]
+    return backend, np.array(values, float), np.array(averages.split(), float)
 
 
 @pytest.mark.slow
@@ -329,23 +383,25 @@ def test_tensorflow_and_jax_give_the_same_loss_for_one_step(scenes, tmp_path):
     """
     path = tmp_path / "batch.npz"
     np.savez(path, **held_out(scenes, 4, SMALL.size))
-    code = ONE_STEP.format(root=str(ROOT), batch=str(path))
-    running = {
-        backend: subprocess.Popen(
-            [sys.executable, "-c", code],
-            env={**os.environ, "KERAS_BACKEND": backend, "XLA_FLAGS": QUICK_COMPILATION},
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for backend in ("tensorflow", "jax")
-    }
+    running = {backend: start_one_step(path, backend) for backend in ("tensorflow", "jax")}
     found = {}
     for backend, process in running.items():
-        said, *values = process.communicate()[0].split()[-7:]
+        said, found[backend], _ = what_it_said(process)
         assert said == backend
-        found[backend] = np.array(values, float)
     np.testing.assert_allclose(found["jax"][:3], found["tensorflow"][:3], rtol=1e-3)
     np.testing.assert_allclose(found["jax"], found["tensorflow"], rtol=0.02)
+
+
+@pytest.mark.slow
+def test_scanned_iterations_train_as_copies_of_them_do(scenes, tmp_path):
+    """Two steps of two iterations: the second step's losses show that the first's updates agree."""
+    path = tmp_path / "batch.npz"
+    np.savez(path, **held_out(scenes, 4, SMALL.size))
+    running = [start_one_step(path, "jax", iterations=2, scanned=way) for way in (False, True)]
+    (_, copied, averages), (_, scanned, carried) = map(what_it_said, running)
+    assert len(copied) == 6 and len(averages) >= 8
+    np.testing.assert_allclose(scanned, copied, rtol=1e-3)
+    np.testing.assert_allclose(carried, averages, rtol=1e-3)
 
 
 @pytest.fixture(scope="module")
