@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 import numpy as np
@@ -144,28 +145,24 @@ class HeadMaker:
         options: HeadOptions | None = None,
         stage: Stage = unmeasured,
     ) -> Head:
-        """Makes the head of a face.
+        """Makes the head of a face; its texture and its detail at the same time.
 
         Args:
           photo: uint8 [H, W, 3] sRGB.
           face: reconstructed from it, or otherwise known in it; fits() it.
           name: Name of the head in files and titles.
           options: What it gets.
-          stage: measures "texture", "detail", "normal map" or "finer mesh", and "albedo".
+          stage: measures "texture" and, beside it, "detail", then "normal map" or "finer mesh", and
+            "albedo".
         """
         options = options or HeadOptions()
         vertices = self.head.vertices(face.coefficients, COARSE_LEVEL)
         pose = CameraPose(face.rotation, face.scale, face.translation)
-        texture = relief = None
-        with self.blas.limit(limits=1, user_api="blas"):  # more wait for each other here
-            if options.texture:
-                with stage("texture"):
-                    texture = recover_texture(
-                        photo, vertices, self.skin, pose, size=TEXTURE_PX, albedo=options.albedo
-                    )
-            if options.detail != "none":
-                with stage("detail"):
-                    relief = recover_relief(photo, self._surface(face), pose)
+        # More threads of BLAS would wait for each other here.
+        with self.blas.limit(limits=1, user_api="blas"), ThreadPoolExecutor(1) as beside:
+            detail = beside.submit(self._relief, photo, face, pose, options, stage)
+            texture = self._texture(photo, vertices, pose, options, stage)
+            relief = detail.result()
         image = CLAY if texture is None else texture.image
         mesh = coarse = self._mesh(name, vertices, COARSE_LEVEL, image)
         if relief is not None and relief.displacement.any():
@@ -175,6 +172,24 @@ class HeadMaker:
         with stage("albedo"):
             albedo = None if texture is None else divide_light(texture, self.skin)
         return Head(mesh, coarse, texture, albedo, relief)
+
+    def _texture(
+        self, photo, vertices, pose: CameraPose, options: HeadOptions, stage: Stage
+    ) -> Texture | None:
+        if not options.texture:
+            return None
+        with stage("texture"):
+            return recover_texture(
+                photo, vertices, self.skin, pose, size=TEXTURE_PX, albedo=options.albedo
+            )
+
+    def _relief(
+        self, photo, face: PosedFace, pose: CameraPose, options: HeadOptions, stage: Stage
+    ) -> Relief | None:
+        if options.detail == "none":
+            return None
+        with stage("detail"):
+            return recover_relief(photo, self._surface(face), pose)
 
     def _surface(self, face: PosedFace) -> CoarseSurface:
         regions = self.head.mesh(COARSE_LEVEL).regions[: len(face.vertices)]

@@ -17,6 +17,8 @@ from facemodel.synthesis.recipes import SynthesisConfig
 from facemodel.synthesis.samples import aligned_indices, make_samples
 from facemodel.synthesis.scenes import SceneModel
 
+BATCHES_APART = 1 << 20
+"""Between the first batches of two recipes, so that one seed draws other people for each."""
 OUTLIER_MM = 10.0
 """A detection whose 51 inner landmarks err more than this (RMS) found something else."""
 _INNER = np.asarray(INNER_51)
@@ -46,7 +48,7 @@ class Detection(NamedTuple):
 
 
 def detections(
-    scenes: SceneModel, config: SynthesisConfig, *, seed: int
+    scenes: SceneModel, config: SynthesisConfig, *, seed: int, first: int = 0
 ) -> Generator[Detection, None, None]:
     """Renders photos without end, and looks for the face in each.
 
@@ -54,11 +56,12 @@ def detections(
       scenes: Scene model to sample faces from.
       config: Ranges to sample from.
       seed: Random seed of the faces.
+      first: Number of the batch of samples to begin with.
     """
     from serving.detection.detector import FaceDetector
 
     with FaceDetector(min_face_fraction=0.2, try_rotated=False) as detector:
-        for sample in _samples(scenes, config, seed):
+        for sample in _samples(scenes, config, seed, first):
             faces = detector.detect(sample["image"])
             nowhere = np.full_like(sample["face/landmarks_true"], np.nan)
             yield Detection(sample, faces[0].landmarks if faces else nowhere)
@@ -67,19 +70,22 @@ def detections(
 def detections_in_turns(
     scenes: SceneModel, recipes: Sequence[str], *, seed: int
 ) -> Generator[Detection, None, None]:
-    """Photos without end as detections gives them, one of each recipe in turns."""
+    """Photos without end as detections gives them, one of each recipe in turns; no person twice."""
     with contextlib.ExitStack() as stack:
         sources = {}
-        for recipe in dict.fromkeys(recipes):
-            photos = detections(scenes, SynthesisConfig.named(recipe), seed=seed)
-            sources[recipe] = stack.enter_context(contextlib.closing(photos))
+        for number, recipe in enumerate(dict.fromkeys(recipes)):
+            config, first = SynthesisConfig.named(recipe), number * BATCHES_APART
+            found = detections(scenes, config, seed=seed, first=first)
+            sources[recipe] = stack.enter_context(contextlib.closing(found))
         for recipe in itertools.cycle(recipes):
             yield next(sources[recipe])
 
 
-def _samples(scenes: SceneModel, config: SynthesisConfig, seed: int) -> Iterator[dict[str, Any]]:
+def _samples(
+    scenes: SceneModel, config: SynthesisConfig, seed: int, first: int
+) -> Iterator[dict[str, Any]]:
     size, exact = config.image_size, LandmarkNoise.isotropic(0.0)
     render = compiled(lambda scene: photos.render_scene(scenes, scene, size=size))
-    for batch in itertools.count():
+    for batch in itertools.count(first):
         indices = aligned_indices(batch)
         yield from make_samples(scenes, config, exact, seed=seed, indices=indices, render=render)

@@ -11,7 +11,7 @@ from facemodel.morphable.geometry import decode_landmarks
 from facemodel.morphable.model import MorphableModel
 from facemodel.network.training_config import TrainingConfig
 from facemodel.synthesis.scenes import SceneModel
-from pipeline.datasets.detections import OUTLIER_MM, is_found
+from pipeline.datasets.detections import OUTLIER_MM, detections_in_turns, is_found
 from pipeline.training.refit_faces import detected_batches
 
 CONFIG = TrainingConfig(batch_size=3, size=100, landmark_fit_starts=0.5, zero_starts=0.5, seed=3)
@@ -47,3 +47,12 @@ def test_detected_faces_are_where_the_truth_says():
     starts = np.concatenate([faces.estimate for faces in drawn])
     from_zero = (starts == 0.0).all(1)
     assert 0 < from_zero.sum() < len(starts)
+
+
+@pytest.mark.slow
+def test_recipes_in_turns_show_different_people():
+    scenes = SceneModel.create(MorphableModel.tiny())
+    turns = detections_in_turns(scenes, ("paper", "lifelike", "paper"), seed=3)
+    drawn = [each.sample["face/coefficients"] for each in itertools.islice(turns, 6)]
+    distances_apart = [np.abs(a - b).max() for a, b in itertools.combinations(drawn, 2)]
+    assert len(distances_apart) == 15 and min(distances_apart) > 0.5
