@@ -42,7 +42,7 @@ def prefers_scans() -> bool:
 
 
 def scan(body: Callable[..., Any], begun: Any, given: Any) -> tuple[Any, Any]:
-    """jax.lax.scan, on JAX: that of Keras 3.6 fails on TensorFlow unless body returns the same twice.
+    """jax.lax.scan, on JAX: that of Keras 3.6 wants on TensorFlow that body returns the same twice.
 
     Args:
       body: (carried, one of given) -> (carried, result).

@@ -31,12 +31,9 @@ class LocalModel:
         self._turn = OneCaller("LocalModel")
         with without_notices():
             import tensorflow as tf
-
-            from serving.saved_function import SavedFunction
         self.model = read_saved_model(model_dir or default_model_dir())
-        assert self.model.path
         try:
-            self._run = SavedFunction(self.model.path)
+            self._run = _open(self.model)
         except (tf.errors.OpError, LookupError, OSError, ValueError) as error:
             raise ModelStoreError(f"{self.model.path}: damaged SavedModel ({error})") from error
 
@@ -60,3 +57,15 @@ class LocalModel:
         """See reconstructor.Predictor."""
         with self._turn:
             return self._run(image=image, landmarks=landmarks), self.model
+
+
+def _open(model: SavedFaceModel):
+    """The signature without pictures; that with them of a model that an earlier version wrote."""
+    from serving.saved_function import SavedFunction
+
+    assert model.path
+    fused = model.facts.get("precision") == "mixed_bfloat16"
+    try:
+        return SavedFunction(model.path, "mesh", fused=fused)
+    except LookupError:
+        return SavedFunction(model.path, fused=fused)

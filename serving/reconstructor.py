@@ -37,7 +37,7 @@ class Predictor(Protocol):
     def run(
         self, image: np.ndarray, landmarks: np.ndarray
     ) -> tuple[dict[str, np.ndarray], SavedFaceModel]:
-        """Calls the signature serving_default.
+        """Calls the signature mesh, or what gives the same.
 
         Args:
           image: uint8 [B, H, W, 3].
@@ -75,10 +75,7 @@ class Reconstruction:
       detection: the 478 detected landmarks, and how certain the detector was.
       quality: measures and flags.
       iterations: [K + 1, n] all estimates of the loop, the start first.
-      crop_from_image: [2, 3] from photo px to px of the crop.
-      crop: uint8 [S, S] what the network saw of the photo.
-      shading: uint8 [S, S] frontal shading of the result.
-      mask: uint8 [S, S] 255 on the face.
+      crop_from_image: [2, 3] from photo px to px of the crop that the network saw.
       model: the SavedModel that was used.
       milliseconds: Time that the SavedModel took for this face.
     """
@@ -95,9 +92,6 @@ class Reconstruction:
     quality: Quality
     iterations: np.ndarray
     crop_from_image: np.ndarray
-    crop: np.ndarray
-    shading: np.ndarray
-    mask: np.ndarray
     model: SavedFaceModel
     milliseconds: float
 
@@ -234,9 +228,6 @@ class Reconstructor:
             quality=quality,
             iterations=outputs["iterations"],
             crop_from_image=crop_from_image,
-            crop=outputs["crop"],
-            shading=outputs["shading"],
-            mask=outputs["mask"],
             model=model,
             milliseconds=milliseconds,
         )

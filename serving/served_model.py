@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import grpc
 import numpy as np
@@ -11,10 +11,16 @@ import numpy as np
 from serving.model_store import SavedFaceModel
 
 ATTEMPTS = 6
-OUTPUTS = frozenset(
-    {"coefficients", "vertices", "rotation", "scale", "translation", "crop_from_image"}
-    | {"iterations", "shading", "mask", "crop"}
+OUTPUTS = (
+    "coefficients",
+    "crop_from_image",
+    "iterations",
+    "rotation",
+    "scale",
+    "translation",
+    "vertices",
 )
+"""What is asked for: all but the pictures, which take time to draw and to send."""
 ARRAYS = ("mean", "triangles", "albedo_mean", "regions")
 LANDMARK_ARRAYS = ("landmark_triangles", "landmark_barycentric")
 
@@ -74,7 +80,7 @@ class ServedModel:
         """
         inputs = {"image": image, "landmarks": landmarks}
         for _ in range(self._attempts):
-            response = self._call(self._request("serving_default", inputs))
+            response = self._call(self._request("serving_default", inputs, outputs=OUTPUTS))
             outputs = self._outputs(response, OUTPUTS)
             try:
                 self._last = self._model_of(response)
@@ -109,7 +115,14 @@ class ServedModel:
         self._models[response.model_spec.version.value] = saved
         return saved
 
-    def _request(self, signature: str, inputs: Mapping, *, version: int | None = None):
+    def _request(
+        self,
+        signature: str,
+        inputs: Mapping,
+        *,
+        version: int | None = None,
+        outputs: Sequence[str] = (),
+    ):
         import tensorflow as tf
         from tensorflow_serving.apis import predict_pb2
 
@@ -119,6 +132,7 @@ class ServedModel:
             request.model_spec.version.value = version
         elif self._label is not None:
             request.model_spec.version_label = self._label
+        request.output_filter.extend(outputs)
         for name, value in inputs.items():
             request.inputs[name].CopyFrom(tf.make_tensor_proto(value))
         return request

@@ -12,12 +12,13 @@ from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 from facemodel.files import atomic_path
 from facemodel.records import decode_images, parse_request
 from facemodel.saved_model.metadata import WARMUP_REQUESTS
+from serving.served_model import OUTPUTS
 
 
 def predict_requests(
     records: Iterable[bytes], *, name: str
 ) -> Iterator[predict_pb2.PredictRequest]:
-    """Asks for each record's face by every signature that takes images.
+    """Asks for each record's face by every signature that takes images, and as clients do.
 
     Args:
       records: serialized tf.Examples.
@@ -25,16 +26,18 @@ def predict_requests(
     """
     for record in records:
         image_bytes, landmarks = parse_request([record])
+        pixels = {"image": decode_images(image_bytes), "landmarks": landmarks}
         inputs = {
-            "serving_default": {
-                "image": decode_images(image_bytes),
-                "landmarks": landmarks,
-            },
+            "serving_default": pixels,
+            "mesh": pixels,
             "encoded": {"image_bytes": image_bytes, "landmarks": landmarks},
             "examples": {"examples": tf.constant([record])},
         }
         for signature, values in inputs.items():
             yield predict_request(values, name=name, signature=signature)
+        asked = predict_request(pixels, name=name, signature="serving_default")
+        asked.output_filter.extend(OUTPUTS)
+        yield asked
 
 
 def predict_request(values: dict, *, name: str, signature: str) -> predict_pb2.PredictRequest:

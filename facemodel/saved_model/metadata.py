@@ -47,10 +47,13 @@ class ExportConfig(Section):
         or "zero" (the mean face), as in the paper.
       landmark_noise_mm: standard deviation that the landmark fit expects of the detector's
         landmarks.
+      supersample: samples of the photo along each side of a crop's pixel, as of
+        fitting.crop.grey_crop; one takes a third of the time.
     """
 
     start: str = setting("landmark_fit", choices=("landmark_fit", "zero"))
     landmark_noise_mm: float = setting(LANDMARK_NOISE_MM, low=1e-3, high=1e3)
+    supersample: int = setting(2, low=1, high=4)
 
 
 def read_facts(path: str | os.PathLike[str]) -> dict[str, Any]:

@@ -91,12 +91,14 @@ class FaceServer(tf.Module):
         input_signature=[
             tf.TensorSpec([None, camera.CROP_SIZE, camera.CROP_SIZE], tf.float32),
             tf.TensorSpec([None, 51, 2], tf.float32),
-            tf.TensorSpec([None, 2, 3], tf.float32),
-            tf.TensorSpec([None], tf.bool),
         ]
     )
-    def reconstruct(self, grey, crop_landmarks, crop_from_image, usable):
-        """Runs the loop on grey crops [B, S, S] in [0, 1]; names its results as signatures do."""
+    def iterate(self, grey, crop_landmarks):
+        """Runs the loop on grey crops [B, S, S] in [0, 1].
+
+        Returns:
+          All estimates [B, K + 1, n], the start first, and the corrected landmarks [B, 51, 2] px.
+        """
         geometry = self._geometry()
         regressor = IterativeRegressor(
             geometry,
@@ -106,27 +108,50 @@ class FaceServer(tf.Module):
             heads=self._heads(),
         )
         start = self._start(geometry, crop_landmarks)
-        iterations, places = regressor.run(
+        estimates, places = regressor.run(
             {"grey": grey, "landmarks": crop_landmarks, "start": start}
         )
-        coefficients, crop_landmarks = iterations[:, -1], places[:, -1]
-        vertices = decode(geometry.fine, coefficients)
-        crop_pose = fit_face_pose(geometry, coefficients, crop_landmarks)
-        shading, mask = render_shading(geometry.fine, vertices, crop_pose, size=camera.CROP_SIZE)
-        pose = camera.transform_pose(crop_pose, transforms.invert_similarity(crop_from_image))
-        outputs = {
-            "coefficients": coefficients,
-            "vertices": vertices,
-            "rotation": pose.rotation,
-            "scale": pose.scale,
-            "translation": pose.translation,
-            "crop_from_image": crop_from_image,
-            "iterations": iterations,
+        return estimates, places[:, -1]
+
+    @_function(
+        input_signature=[
+            tf.TensorSpec([None, camera.CROP_SIZE, camera.CROP_SIZE], tf.float32),
+            tf.TensorSpec([None, 51, 2], tf.float32),
+            tf.TensorSpec([None, 2, 3], tf.float32),
+            tf.TensorSpec([None], tf.bool),
+        ]
+    )
+    def reconstruct(self, grey, crop_landmarks, crop_from_image, usable):
+        """Faces in grey crops [B, S, S] in [0, 1], and pictures; named as signatures name them."""
+        geometry = self._geometry()
+        outputs, crop_pose = self._faces(grey, crop_landmarks, crop_from_image)
+        shading, mask = render_shading(
+            geometry.fine, outputs["vertices"], crop_pose, size=camera.CROP_SIZE
+        )
+        outputs |= {
             "shading": _to_uint8(shading),
             "mask": _to_uint8(mask),
             "crop": _to_uint8(grey),
         }
         return {name: _blank_unless(usable, value) for name, value in outputs.items()}
+
+    def _faces(self, grey, crop_landmarks, crop_from_image):
+        """The outputs that are no pictures, by name, and the poses in the crops."""
+        geometry = self._geometry()
+        iterations, crop_landmarks = self.iterate(grey, crop_landmarks)
+        coefficients = iterations[:, -1]
+        crop_pose = fit_face_pose(geometry, coefficients, crop_landmarks)
+        pose = camera.transform_pose(crop_pose, transforms.invert_similarity(crop_from_image))
+        outputs = {
+            "coefficients": coefficients,
+            "vertices": decode(geometry.fine, coefficients),
+            "rotation": pose.rotation,
+            "scale": pose.scale,
+            "translation": pose.translation,
+            "crop_from_image": crop_from_image,
+            "iterations": iterations,
+        }
+        return outputs, crop_pose
 
     def _start(self, geometry: FaceGeometry, crop_landmarks):
         if self._config.start == "zero":
@@ -144,10 +169,26 @@ class FaceServer(tf.Module):
     )
     def serving_default(self, image, landmarks):
         """Pictures of one size as pixels."""
+        return self.reconstruct(*self._crops(image, landmarks))
+
+    @_function(
+        input_signature=[
+            tf.TensorSpec([None, None, None, 3], tf.uint8, name="image"),
+            tf.TensorSpec([None, MEDIAPIPE_COUNT, 2], tf.float32, name="landmarks"),
+        ]
+    )
+    def mesh(self, image, landmarks):
+        """As serving_default, without the pictures, which take time to draw and to send."""
+        grey, crop_landmarks, crop_from_image, usable = self._crops(image, landmarks)
+        outputs, _ = self._faces(grey, crop_landmarks, crop_from_image)
+        return {name: _blank_unless(usable, value) for name, value in outputs.items()}
+
+    def _crops(self, image, landmarks):
+        """The arguments of reconstruct."""
         _check_counts(image, landmarks)
         crop_from_image, crop_landmarks, usable = self.align(landmarks)
-        grey = grey_crop(image, crop_from_image)
-        return self.reconstruct(grey, crop_landmarks, crop_from_image, usable)
+        grey = grey_crop(image, crop_from_image, supersample=self._config.supersample)
+        return grey, crop_landmarks, crop_from_image, usable
 
     @_function(
         input_signature=[
@@ -159,7 +200,7 @@ class FaceServer(tf.Module):
         """Pictures as JPEG or PNG files, each of its own size."""
         _check_counts(image_bytes, landmarks)
         crop_from_image, crop_landmarks, usable = self.align(landmarks)
-        grey = _decoded_crops(image_bytes, crop_from_image)
+        grey = _decoded_crops(image_bytes, crop_from_image, self._config.supersample)
         return self.reconstruct(grey, crop_landmarks, crop_from_image, usable)
 
     @_function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
@@ -183,7 +224,7 @@ class FaceServer(tf.Module):
         """The functions by signature name."""
         return {
             name: getattr(self, name)
-            for name in ("serving_default", "encoded", "examples", "metadata")
+            for name in ("serving_default", "mesh", "encoded", "examples", "metadata")
         }
 
 
@@ -210,12 +251,12 @@ def _blank_unless(usable, values):
     return tf.where(choose, values, blank)
 
 
-def _decoded_crops(image_bytes, crop_from_image):
+def _decoded_crops(image_bytes, crop_from_image, supersample: int):
     """Decodes images one by one and cuts their crops -> [B, S, S]; so their sizes may differ."""
 
     def crop(one):
         image = tf.io.decode_image(one[0], channels=3, expand_animations=False)
-        return grey_crop(image[None], one[1][None])[0]
+        return grey_crop(image[None], one[1][None], supersample=supersample)[0]
 
     spec = tf.TensorSpec([camera.CROP_SIZE, camera.CROP_SIZE], tf.float32)
     return tf.map_fn(crop, (image_bytes, crop_from_image), fn_output_signature=spec)

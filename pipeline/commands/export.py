@@ -12,6 +12,7 @@ from components.settings import ExportSettings
 from facemodel.network.training_config import (
     FAST_ITERATIONS,
     FAST_PRECISION,
+    FAST_SUPERSAMPLE,
     TrainingConfig,
     precision_problem,
 )
@@ -87,6 +88,8 @@ def command(
     if problem := precision_problem(precision):
         raise CommandError(f"--{problem}")
     config = export.ExportConfig(start=start)
+    if fast:
+        config = dataclasses.replace(config, supersample=FAST_SUPERSAMPLE)
     if landmark_noise_mm is not None:
         config = dataclasses.replace(config, landmark_noise_mm=landmark_noise_mm)
     face_model = MorphableModel.load(model, level=level)

@@ -29,7 +29,11 @@ from facemodel.morphable.model import MorphableModel
 from facemodel.network.folding import for_inference
 from facemodel.network.pretrained import load_pretrained
 from facemodel.network.regressor import build_network, loop_image
-from facemodel.network.training_config import FAST_ITERATIONS, FAST_PRECISION
+from facemodel.network.training_config import (
+    FAST_ITERATIONS,
+    FAST_PRECISION,
+    FAST_SUPERSAMPLE,
+)
 from pipeline.evaluation.head_parts import head_parts
 
 BATCHES = (1, 8)
@@ -83,13 +87,16 @@ def photo_figures(photo: np.ndarray, *, repeats: int) -> Iterator[Figure]:
 
 def fast_figures(photo: np.ndarray, *, repeats: int) -> Iterator[Figure]:
     """What an export of the fast profile takes for a face whose place is about known."""
-    from facemodel.saved_model.export import export_saved_model
+    from facemodel.saved_model.export import ExportConfig, export_saved_model
     from serving.reconstructor import Reconstructor
 
-    model = MorphableModel.load()
+    model, config = MorphableModel.load(), ExportConfig(supersample=FAST_SUPERSAMPLE)
     regressor = load_pretrained(model, iterations=FAST_ITERATIONS, precision=FAST_PRECISION)
     with tempfile.TemporaryDirectory() as folder:
-        saved = export_saved_model(model, regressor, pathlib.Path(folder) / "fast")
+        saved = export_saved_model(
+            model, regressor, pathlib.Path(folder, "fast"), config=config,
+            facts={"precision": FAST_PRECISION},
+        )  # fmt: skip
         with Reconstructor(saved) as reconstructor:
             face = reconstructor.reconstruct(photo, max_faces=1)[0]
             detector = reconstructor.detector

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw
 
+from facemodel.camera import CROP_SIZE
 from facemodel.rendering.numpy_rasterizer import rasterize_numpy
 from serving.output import pictures
 from serving.output.lights import two_lights
@@ -53,8 +54,7 @@ def photo_panel(photo: np.ndarray, face: Reconstruction) -> np.ndarray:
 
 def _crop_corners(face: Reconstruction) -> np.ndarray:
     """[4, 2] px of the crop's corners in the photo."""
-    side = face.crop.shape[0]
-    corners = np.array([(0, 0), (side, 0), (side, side), (0, side)], np.float64)
+    corners = CROP_SIZE * np.array([(0, 0), (1, 0), (1, 1), (0, 1)], np.float64)
     linear, offset = face.crop_from_image[:, :2], face.crop_from_image[:, 2]
     return (corners - offset) @ np.linalg.inv(linear).T
 

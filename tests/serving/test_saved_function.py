@@ -42,6 +42,14 @@ def test_outputs_are_those_of_the_whole_saved_model_to_the_bit(tiny_versions, in
     np.testing.assert_array_equal(functions[0](**inputs)["mask"], outputs[1]["mask"])
 
 
+def test_fused_operations_give_nearly_the_same_and_always_the_same_bits(tiny_versions, inputs):
+    plain, fused = (SavedFunction(tiny_versions[0], "mesh", fused=way) for way in (False, True))
+    expected, found, again = plain(**inputs), fused(**inputs), fused(**inputs)
+    for name, value in found.items():
+        np.testing.assert_array_equal(again[name], value, err_msg=name)
+        np.testing.assert_allclose(value, expected[name], rtol=1e-3, atol=1e-3, err_msg=name)
+
+
 def test_other_inputs_and_signatures_raise(tiny_versions, inputs, tmp_path):
     with pytest.raises(LookupError, match="unknown"):
         SavedFunction(tiny_versions[0], "unknown")

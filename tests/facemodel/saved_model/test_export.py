@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from facemodel import camera, transforms
 from facemodel.config import ConfigError
-from facemodel.fitting.crop import grey_crop
+from facemodel.fitting.crop import SUPERSAMPLE, grey_crop
 from facemodel.fitting.landmark_fit import landmark_fit
 from facemodel.morphable import landmarks
 from facemodel.morphable.geometry import FaceGeometry, decode, decode_landmarks
@@ -124,6 +124,9 @@ def assert_same(actual, expected, tolerance=2e-4):
             )
 
 
+PICTURES = ("shading", "mask", "crop")
+
+
 def expected_outputs(n, iterations, vertices):
     return {
         "coefficients": ((None, n), "float32"),
@@ -149,6 +152,10 @@ def check_contract(signatures, model, iterations):
             "image": ((None, None, None, 3), "uint8"),
             "landmarks": ((None, 478, 2), "float32"),
         },
+        "mesh": {
+            "image": ((None, None, None, 3), "uint8"),
+            "landmarks": ((None, 478, 2), "float32"),
+        },
         "encoded": {
             "image_bytes": ((None,), "string"),
             "landmarks": ((None, 478, 2), "float32"),
@@ -161,7 +168,9 @@ def check_contract(signatures, model, iterations):
     for name, expected in inputs.items():
         assert shapes(signatures[name].structured_input_signature[1]) == expected
         if name != "metadata":
-            assert shapes(signatures[name].structured_outputs) == faces
+            left_out = PICTURES if name == "mesh" else ()
+            wanted = {key: value for key, value in faces.items() if key not in left_out}
+            assert shapes(signatures[name].structured_outputs) == wanted
     metadata = shapes(signatures["metadata"].structured_outputs)
     assert metadata["triangles"] == ((None, len(model.triangles), 3), "int32")
     assert metadata["landmark_triangles"] == ((None, 68), "int32")
@@ -264,6 +273,28 @@ def test_a_session_that_restores_as_tensorflow_serving_does_gives_the_same(
             {signature.inputs[name].name: value for name, value in feeds},
         )
     assert_same(result, outputs, tolerance=1e-3)
+
+
+def test_a_mesh_is_the_face_without_its_pictures(signatures, request_arrays, outputs):
+    image, points = request_arrays
+    mesh = to_numpy(signatures["mesh"](image=tf.constant(image), landmarks=tf.constant(points)))
+    left = {name: value for name, value in outputs.items() if name not in PICTURES}
+    assert_same(mesh, left, tolerance=1e-3)
+
+
+def test_a_crop_takes_as_many_samples_as_the_config_says(regressor, request_arrays):
+    """By default as many as training's; with one the crop is nearly the same, but not quite."""
+    assert ExportConfig().supersample == SUPERSAMPLE
+    image, points = request_arrays
+    server = FaceServer(TINY, regressor, ExportConfig(supersample=1))
+    alone = server.serving_default(tf.constant(image), tf.constant(points))["crop"].numpy()
+    crop_from_image, *_ = server.align(tf.constant(points))
+    one, usual = (
+        np.round(255 * np.asarray(grey_crop(image, crop_from_image, supersample=count)))
+        for count in (1, SUPERSAMPLE)
+    )
+    assert np.abs(alone - one).max() <= 1.0
+    assert 0.0 < np.abs(one - usual).mean() < 4.0
 
 
 def test_the_loop_does_something(outputs):
