@@ -8,19 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 import grpc
 import numpy as np
 
+from facemodel.saved_model.metadata import MESH_OUTPUTS
 from serving.model_store import SavedFaceModel
 
 ATTEMPTS = 6
-OUTPUTS = (
-    "coefficients",
-    "crop_from_image",
-    "iterations",
-    "rotation",
-    "scale",
-    "translation",
-    "vertices",
-)
-"""What is asked for: all but the pictures, which take time to draw and to send."""
 ARRAYS = ("mean", "triangles", "albedo_mean", "regions")
 LANDMARK_ARRAYS = ("landmark_triangles", "landmark_barycentric")
 
@@ -80,8 +71,8 @@ class ServedModel:
         """
         inputs = {"image": image, "landmarks": landmarks}
         for _ in range(self._attempts):
-            response = self._call(self._request("serving_default", inputs, outputs=OUTPUTS))
-            outputs = self._outputs(response, OUTPUTS)
+            response = self._call(self._request("serving_default", inputs, outputs=MESH_OUTPUTS))
+            outputs = self._outputs(response, MESH_OUTPUTS)
             try:
                 self._last = self._model_of(response)
             except RemoteModelError as error:

@@ -11,8 +11,7 @@ from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 from facemodel.files import atomic_path
 from facemodel.records import decode_images, parse_request
-from facemodel.saved_model.metadata import WARMUP_REQUESTS
-from serving.served_model import OUTPUTS
+from facemodel.saved_model.metadata import MESH_OUTPUTS, WARMUP_REQUESTS
 
 
 def predict_requests(
@@ -36,7 +35,7 @@ def predict_requests(
         for signature, values in inputs.items():
             yield predict_request(values, name=name, signature=signature)
         asked = predict_request(pixels, name=name, signature="serving_default")
-        asked.output_filter.extend(OUTPUTS)
+        asked.output_filter.extend(MESH_OUTPUTS)
         yield asked
 
 

@@ -29,6 +29,17 @@ ARRAY_FIELDS = (
 WARMUP_REQUESTS = EXTRA / "tf_serving_warmup_requests"
 """PredictionLogs as TFRecords, where TensorFlow Serving looks for them."""
 
+MESH_OUTPUTS = (
+    "coefficients",
+    "crop_from_image",
+    "iterations",
+    "rotation",
+    "scale",
+    "translation",
+    "vertices",
+)
+"""What the signature mesh gives: all but the pictures, which take time to draw and to send."""
+
 
 class ExportError(ValueError):
     """A SavedModel that cannot be written."""

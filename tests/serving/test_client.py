@@ -21,6 +21,7 @@ from typer.testing import CliRunner
 
 from facemodel.morphable.landmarks import IBUG_68
 from facemodel.morphable.model import MorphableModel
+from facemodel.saved_model.metadata import MESH_OUTPUTS
 from pipeline.cli import make_app
 from pipeline.inference import photos
 from serving import client, served_model
@@ -57,7 +58,7 @@ class Scripted(prediction_service_pb2_grpc.PredictionServiceServicer):
         return response
 
 
-OUTPUTS = {name: np.ones((1, 3), np.float32) for name in served_model.OUTPUTS}
+OUTPUTS = {name: np.ones((1, 3), np.float32) for name in MESH_OUTPUTS}
 METADATA = {
     **{
         name: np.ones((1, 2), np.float32)
@@ -92,7 +93,7 @@ def remote(address, monkeypatch):
 def test_an_unavailable_server_is_asked_again(remote, servicer):
     servicer.script = [CODE.UNAVAILABLE, CODE.UNAVAILABLE, 1]
     outputs, model = remote.run(**FACE)
-    assert len(servicer.calls) == 4 and set(outputs) == set(served_model.OUTPUTS)
+    assert len(servicer.calls) == 4 and set(outputs) == set(MESH_OUTPUTS)
     assert model.facts["model_name"] == "scripted" and model is remote.model
 
 
@@ -128,7 +129,7 @@ def test_metadata_is_asked_once_for_each_version(remote, servicer):
     signatures = [call.model_spec.signature_name for call in servicer.calls]
     assert signatures == ["metadata", *["serving_default"] * 3, "metadata", "serving_default"]
     assert servicer.calls[4].model_spec.version.value == 2
-    assert set(servicer.calls[1].output_filter) == set(served_model.OUTPUTS)
+    assert set(servicer.calls[1].output_filter) == set(MESH_OUTPUTS)
     assert models[0] is models[1] and models[2] is models[3] and models[0] is not models[2]
 
 
