@@ -70,6 +70,9 @@ def command(
     precision: Annotated[
         str, typer.Option(help="float32, or mixed_bfloat16 for a GPU or a CPU with AMX.")
     ] = "float32",
+    evaluate: Annotated[
+        int, typer.Option(help="At the end, print errors on so many held-out faces a recipe.")
+    ] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in OUT.")] = False,
 ) -> None:
     """Train the network on synthetic faces.
@@ -108,3 +111,20 @@ def command(
         )
     )
     typer.echo(f"wrote {weights}")
+    if evaluate:
+        _show_errors(weights, model, count=evaluate)
+
+
+def _show_errors(weights: pathlib.Path, model: pathlib.Path | None, *, count: int) -> None:
+    """Prints what `facerelief evaluate` does for each recipe, and writes it beside the weights."""
+    from rich.console import Console
+
+    from pipeline.evaluation import error_table, held_out
+
+    for recipe in ("paper", "lifelike"):
+        result = held_out.run(
+            count=count, weights=weights, model_path=model, recipe=recipe,
+            seed=held_out.HELD_OUT_SEED, batch_size=8,
+        )  # fmt: skip
+        Console().print(error_table.as_table(result))
+        result.write_json(weights.with_name(f"errors_{recipe}.json"))

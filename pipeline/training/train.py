@@ -220,6 +220,7 @@ def _write_weights(
         "data": options.data and options.data.name,
         "init": options.init and options.init.name,
         "initial_share": options.initial_share,
+        "minutes": options.minutes,
         "precision": options.precision,
         "backend": backend_name(),
     }
