@@ -26,7 +26,7 @@ MAY_IMPORT = {
 """Which of the project's folders a folder may import, besides itself (tests import all)."""
 
 FLOORS = (
-    {"backend", "camera", "colour", "config", "files", "transforms"},
+    {"backend", "camera", "colour", "config", "files", "transforms", "vectors"},
     {"morphable"},
     {"default_model", "evaluation", "fitting", "records", "rendering"},
     {"detail", "synthesis", "texture"},

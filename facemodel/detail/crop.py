@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from facemodel.detail.surface import CameraPose, linear_from_srgb
+from facemodel.vectors import largest_channel, mean_channel, smallest_channel
 
 FACE_PX = 512
 """Larger faces are reduced to this height."""
@@ -65,7 +66,7 @@ def cut_crop(photo: np.ndarray, screen: np.ndarray, pose: CameraPose) -> Crop:
 
 def is_grey(image: np.ndarray) -> bool:
     """Whether uint8 [H, W, 3] has no colour, but for rounding."""
-    spread = image.max(-1).astype(int) - image.min(-1)
+    spread = largest_channel(image).astype(int) - smallest_channel(image)
     return bool(np.quantile(spread, 0.95) <= 4)
 
 
@@ -74,10 +75,10 @@ def _in_logarithms(part: np.ndarray):
     table = np.arange(256, dtype=np.float32) / 255.0
     linear = np.log(np.maximum(linear_from_srgb(table), 1e-3)).astype(np.float32)
     log = linear[part]
-    grey = part.astype(np.float32).mean(-1) / 255.0
+    grey = mean_channel(part.astype(np.float32)) / 255.0
     slope = 2.4 / (np.maximum(grey, DARK) + 0.055)
     noise = estimate_noise(grey) * slope
-    highest, lowest = part.max(-1) / 255.0, grey
+    highest, lowest = largest_channel(part) / 255.0, grey
     exposed = np.clip((1.0 - highest) / (1.0 - SATURATED), 0, 1) * np.clip(lowest / DARK - 1, 0, 1)
     return log, noise.astype(np.float32), exposed.astype(np.float32)
 

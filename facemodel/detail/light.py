@@ -57,9 +57,9 @@ class Light(NamedTuple):
         """log of white shading [...] at normals [..., 3], and its derivative by the normal."""
         flat = normals.reshape(-1, 3)
         facing = flat @ self.directions.T
-        lit = (facing > 0) * self.strengths
-        value = np.float32(max(self.ambient, _DARKEST)) + (lit * facing).sum(-1)
-        slope = (lit @ self.directions) / value[:, None]
+        value = np.float32(max(self.ambient, _DARKEST)) + np.maximum(facing, 0) @ self.strengths
+        reached = (facing > 0).astype(facing.dtype)
+        slope = (reached @ (self.strengths[:, None] * self.directions)) / value[:, None]
         return np.log(value).reshape(normals.shape[:-1]), slope.reshape(normals.shape)
 
 

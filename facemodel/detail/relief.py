@@ -13,6 +13,7 @@ from facemodel.detail.separation import high_pass, separate
 from facemodel.detail.settings import Settings
 from facemodel.detail.solve import gradient, solve_relief, tilted_normals
 from facemodel.detail.surface import Buffers, CameraPose, CoarseSurface, render_buffers
+from facemodel.vectors import dot, largest_channel, length, mean_channel
 
 SMALLEST_FACE_PX = 150
 GRAZING, FACING = 0.2, 0.45
@@ -147,8 +148,8 @@ def _read_light(crop: Crop, buffers: Buffers, seen: np.ndarray) -> Light:
 def _explain(crop: Crop, buffers: Buffers, light: Light, seen, settings: Settings):
     """How far pixels are trusted, the displacement, and how strongly the data speak of it."""
     shading, slope = light.log_shading(buffers.normals)
-    slope = slope - buffers.normals * (slope * buffers.normals).sum(-1, keepdims=True)
-    sensitivity = np.sqrt((slope * slope).sum(-1))
+    slope = slope - buffers.normals * dot(slope, buffers.normals)[..., None]
+    sensitivity = length(slope)
     scale = crop.pose.scale
     residual = crop.log - buffers.albedo - shading[..., None]
     residual = np.where(buffers.mask[..., None], residual, 0)
@@ -171,9 +172,9 @@ def skin_likeness(smooth: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """
     seen = smooth[weights > 0.3 * weights.max()] if weights.any() else smooth.reshape(-1, 3)
     away = smooth - np.median(seen, 0)
-    grey = away.mean(-1)
-    colour = np.abs(away - grey[..., None]).max(-1)
-    return 1.0 / (1.0 + (grey / ODD_GREY) ** 4 + (colour / ODD_COLOUR) ** 4)
+    grey = mean_channel(away)
+    colour = largest_channel(np.abs(away - grey[..., None]))
+    return 1.0 / (1.0 + np.square((grey / ODD_GREY) ** 2) + np.square((colour / ODD_COLOUR) ** 2))
 
 
 def _doubt(crop: Crop, buffers: Buffers, shading, seen, settings: Settings) -> np.ndarray:

@@ -13,6 +13,7 @@ import numpy as np
 
 from facemodel.detail.settings import Settings
 from facemodel.detail.surface import COVARIANCE
+from facemodel.vectors import dot, mean_channel
 
 
 def _reduced(values: np.ndarray, weights: np.ndarray, sigma_px: float):
@@ -41,7 +42,7 @@ def low_pass(values: np.ndarray, weights: np.ndarray, sigma_px: float) -> np.nda
 def high_pass(residual: np.ndarray, weights: np.ndarray, sigma_px: float, *, robust: float):
     """Residuals [H, W, C] less a smooth local light and albedo, which ignores outliers."""
     rest = residual - low_pass(residual, weights, sigma_px)
-    trusted = weights / (1.0 + (rest.mean(-1) / robust) ** 2)
+    trusted = weights / (1.0 + (mean_channel(rest) / robust) ** 2)
     return residual - low_pass(residual, trusted, sigma_px), trusted
 
 
@@ -76,7 +77,7 @@ def separate(
     variance: np.ndarray = np.zeros_like(weights)
     for band in _bands(fine, weights, px_per_mm, settings):
         mix, around = _channel_weights(band, weights, px_per_mm, settings, grey=grey)
-        value += (mix * band).sum(-1)
+        value += dot(mix, band)
         variance += around
     unexpected = np.maximum(variance - (settings.tilt * sensitivity) ** 2, 0)
     odd = cv2.GaussianBlur(value * value, (0, 0), settings.odd_mm * px_per_mm)

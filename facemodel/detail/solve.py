@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import fft
 
+from facemodel import vectors
 from facemodel.detail.light import Light
 from facemodel.detail.separation import Shading
 from facemodel.detail.settings import Settings
@@ -47,7 +48,7 @@ def tilted_normals(
     tilted = normals * (1 + along)[..., None]
     tilted[..., 0] -= np.float32(px_per_mm) * right
     tilted[..., 1] -= np.float32(px_per_mm) * up
-    length = np.maximum(np.sqrt((tilted * tilted).sum(-1)), 1e-6)
+    length = np.maximum(vectors.length(tilted), 1e-6)
     return tilted / length[..., None], length
 
 
@@ -55,9 +56,9 @@ def linearise(light: Light, normals, right, up, px_per_mm: float):
     """Log shading [H, W] of the displaced surface, and its derivatives by right and up."""
     tilted, length = tilted_normals(normals, right, up, px_per_mm)
     shading, slope = light.log_shading(tilted)
-    slope = slope - tilted * (slope * tilted).sum(-1, keepdims=True)
+    slope = slope - tilted * vectors.dot(slope, tilted)[..., None]
     slope *= (-px_per_mm / length)[..., None]
-    along = (slope * normals).sum(-1)
+    along = vectors.dot(slope, normals)
     return shading, slope[..., 0] - normals[..., 0] * along, slope[..., 1] - normals[..., 1] * along
 
 

@@ -11,6 +11,7 @@ from scipy import sparse
 from facemodel.morphable.mesh import SKIN, vertex_normals
 from facemodel.morphable.model import MorphableModel
 from facemodel.rendering.numpy_rasterizer import barycentric, corners_at, rasterize_numpy
+from facemodel.vectors import unit
 
 SMALLEST_ALBEDO = 0.004
 NEIGHBOUR_STEPS = 2
@@ -157,8 +158,7 @@ def render_buffers(surface: CoarseSurface, pose: CameraPose, *, height: int, wid
         1,
     )
     mask, found = interpolate(screen, surface.triangles, values, height=height, width=width)
-    length = np.sqrt((found[..., :3] ** 2).sum(-1, keepdims=True))
-    normals = found[..., :3] / np.maximum(length, 1e-6)
+    normals = unit(found[..., :3])
     normals[~mask] = (0.0, 0.0, 1.0)
     return Buffers(
         mask,

@@ -11,6 +11,7 @@ import numpy as np
 from facemodel.rendering.lighting import harmonics
 from facemodel.rendering.shading import SHININESS
 from facemodel.synthesis.effects.jpeg import jpeg_roundtrip
+from facemodel.vectors import unit
 
 SAMPLES = 2
 """Samples along each side of a pixel."""
@@ -37,11 +38,6 @@ def displaced_normals(normals, height, scale: float, mask) -> np.ndarray:
         turn = sign * np.gradient(normals, axis=axis)
         moved.append(tangent + rise[..., None] * normals + height[..., None] * turn)
     return np.where(inside[..., None], unit(np.cross(*moved)), normals).astype(np.float32)
-
-
-def unit(vectors):
-    """Vectors [..., 3] of length 1."""
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-9)
 
 
 def lit_surface(samples, scene, albedo) -> np.ndarray:

@@ -34,12 +34,12 @@ from facemodel.synthesis.distributions import Normal, Range
 from facemodel.synthesis.effects.jpeg import sample_quality
 from facemodel.synthesis.recipes import SynthesisConfig
 from facemodel.synthesis.streams import PhiloxStreams
+from facemodel.vectors import unit
 from pipeline.evaluation.detail_photograph import (
     SAMPLES,
     displaced_normals,
     lit_surface,
     photograph,
-    unit,
 )
 
 SIZE = 576

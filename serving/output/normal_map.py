@@ -7,6 +7,7 @@ import numpy as np
 from facemodel.detail.relief import Relief
 from facemodel.texture.atlas import Atlas
 from facemodel.texture.projection import sample
+from facemodel.vectors import dot, largest_channel, unit
 from serving.output.textured_mesh import TexturedMesh
 
 DEPTH_TOLERANCE_MM = 3.0
@@ -42,9 +43,9 @@ def bake_normal_map(
     shown = _shown(places, found, relief.depth.shape)
     if share is not None:
         found[:, :3] *= share.ravel()[atlas.texel][:, None]
-    change = np.flatnonzero(shown & (np.abs(found[:, :3]).max(1) > 1 / 512))
-    normal = _unit(places[change, 3:])
-    tilted = _unit(normal + found[change, :3])
+    change = np.flatnonzero(shown & (largest_channel(np.abs(found[:, :3])) > 1 / 512))
+    normal = unit(places[change, 3:])
+    tilted = unit(normal + found[change, :3])
     texels = np.broadcast_to(np.array(STRAIGHT, np.uint8), (len(atlas.texel), 3)).copy()
     texels[change] = _encoded(_in_tangent_space(mesh, atlas, change, normal, tilted, rotation))
     return atlas.spread(texels)
@@ -52,7 +53,8 @@ def bake_normal_map(
 
 def _shown(places: np.ndarray, found: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
     """[N] bool, which texels the photo shows: inside, turned to it, nothing before them."""
-    inside = ((places[:, :2] >= 0.5) & (places[:, :2] <= np.array(size[::-1]) - 0.5)).all(1)
+    (x, y), (height, width) = places[:, :2].T, size
+    inside = (x >= 0.5) & (x <= width - 0.5) & (y >= 0.5) & (y <= height - 0.5)
     return inside & (places[:, 5] > 0) & (places[:, 2] > found[:, 3] - DEPTH_TOLERANCE_MM)
 
 
@@ -62,14 +64,10 @@ def _in_tangent_space(mesh, atlas, texels, normal, tilted, rotation) -> np.ndarr
     weights = atlas.weights[texels]
     tangent = sum(weights[:, k, None] * mesh.tangents[corners[:, k]] for k in range(3))
     along_u = tangent[:, :3] @ rotation.T
-    along_u = _unit(along_u - normal * (along_u * normal).sum(1, keepdims=True))
+    along_u = unit(along_u - normal * dot(along_u, normal)[:, None])
     along_v = np.sign(tangent[:, 3:]) * np.cross(normal, along_u)
-    return np.stack([(tilted * axis).sum(1) for axis in (along_u, along_v, normal)], 1)
+    return np.stack([dot(tilted, axis) for axis in (along_u, along_v, normal)], 1)
 
 
 def _encoded(vectors: np.ndarray) -> np.ndarray:
     return np.clip(np.rint(127.5 * (vectors + 1.0)), 0, 255).astype(np.uint8)
-
-
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from facemodel.morphable.mesh import vertex_normals
+from facemodel.vectors import unit
 from serving.output.views import SUPERSAMPLE, look
 
 CLAY = (0.97, 0.95, 0.92)
@@ -54,14 +55,14 @@ def render_attributes(
 
 def headlight(normals: np.ndarray) -> np.ndarray:
     """Frontal shading [...] in [0, 1] of camera-frame normals [..., 3], as the network sees it."""
-    return np.clip(_unit(normals)[..., 2], 0.0, 1.0)
+    return np.clip(unit(normals)[..., 2], 0.0, 1.0)
 
 
 def clay(normals: np.ndarray) -> np.ndarray:
     """Plaster under a soft light from above: camera-frame normals [..., 3] -> rgb [..., 3]."""
-    normals = _unit(normals)
-    key = np.clip(normals @ _unit(np.array([-0.45, 0.55, 0.75], np.float32)), 0.0, 1.0)
-    fill = np.clip(normals @ _unit(np.array([0.8, 0.1, 0.5], np.float32)), 0.0, 1.0)
+    normals = unit(normals)
+    key = np.clip(normals @ unit(np.array([-0.45, 0.55, 0.75], np.float32)), 0.0, 1.0)
+    fill = np.clip(normals @ unit(np.array([0.8, 0.1, 0.5], np.float32)), 0.0, 1.0)
     rim = np.clip(1.0 - normals[..., 2], 0.0, 1.0) ** 3
     light = 0.24 + 0.78 * key + 0.18 * fill + 0.10 * rim
     return np.clip(light[..., None] * np.array(CLAY, light.dtype), 0.0, 1.0)
@@ -75,7 +76,3 @@ def camera_normals(vertices: np.ndarray, triangles: np.ndarray, rotation: np.nda
 def over(background: np.ndarray, colours: np.ndarray, cover: np.ndarray) -> np.ndarray:
     """Lays colours [H, W, 3] over a background [H, W, 3], both in [0, 1], where cover says."""
     return background * (1.0 - cover[..., None]) + colours * cover[..., None]
-
-
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-9)

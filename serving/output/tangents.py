@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from facemodel.vectors import dot, length, unit
+
 _TINY = 1e-12
 
 
@@ -30,12 +32,11 @@ def corner_tangents(
     """
     along_u, along_v = _sums(np.asarray(vertices, np.float64), uv, triangles)
     normals = np.asarray(normals, np.float64)
-    tangent = along_u - normals * (along_u * normals).sum(1, keepdims=True)
-    length = np.linalg.norm(tangent, axis=1, keepdims=True)
+    tangent = along_u - normals * dot(along_u, normals)[:, None]
     # Without a texture direction any one will do.
-    tangent = np.where(length > _TINY, tangent, _perpendicular(normals))
-    tangent /= np.linalg.norm(tangent, axis=1, keepdims=True)
-    mirrored = (np.cross(normals, tangent) * along_v).sum(1) < 0.0
+    some = (length(tangent) > _TINY)[:, None]
+    tangent = unit(np.where(some, unit(tangent), _perpendicular(normals)))
+    mirrored = dot(np.cross(normals, tangent), along_v) < 0.0
     return np.column_stack([tangent, np.where(mirrored, -1.0, 1.0)]).astype(np.float32)
 
 
@@ -47,9 +48,9 @@ def _sums(places, uv, triangles):
     sign = np.sign(step[:, 0] * jump[:, 1] - step[:, 1] * jump[:, 0])[:, None]
     along_u = sign * (edge * jump[:, 1:] - other * step[:, 1:])
     along_v = sign * (other * step[:, :1] - edge * jump[:, :1])
-    area = np.linalg.norm(np.cross(edge, other), axis=1, keepdims=True)
+    area = length(np.cross(edge, other))[:, None]
     return tuple(
-        _gather(_unit(along) * area, triangles, len(places)) for along in (along_u, along_v)
+        _gather(unit(along) * area, triangles, len(places)) for along in (along_u, along_v)
     )
 
 
@@ -58,10 +59,6 @@ def _gather(values, triangles, count):
     return np.stack(
         [np.bincount(corners, np.repeat(values[:, k], 3), count) for k in range(3)], axis=-1
     )
-
-
-def _unit(vectors):
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), _TINY)
 
 
 def _perpendicular(normals):
