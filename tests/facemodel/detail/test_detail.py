@@ -3,10 +3,11 @@
 import cv2
 import numpy as np
 import pytest
+from scipy import fft
 
 from facemodel.detail import light as lights
 from facemodel.detail import solve
-from facemodel.detail.crop import estimate_noise, is_grey
+from facemodel.detail.crop import FACE_PX, cut_crop, estimate_noise, is_grey
 from facemodel.detail.relief import recover_relief
 from facemodel.detail.separation import Shading, high_pass, separate
 from facemodel.detail.settings import Settings
@@ -283,3 +284,18 @@ def test_statistics_know_brows_from_cheeks(default_model):
     ]
     brow, forehead = skin.covariance[nearest, 3]
     assert brow > 5 * forehead
+
+
+@pytest.mark.parametrize(("high", "left"), [(211, 40), (701, 40), (701, 0)])
+def test_sides_of_a_crop_suit_fourier_transforms(high, left):
+    """But for where the photo ends; and places of the photo are found in the crop."""
+    size = np.array([left + high - 60, high + 80])
+    blank = np.zeros((size[1], size[0], 3), np.uint8)
+    screen = np.array([[left, 40.0], [size[0] - 8.0, 40.0 + high]])
+    crop = cut_crop(blank, screen, CameraPose(np.eye(3), 2.0, np.array([left, 40.0])))
+    height, width = crop.noise.shape
+    assert height == fft.next_fast_len(height, real=True)
+    assert min(FACE_PX, high) <= height <= 1.1 * min(FACE_PX, high) + 30
+    far = crop.corner + np.array([width, height]) / crop.zoom
+    assert (far <= size + 1e-6).all() and (far >= screen[1] - 1e-6).all()
+    np.testing.assert_allclose(crop.zoom[0], crop.zoom[1], rtol=0.01)
