@@ -41,8 +41,8 @@ def prefers_scans() -> bool:
     return jax.default_backend() != "cpu"
 
 
-def scan(body: Callable[..., Any], begun: Any, given: Any) -> tuple[Any, Any]:
-    """jax.lax.scan, on JAX: that of Keras 3.6 wants on TensorFlow that body returns the same twice.
+def jax_scan(body: Callable[..., Any], begun: Any, given: Any) -> tuple[Any, Any]:
+    """jax.lax.scan; that of Keras 3.6 wants on TensorFlow that body returns the same twice.
 
     Args:
       body: (carried, one of given) -> (carried, result).

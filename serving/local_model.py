@@ -65,7 +65,4 @@ def _open(model: SavedFaceModel):
 
     assert model.path
     fused = model.facts.get("precision") == "mixed_bfloat16"
-    try:
-        return SavedFunction(model.path, "mesh", fused=fused)
-    except LookupError:
-        return SavedFunction(model.path, fused=fused)
+    return SavedFunction(model.path, "mesh", "serving_default", fused=fused)

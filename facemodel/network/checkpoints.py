@@ -77,7 +77,10 @@ def restore_checkpoint(trainer: RegressorTrainer, path: str | os.PathLike[str]) 
     _check_config(path, config, dataclasses.asdict(trainer.config))
     state = _state(trainer)
     if set(arrays) != set(state):
-        raise CheckpointError(f"{path}: belongs to another network, or one of the two is timed")
+        raise CheckpointError(
+            f"{path}: belongs to another network, or to a run with a time where this one has none, "
+            "or without where this one has"
+        )
     for name, variable in state.items():
         if arrays[name].shape != tuple(variable.shape):
             raise CheckpointError(

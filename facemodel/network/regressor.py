@@ -8,7 +8,7 @@ import keras
 from keras import layers, ops
 
 from facemodel import camera
-from facemodel.backend import Tensor, prefers_scans, scan
+from facemodel.backend import Tensor, jax_scan, prefers_scans
 from facemodel.camera import Pose
 from facemodel.fitting.alignment import fit_face_pose
 from facemodel.morphable.geometry import FaceGeometry, decode, decode_landmarks
@@ -208,7 +208,7 @@ class IterativeRegressor(keras.Model):
 
         shares = ops.convert_to_tensor([self.step_decay**k for k in range(self.iterations)])
         begun = (start, [variable.value for variable in averages])
-        (_, state), found = scan(iterate, begun, shares)
+        (_, state), found = jax_scan(iterate, begun, shares)
         for variable, value in zip(averages, state if training else ()):
             variable.assign(value)
         estimates = ops.concatenate([start[None], found])

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -21,6 +20,7 @@ from facemodel.backend import Tensor, commit_to_device, deterministic, dynamic_s
 from facemodel.config import ConfigError
 from facemodel.network.losses import geometry_loss
 from facemodel.network.regressor import IterativeRegressor
+from facemodel.network.schedule import StopAt, over_steps
 from facemodel.network.starts import sample_starts
 from facemodel.network.training_config import TrainingConfig
 from facemodel.synthesis.online import OnlineBatch
@@ -51,6 +51,10 @@ class RegressorTrainer(keras.Model):
       sample_batch: Function from random streams to a batch, part of the compiled step; None if
         batches are given.
       replica: Function that returns the running device.
+      timed: Whether schedule.FallOverTime sets the learning rate.
+
+    Attributes:
+      fallen: How far the rate of a timed run has fallen, from 0 to 1.
     """
 
     def __init__(
@@ -60,12 +64,15 @@ class RegressorTrainer(keras.Model):
         *,
         sample_batch: Callable[[RandomStreams], OnlineBatch] | None = None,
         replica: Callable[[], Replica] = lambda: Replica(0, 1),
+        timed: bool = False,
     ):
         super().__init__(name="regressor_trainer", dtype="float32")
         self.regressor, self.config = regressor, config
         self.sample_batch, self._replica = sample_batch, replica
-        kind: dict[str, Any] = {"dtype": "int32", "aggregation": "only_first_replica"}
-        self.step = self.add_weight((), "zeros", trainable=False, name="step", **kind)
+        kind: dict[str, Any] = {"trainable": False, "aggregation": "only_first_replica"}
+        self.step = self.add_weight((), "zeros", name="step", dtype="int32", **kind)
+        if timed:
+            self.fallen = self.add_weight((), "zeros", name="fallen", **kind)
         self.mean_loss = keras.metrics.Mean("loss")
         self.errors = [RootMean(f"rms_{k}") for k in range(config.iterations + 1)]
         self.built = True
@@ -155,8 +162,8 @@ def create_trainer(
       config: Training hyperparameters.
       sample_batch: See RegressorTrainer.
       replica: See RegressorTrainer.
-      timed: Whether a callback, FallOverTime, sets the learning rate; it falls over config's steps
-        if not.
+      timed: Whether schedule.FallOverTime, a callback, sets the learning rate; it falls over
+        config's steps if not.
 
     Raises:
       ConfigError: if the regressor runs another number of iterations.
@@ -165,8 +172,10 @@ def create_trainer(
         raise ConfigError(
             "iterations", f"is {config.iterations}, the regressor's is {regressor.iterations}"
         )
-    trainer = RegressorTrainer(regressor, config, sample_batch=sample_batch, replica=replica)
-    rate = config.learning_rate if timed else _schedule(config)
+    trainer = RegressorTrainer(
+        regressor, config, sample_batch=sample_batch, replica=replica, timed=timed
+    )
+    rate = config.learning_rate if timed else over_steps(config)
     optimizer = keras.optimizers.Adam(
         rate, clipnorm=config.clip_norm, use_ema=True, ema_momentum=config.average_decay
     )
@@ -174,16 +183,6 @@ def create_trainer(
     trainer.compile(optimizer=optimizer, jit_compile=False if dynamic_shapes() else "auto")
     optimizer.build(trainer.trainable_variables)
     return trainer
-
-
-def _schedule(config: TrainingConfig) -> keras.optimizers.schedules.LearningRateSchedule:
-    warmup = min(config.warmup_steps, config.steps // 2)
-    return keras.optimizers.schedules.CosineDecay(
-        config.learning_rate / max(warmup, 1),
-        decay_steps=max(config.steps - warmup, 1),
-        warmup_target=config.learning_rate if warmup else None,
-        warmup_steps=warmup,
-    )
 
 
 def train(
@@ -226,54 +225,3 @@ def train(
 def step_numbers(first: int = 0) -> Iterator[dict[str, np.ndarray]]:
     """Endless inputs of a trainer that samples its batches."""
     return ({"step": np.array([step], np.int32)} for step in itertools.count(first))
-
-
-class FallOverTime(keras.callbacks.Callback):
-    """Lets the learning rate rise over the config's warm-up, then fall to zero over a time.
-
-    It falls along a cosine from where it is when training starts, so that a resumed run goes on
-    falling. On JAX the rate changes with each round, elsewhere with each step: JAX's fit() keeps
-    the optimizer's variables to itself during a round.
-
-    Args:
-      limit_s: The time, seconds.
-      clock: Seconds of a clock that never goes back.
-    """
-
-    def __init__(self, limit_s: float, *, clock: Callable[[], float] = time.monotonic):
-        super().__init__()
-        self._limit_s, self._clock = limit_s, clock
-
-    def on_train_begin(self, logs=None):
-        self._began, self._first = self._clock(), self.model.steps_done
-        self._highest = float(ops.convert_to_numpy(self.model.optimizer.learning_rate))
-
-    def on_train_batch_begin(self, batch, logs=None):
-        if batch == 0:
-            self._done = self.model.steps_done - self._first
-        elif not dynamic_shapes():
-            return
-        warm = (self._done + batch + 1) / max(self.model.config.warmup_steps, 1)
-        share = min((self._clock() - self._began) / self._limit_s, 1.0)
-        rate = self._highest * min(warm, 1.0) * 0.5 * (1.0 + math.cos(math.pi * share))
-        self.model.optimizer.learning_rate.assign(rate)
-
-
-class StopAt(keras.callbacks.Callback):
-    """Stops after a given step of the whole training, also in the middle of a round.
-
-    It acts before a batch, not after it: Keras runs what comes after a batch late, in another
-    thread, on JAX.
-    """
-
-    def __init__(self, total: int):
-        super().__init__()
-        self._total = total
-
-    def on_train_begin(self, logs=None):
-        self._begun = self.model.steps_done
-
-    def on_train_batch_begin(self, batch, logs=None):
-        self._begun += 1
-        if self._begun >= self._total:
-            self.model.stop_training = True

@@ -44,7 +44,7 @@ def export_saved_model(
       model: the face model, at the level of the vertices that are put out.
       regressor: Iterative regressor for that face model.
       directory: named as the served model, made if missing.
-      config: Start of the loop; ExportConfig() if None.
+      config: Start of the loop, and how crops are sampled; ExportConfig() if None.
       version: Version of the served model, a positive number.
       facts: more for metadata.json, what JSON can hold.
 

@@ -37,7 +37,7 @@ class FaceServer(tf.Module):
     Args:
       model: the face model, at the level of the vertices that are put out.
       regressor: Iterative regressor for that face model.
-      config: Start of the loop.
+      config: Start of the loop, and how crops are sampled.
       description: JSON that the signature `metadata` returns besides the face model's arrays.
     """
 
@@ -169,7 +169,8 @@ class FaceServer(tf.Module):
     )
     def serving_default(self, image, landmarks):
         """Pictures of one size as pixels."""
-        return self.reconstruct(*self._crops(image, landmarks))
+        _check_counts(image, landmarks)
+        return self.reconstruct(*self._crops(landmarks, self._cutter(image)))
 
     @_function(
         input_signature=[
@@ -179,16 +180,19 @@ class FaceServer(tf.Module):
     )
     def mesh(self, image, landmarks):
         """As serving_default, without the pictures, which take time to draw and to send."""
-        grey, crop_landmarks, crop_from_image, usable = self._crops(image, landmarks)
-        outputs, _ = self._faces(grey, crop_landmarks, crop_from_image)
+        _check_counts(image, landmarks)
+        *crops, usable = self._crops(landmarks, self._cutter(image))
+        outputs, _ = self._faces(*crops)
         return {name: _blank_unless(usable, value) for name, value in outputs.items()}
 
-    def _crops(self, image, landmarks):
-        """The arguments of reconstruct."""
-        _check_counts(image, landmarks)
+    def _cutter(self, image):
+        """Cuts the crops out of pictures of one size."""
+        return lambda crop: grey_crop(image, crop, supersample=self._config.supersample)
+
+    def _crops(self, landmarks, cut):
+        """The arguments of reconstruct; cut makes grey crops from crop_from_image."""
         crop_from_image, crop_landmarks, usable = self.align(landmarks)
-        grey = grey_crop(image, crop_from_image, supersample=self._config.supersample)
-        return grey, crop_landmarks, crop_from_image, usable
+        return cut(crop_from_image), crop_landmarks, crop_from_image, usable
 
     @_function(
         input_signature=[
@@ -199,9 +203,9 @@ class FaceServer(tf.Module):
     def encoded(self, image_bytes, landmarks):
         """Pictures as JPEG or PNG files, each of its own size."""
         _check_counts(image_bytes, landmarks)
-        crop_from_image, crop_landmarks, usable = self.align(landmarks)
-        grey = _decoded_crops(image_bytes, crop_from_image, self._config.supersample)
-        return self.reconstruct(grey, crop_landmarks, crop_from_image, usable)
+        supersample = self._config.supersample
+        crops = self._crops(landmarks, lambda crop: _decoded_crops(image_bytes, crop, supersample))
+        return self.reconstruct(*crops)
 
     @_function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
     def examples(self, examples):

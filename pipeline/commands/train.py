@@ -48,8 +48,8 @@ def command(
     minutes: Annotated[
         float | None,
         typer.Option(
-            help="Train for so long, even if samples are left; the learning rate falls to 0 over "
-            "this time and not over the samples."
+            help="Train for so long, or until the samples are drawn if that is sooner; the "
+            "learning rate falls to 0 until then."
         ),
     ] = None,
     recipe: Annotated[
@@ -71,8 +71,9 @@ def command(
         str, typer.Option(help="float32, or mixed_bfloat16 for a GPU or a CPU with AMX.")
     ] = "float32",
     evaluate: Annotated[
-        int, typer.Option(help="At the end, print errors on so many held-out faces a recipe.")
-    ] = 0,
+        int | None,
+        typer.Option(min=2, help="At the end, print errors on so many held-out faces a recipe."),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in OUT.")] = False,
 ) -> None:
     """Train the network on synthetic faces.
@@ -122,9 +123,6 @@ def _show_errors(weights: pathlib.Path, model: pathlib.Path | None, *, count: in
     from pipeline.evaluation import error_table, held_out
 
     for recipe in ("paper", "lifelike"):
-        result = held_out.run(
-            count=count, weights=weights, model_path=model, recipe=recipe,
-            seed=held_out.HELD_OUT_SEED, batch_size=8,
-        )  # fmt: skip
+        result = held_out.run(count=count, weights=weights, model_path=model, recipe=recipe)
         Console().print(error_table.as_table(result))
         result.write_json(weights.with_name(f"errors_{recipe}.json"))

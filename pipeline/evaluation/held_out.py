@@ -208,8 +208,8 @@ def run(
     weights: pathlib.Path | None,
     model_path: pathlib.Path | None,
     recipe: str,
-    seed: int,
-    batch_size: int,
+    seed: int = HELD_OUT_SEED,
+    batch_size: int = 8,
 ) -> Evaluation:
     """Loads model, weights and measured noise, and evaluates with a progress bar."""
     from rich.progress import track

@@ -26,7 +26,7 @@ from facemodel.backend import backend_name, prepare_jax
 from facemodel.morphable.landmark_noise import LandmarkNoise
 from facemodel.morphable.landmarks import INNER_51
 from facemodel.morphable.model import MorphableModel
-from facemodel.network import checkpoints, training
+from facemodel.network import checkpoints, schedule, training
 from facemodel.network.pretrained import create_regressor, weights_meta
 from facemodel.network.progress import LogProgress
 from facemodel.network.training import RegressorTrainer
@@ -62,8 +62,8 @@ class TrainOptions:
       initial_share: Share of the initial weights in those that are written; the rest are the
         trained ones. A network between the two keeps more of what it knew of other faces than
         those of this training (Wortsman et al., "Robust fine-tuning of zero-shot models", 2022).
-      minutes: How long to train, even if samples are left: the learning rate falls to zero over
-        this time; over the samples if None.
+      minutes: How long to train at most, even if samples are left: the learning rate falls to
+        zero over this time; over the samples alone if None.
       precision: Precision of the network: float32, or mixed_bfloat16 for a GPU or a CPU with AMX.
       resume: True to resume the run in the folder.
       steps_per_round: Steps between two points of the curve.
@@ -172,6 +172,8 @@ def build_trainer(model: MorphableModel, options: TrainOptions) -> RegressorTrai
     if options.resume:
         found = checkpoints.restore_newest(trainer, options.checkpoint_folder)
         _log.info("resuming from %s", found)
+        if options.minutes is not None and float(trainer.fallen) > schedule.ENDED:
+            raise TrainError(f"{options.out}: this run has ended; train further with its weights")
     return trainer
 
 
@@ -196,7 +198,7 @@ def _sampler(scenes: SceneModel, options: TrainOptions) -> Callable:
 def _callbacks(options: TrainOptions) -> list[keras.callbacks.Callback]:
     limit_s = float("inf") if options.minutes is None else 60.0 * options.minutes
     found: list[keras.callbacks.Callback] = [
-        *([] if options.minutes is None else [training.FallOverTime(limit_s)]),
+        *([] if options.minutes is None else [schedule.FallOverTime(limit_s)]),
         StopEarly(limit_s),
         checkpoints.WriteCurve(options.out / "curve.csv"),
         checkpoints.KeepCheckpoints(options.checkpoint_folder),

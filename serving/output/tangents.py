@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from facemodel.vectors import dot, length, unit
-
-_TINY = 1e-12
+from facemodel.vectors import SHORTEST, dot, length, unit
 
 
 def corner_tangents(
@@ -34,8 +32,8 @@ def corner_tangents(
     normals = np.asarray(normals, np.float64)
     tangent = along_u - normals * dot(along_u, normals)[:, None]
     # Without a texture direction any one will do.
-    some = (length(tangent) > _TINY)[:, None]
-    tangent = unit(np.where(some, unit(tangent), _perpendicular(normals)))
+    some = (length(tangent) > SHORTEST)[:, None]
+    tangent = unit(np.where(some, tangent, _perpendicular(normals)))
     mirrored = dot(np.cross(normals, tangent), along_v) < 0.0
     return np.column_stack([tangent, np.where(mirrored, -1.0, 1.0)]).astype(np.float32)
 

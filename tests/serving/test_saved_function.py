@@ -5,8 +5,10 @@ import gc
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.core.protobuf import config_pb2, rewriter_config_pb2
 
 from facemodel.backend import without_grappler
+from facemodel.saved_model.metadata import MESH_OUTPUTS
 from serving.saved_function import SavedFunction
 
 
@@ -48,6 +50,27 @@ def test_fused_operations_give_nearly_the_same_and_always_the_same_bits(tiny_ver
     for name, value in found.items():
         np.testing.assert_array_equal(again[name], value, err_msg=name)
         np.testing.assert_allclose(value, expected[name], rtol=1e-3, atol=1e-3, err_msg=name)
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_fusion_is_the_only_rewriting_if_any(tiny_versions, fused):
+    config = config_pb2.ConfigProto.FromString(SavedFunction(tiny_versions[0], fused=fused)._config)
+    rewrites = config.graph_options.rewrite_options
+    toggles = rewriter_config_pb2.RewriterConfig
+    on = {
+        field.name for field in rewrites.DESCRIPTOR.fields
+        if field.enum_type and field.enum_type.name == "Toggle"
+        and getattr(rewrites, field.name) != toggles.OFF
+    }  # fmt: skip
+    assert rewrites.disable_meta_optimizer is not fused
+    assert on == {"remapping"}
+
+
+def test_the_first_signature_that_there_is_counts(tiny_versions, inputs):
+    """So the client reads SavedModels of earlier versions, which have no mesh."""
+    orders = (("mesh", "serving_default"), ("none", "serving_default"))
+    mesh, whole = (SavedFunction(tiny_versions[0], *names)(**inputs) for names in orders)
+    assert set(mesh) == set(MESH_OUTPUTS) and set(whole) > set(mesh)
 
 
 def test_other_inputs_and_signatures_raise(tiny_versions, inputs, tmp_path):

@@ -20,7 +20,7 @@ from facemodel.fitting.landmark_fit import landmark_fit
 from facemodel.morphable.landmark_noise import LandmarkNoise
 from facemodel.morphable.landmarks import INNER_51
 from facemodel.morphable.model import MorphableModel
-from facemodel.network import checkpoints, training
+from facemodel.network import checkpoints, schedule, training
 from facemodel.network.regressor import IterativeRegressor, build_network
 from facemodel.network.starts import sample_starts
 from facemodel.network.training_config import TrainingConfig
@@ -187,25 +187,56 @@ class Watch(keras.callbacks.Callback):
         self.seconds += 1.0
 
 
-def test_the_learning_rate_falls_over_the_time_there_is(scenes, tmp_path):
-    """Five steps in rounds of two, in a box of eight seconds; resumed, it falls on from there."""
-    trainer, watch = make_trainer(scenes, timed=True), Watch()
-    fall = training.FallOverTime(8.0, clock=watch.clock)
-    training.train(trainer, callbacks=[fall, watch], steps_per_round=2)
-    warm, share = np.array([0.5, 1, 1, 1, 1]), np.arange(5) / 8
-    expected = SMALL.learning_rate * warm * (0.5 + 0.5 * np.cos(np.pi * share))
-    np.testing.assert_allclose(watch.rates, expected, rtol=1e-5)
+def timed_run(scenes, config, *, limit_s, folder=None, restored=None, stop_at=None):
+    """The rates of a run of rounds of two steps, on Watch's clock."""
+    trainer, watch = make_trainer(scenes, config, timed=True), Watch()
+    if restored:
+        checkpoints.restore_checkpoint(trainer, restored)
+    fall = schedule.FallOverTime(limit_s, clock=watch.clock)
+    more = [schedule.StopAt(stop_at)] if stop_at else []
+    training.train(trainer, callbacks=[fall, watch, *more], steps_per_round=2)
+    saved = folder and checkpoints.save_checkpoint(trainer, folder)
+    return np.array(watch.rates), saved
 
-    path = checkpoints.save_checkpoint(trainer, tmp_path)
-    longer = dataclasses.replace(SMALL, samples=40)
-    with pytest.raises(checkpoints.CheckpointError, match="one of the two is timed"):
-        checkpoints.restore_checkpoint(make_trainer(scenes), path)
-    resumed, after = make_trainer(scenes, longer, timed=True), Watch()
-    resumed.optimizer.learning_rate.assign(watch.rates[-1])
-    again = training.FallOverTime(4.0, clock=after.clock)
-    training.train(resumed, callbacks=[again, after], steps_per_round=2)
-    assert after.rates[1] == pytest.approx(watch.rates[-1] * (0.5 + 0.5 * np.cos(np.pi / 4)))
-    assert after.rates[4:] == [0.0] * 6
+
+TIMED = dataclasses.replace(SMALL, samples=4000, warmup_steps=3, learning_rate=1.0)
+
+
+def cosine(share):
+    return 0.5 + 0.5 * np.cos(np.pi * np.asarray(share))
+
+
+def test_the_learning_rate_rises_and_falls_over_the_time_there_is(scenes, tmp_path):
+    """Seven steps of a box of 100 s, resumed at the fourth for 10 s, of which 9 are trained."""
+    rates, saved = timed_run(scenes, TIMED, limit_s=100, folder=tmp_path, stop_at=4)
+    warm = np.array([1 / 3, 2 / 3, 1.0, 1.0])
+    np.testing.assert_allclose(rates, warm * cosine(np.arange(4) / 100), rtol=1e-5)
+    after, _ = timed_run(scenes, TIMED, limit_s=10, restored=saved, stop_at=13)
+    np.testing.assert_allclose(after, cosine(0.03 + 0.97 * np.arange(9) / 10), rtol=1e-4)
+
+
+def test_a_run_that_stopped_while_its_rate_rose_reaches_the_peak(scenes, tmp_path):
+    _, saved = timed_run(scenes, TIMED, limit_s=1000, folder=tmp_path, stop_at=1)
+    after, _ = timed_run(scenes, TIMED, limit_s=1000, restored=saved, stop_at=4)
+    np.testing.assert_allclose(after, [2 / 3, 1.0, 1.0], rtol=1e-4)
+
+
+def test_a_warm_up_longer_than_the_time_ends_after_a_tenth_of_it(scenes):
+    config = dataclasses.replace(TIMED, warmup_steps=1000)
+    rates, _ = timed_run(scenes, config, limit_s=20, stop_at=5)
+    assert rates[1] == pytest.approx(0.5 * cosine(1 / 20), rel=1e-4)
+    np.testing.assert_allclose(rates[2:], cosine(np.arange(2, 5) / 20), rtol=1e-4)
+
+
+def test_the_rate_is_low_at_the_last_step_where_time_is_left(scenes):
+    rates, _ = timed_run(scenes, dataclasses.replace(TIMED, samples=20), limit_s=1e6)
+    np.testing.assert_allclose(rates[2:], cosine(np.arange(2, 5) / 5), rtol=1e-4)
+
+
+def test_checkpoints_of_timed_runs_are_for_timed_runs(scenes, tmp_path):
+    _, saved = timed_run(scenes, TIMED, limit_s=100, folder=tmp_path, stop_at=1)
+    with pytest.raises(checkpoints.CheckpointError, match="a run with a time"):
+        checkpoints.restore_checkpoint(make_trainer(scenes, TIMED), saved)
 
 
 class Interrupt(keras.callbacks.Callback):
@@ -347,7 +378,9 @@ config = TrainingConfig(
     samples=8, batch_size=4, size=32, iterations={iterations}, landmark_fit_starts=1.0,
     zero_starts=0.0,
 )
-regressor = IterativeRegressor(FaceGeometry.create(model), network, iterations={iterations})
+regressor = IterativeRegressor(
+    FaceGeometry.create(model), network, iterations={iterations}, step_decay=0.5
+)
 regressor.scanned = {scanned}
 trainer = training.create_trainer(regressor, config)
 steps = []
@@ -356,6 +389,8 @@ given = itertools.repeat(batch)
 training.train(trainer, batches=given, callbacks=[note], steps_per_round=1)
 names = ["loss", "rms_0", "rms_1"]
 print(keras.backend.backend(), *(float(step[name]) for step in steps for name in names))
+loop = dict(grey=batch["grey"], landmarks=batch["landmarks"])
+regressor(dict(loop, start=np.zeros_like(batch["coefficients"])))  # which leaves the averages
 print("AVERAGES", *(float(np.abs(v).sum()) for v in network.non_trainable_variables))
 """
 

@@ -28,7 +28,7 @@ from facemodel.network.weights import WeightsError, save_weights
 from facemodel.records import encode_record
 from facemodel.rendering.shading import render_shading
 from facemodel.saved_model import export
-from facemodel.saved_model.metadata import ExportConfig, ExportError
+from facemodel.saved_model.metadata import MESH_OUTPUTS, ExportConfig, ExportError
 from facemodel.saved_model.signatures import FaceServer
 from facemodel.synthesis import photos
 from facemodel.synthesis.distributions import Normal
@@ -124,9 +124,6 @@ def assert_same(actual, expected, tolerance=2e-4):
             )
 
 
-PICTURES = ("shading", "mask", "crop")
-
-
 def expected_outputs(n, iterations, vertices):
     return {
         "coefficients": ((None, n), "float32"),
@@ -168,9 +165,9 @@ def check_contract(signatures, model, iterations):
     for name, expected in inputs.items():
         assert shapes(signatures[name].structured_input_signature[1]) == expected
         if name != "metadata":
-            left_out = PICTURES if name == "mesh" else ()
-            wanted = {key: value for key, value in faces.items() if key not in left_out}
-            assert shapes(signatures[name].structured_outputs) == wanted
+            kept = MESH_OUTPUTS if name == "mesh" else faces
+            found = shapes(signatures[name].structured_outputs)
+            assert found == {key: faces[key] for key in kept}
     metadata = shapes(signatures["metadata"].structured_outputs)
     assert metadata["triangles"] == ((None, len(model.triangles), 3), "int32")
     assert metadata["landmark_triangles"] == ((None, 68), "int32")
@@ -278,8 +275,7 @@ def test_a_session_that_restores_as_tensorflow_serving_does_gives_the_same(
 def test_a_mesh_is_the_face_without_its_pictures(signatures, request_arrays, outputs):
     image, points = request_arrays
     mesh = to_numpy(signatures["mesh"](image=tf.constant(image), landmarks=tf.constant(points)))
-    left = {name: value for name, value in outputs.items() if name not in PICTURES}
-    assert_same(mesh, left, tolerance=1e-3)
+    assert_same(mesh, {name: outputs[name] for name in MESH_OUTPUTS}, tolerance=1e-3)
 
 
 def test_a_crop_takes_as_many_samples_as_the_config_says(regressor, request_arrays):
