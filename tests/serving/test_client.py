@@ -29,6 +29,7 @@ from serving.client import RemoteModel, RemoteModelError
 from serving.images import read_photo
 from serving.local_model import LocalModel
 from serving.reconstructor import Reconstructor
+from serving.saved_function import SavedFunction
 
 DEMO = pathlib.Path("docs/images/demo.jpg")
 TINY = MorphableModel.tiny()
@@ -313,7 +314,7 @@ def test_the_documented_client_works(server, served_version):
     answer = names["reconstruct"](
         server.address, FACE["image"][0], FACE["landmarks"][0], model=NAME
     )
-    expected, _ = LocalModel(served_version).run(**FACE)
+    expected = SavedFunction(served_version)(**FACE)
     np.testing.assert_allclose(answer["vertices"], expected["vertices"][0], atol=1e-3)
     assert set(answer) == set(expected)
 

@@ -86,11 +86,15 @@ def test_the_face_lands_where_it_is_in_the_photo(face):
     assert len(face.coefficient_names) == 284
 
 
-def test_the_crop_is_the_photo_seen_through_its_transform(face, photo, reconstructor):
+@pytest.fixture(scope="module")
+def whole(face, photo, reconstructor):
+    """What the SavedModel says to the whole photo."""
     saved = tf.saved_model.load(str(reconstructor.model.path))
-    whole = saved.signatures["serving_default"](
-        image=photo[None], landmarks=face.detection.landmarks[None]
-    )
+    landmarks = face.detection.landmarks[None]
+    return saved.signatures["serving_default"](image=photo[None], landmarks=landmarks)
+
+
+def test_the_crop_is_the_photo_seen_through_its_transform(face, photo, whole):
     crop = whole["crop"][0].numpy()
     matrix = face.crop_from_image.copy()
     matrix[:, 2] += matrix[:, :2] @ [0.5, 0.5] - 0.5
@@ -99,11 +103,8 @@ def test_the_crop_is_the_photo_seen_through_its_transform(face, photo, reconstru
     assert np.abs(expected.astype(int) - crop).mean() < 2.0
 
 
-def test_the_window_changes_nothing(face, photo, reconstructor):
+def test_the_window_changes_nothing(face, whole):
     """The SavedModel on the whole photo gives the same as on the part that is cut out for it."""
-    saved = tf.saved_model.load(str(reconstructor.model.path))
-    landmarks = face.detection.landmarks[None]
-    whole = saved.signatures["serving_default"](image=photo[None], landmarks=landmarks)
     # Float32 pixels of other origins round differently, which the loop may enlarge a little.
     limits = {"coefficients": 1e-2, "vertices": 5e-2, "rotation": 2e-3, "crop_from_image": 2e-3}
     for name, limit in limits.items():

@@ -9,7 +9,7 @@ from tensorflow.core.framework import tensor_pb2
 
 from facemodel.morphable.model import MorphableModel
 from facemodel.saved_model.metadata import WARMUP_REQUESTS
-from serving.local_model import LocalModel
+from serving.saved_function import SavedFunction
 from serving.server import predict, warmup
 from serving.server.loaded_model import LoadedModel
 from serving.server.status import ServingError
@@ -134,7 +134,7 @@ def test_tensors_come_back_as_they_were_in_both_forms(loaded):
 
 
 def test_a_loaded_model_gives_what_the_saved_model_gives(loaded, tiny_versions):
-    expected, _ = LocalModel(tiny_versions[0]).run(**FACE)
+    expected = SavedFunction(tiny_versions[0])(**FACE)
     answer = arrays_of(loaded.predict(predict_request(FACE)))
     assert set(answer) == set(expected)
     for name, value in expected.items():
