@@ -12,13 +12,14 @@ import pipeline_steps
 import pytest
 import tensorflow as tf
 from pipeline_steps import DATA, GROUP, TRAINER, arguments, coefficients, records_of, train
+from tensorflow_serving.apis import prediction_log_pb2
 
 from components import trainer
 from components.settings import DataSettings, TrainerSettings
 from components.trainer_arguments import TrainerArguments, run_key
 from facemodel.network.checkpoints import checkpoint_steps
 from facemodel.network.weights import WeightsError
-from facemodel.saved_model.metadata import read_facts
+from facemodel.saved_model.metadata import MESH_OUTPUTS, read_facts
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group(GROUP)]
 HELPERS = pathlib.Path(pipeline_steps.__file__).parent.as_posix()
@@ -32,7 +33,11 @@ def test_the_exported_model_says_where_it_comes_from(model, examples):
     assert TrainerSettings.from_json(json.dumps(origin["trainer"])) == TRAINER
     assert origin["parent"] == {"init": "none"}
     warmup = tf.data.TFRecordDataset(str(path / "assets.extra/tf_serving_warmup_requests"))
-    assert len(list(warmup)) == 3
+    asked = [prediction_log_pb2.PredictionLog.FromString(log.numpy()) for log in warmup]
+    requests = [log.predict_log.request for log in asked]
+    names = [request.model_spec.signature_name for request in requests]
+    assert names == ["serving_default", "mesh", "encoded", "examples", "serving_default"]
+    assert list(requests[-1].output_filter) == list(MESH_OUTPUTS)
     assert np.isfinite(coefficients(path, records_of(examples, "test"))).all()
     assert (pathlib.Path(model.uri) / "run/curve.csv").read_text().count("\n") == 4
     assert list((pathlib.Path(model.uri) / "run/train").glob("events*"))
