@@ -5,6 +5,8 @@ numpy adds up a last axis of three some four times as slowly as these do.
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
 SHORTEST = 1e-9
@@ -34,15 +36,9 @@ def mean_channel(image: np.ndarray) -> np.ndarray:
 
 def largest_channel(image: np.ndarray) -> np.ndarray:
     """[...] largest value over the channels of [..., C]."""
-    result = image[..., 0]
-    for channel in range(1, image.shape[-1]):
-        result = np.maximum(result, image[..., channel])
-    return result
+    return functools.reduce(np.maximum, np.moveaxis(image, -1, 0))
 
 
 def smallest_channel(image: np.ndarray) -> np.ndarray:
     """[...] smallest value over the channels of [..., C]."""
-    result = image[..., 0]
-    for channel in range(1, image.shape[-1]):
-        result = np.minimum(result, image[..., channel])
-    return result
+    return functools.reduce(np.minimum, np.moveaxis(image, -1, 0))

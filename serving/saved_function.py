@@ -49,7 +49,8 @@ class SavedFunction:
         folder = pathlib.Path(folder)
         self._config = _config(fused=fused)
         graph = _read(folder / "saved_model.pb")
-        names = [name for name in signatures or (DEFAULT,) if name in graph.signature_def]
+        signatures = signatures or (DEFAULT,)
+        names = [name for name in signatures if name in graph.signature_def]
         if not names:
             raise LookupError(f"no signature {' or '.join(signatures)}")
         wanted = graph.signature_def[names[0]]

@@ -29,6 +29,8 @@ from facemodel.saved_model.metadata import ExportConfig
 MAX_ZOOM = 100.0
 """Crop pixels per image pixel, and the reverse, beyond which landmarks give no crop."""
 _function = functools.partial(tf.function, autograph=False)
+_IMAGE = tf.TensorSpec([None, None, None, 3], tf.uint8, name="image")
+_LANDMARKS = tf.TensorSpec([None, MEDIAPIPE_COUNT, 2], tf.float32, name="landmarks")
 
 
 class FaceServer(tf.Module):
@@ -161,51 +163,29 @@ class FaceServer(tf.Module):
             geometry, crop_landmarks, tf.fill([tf.shape(crop_landmarks)[0]], sigma_px)
         )
 
-    @_function(
-        input_signature=[
-            tf.TensorSpec([None, None, None, 3], tf.uint8, name="image"),
-            tf.TensorSpec([None, MEDIAPIPE_COUNT, 2], tf.float32, name="landmarks"),
-        ]
-    )
+    @_function(input_signature=[_IMAGE, _LANDMARKS])
     def serving_default(self, image, landmarks):
         """Pictures of one size as pixels."""
-        _check_counts(image, landmarks)
-        return self.reconstruct(*self._crops(landmarks, self._cutter(image)))
+        return self.reconstruct(*self._crops(image, landmarks, grey_crop))
 
-    @_function(
-        input_signature=[
-            tf.TensorSpec([None, None, None, 3], tf.uint8, name="image"),
-            tf.TensorSpec([None, MEDIAPIPE_COUNT, 2], tf.float32, name="landmarks"),
-        ]
-    )
+    @_function(input_signature=[_IMAGE, _LANDMARKS])
     def mesh(self, image, landmarks):
         """As serving_default, without the pictures, which take time to draw and to send."""
-        _check_counts(image, landmarks)
-        *crops, usable = self._crops(landmarks, self._cutter(image))
+        *crops, usable = self._crops(image, landmarks, grey_crop)
         outputs, _ = self._faces(*crops)
         return {name: _blank_unless(usable, value) for name, value in outputs.items()}
 
-    def _cutter(self, image):
-        """Cuts the crops out of pictures of one size."""
-        return lambda crop: grey_crop(image, crop, supersample=self._config.supersample)
-
-    def _crops(self, landmarks, cut):
-        """The arguments of reconstruct; cut makes grey crops from crop_from_image."""
+    def _crops(self, images, landmarks, cut):
+        """The arguments of reconstruct; cut is grey_crop or has its arguments."""
+        _check_counts(images, landmarks)
         crop_from_image, crop_landmarks, usable = self.align(landmarks)
-        return cut(crop_from_image), crop_landmarks, crop_from_image, usable
+        grey = cut(images, crop_from_image, supersample=self._config.supersample)
+        return grey, crop_landmarks, crop_from_image, usable
 
-    @_function(
-        input_signature=[
-            tf.TensorSpec([None], tf.string, name="image_bytes"),
-            tf.TensorSpec([None, MEDIAPIPE_COUNT, 2], tf.float32, name="landmarks"),
-        ]
-    )
+    @_function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes"), _LANDMARKS])
     def encoded(self, image_bytes, landmarks):
         """Pictures as JPEG or PNG files, each of its own size."""
-        _check_counts(image_bytes, landmarks)
-        supersample = self._config.supersample
-        crops = self._crops(landmarks, lambda crop: _decoded_crops(image_bytes, crop, supersample))
-        return self.reconstruct(*crops)
+        return self.reconstruct(*self._crops(image_bytes, landmarks, _decoded_crops))
 
     @_function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
     def examples(self, examples):
@@ -255,7 +235,7 @@ def _blank_unless(usable, values):
     return tf.where(choose, values, blank)
 
 
-def _decoded_crops(image_bytes, crop_from_image, supersample: int):
+def _decoded_crops(image_bytes, crop_from_image, *, supersample: int):
     """Decodes images one by one and cuts their crops -> [B, S, S]; so their sizes may differ."""
 
     def crop(one):
